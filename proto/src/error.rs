@@ -1,0 +1,5 @@
+//! In work.
+#[derive(Debug)]
+pub struct Error;
+#[derive(Debug)]
+pub struct ErrorKind;

@@ -1,0 +1,20 @@
+//! The contract: what the runtime and a connector may say to each other, and in what order.
+//!
+//! The wire form is in the `.proto` files beside this crate ([`pb`] is generated from them). Nobody works with it: each side parses what
+//! it receives into the types of [`capture::message`] and [`materialize::message`], and after that there is nothing left to check. Which
+//! message may come when is stated in [`capture::order`] and [`materialize::order`] and nowhere else. `PROTOCOL.md` lists the rules.
+//!
+//! This crate spawns nothing, never sleeps, reads no clock and no file.
+
+pub mod batch;
+pub mod capture;
+pub mod error;
+pub mod key;
+pub mod limits;
+pub mod materialize;
+pub mod name;
+pub mod pb;
+pub mod session;
+pub mod state;
+
+pub use error::{Error, ErrorKind};

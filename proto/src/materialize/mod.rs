@@ -1,0 +1,4 @@
+//! The materialize protocol: its messages as typed values, and their order.
+
+pub mod message;
+pub mod order;

@@ -1,0 +1,15 @@
+//! The engine: moves documents from captures through a durable journal into materializations, exactly once.
+//!
+//! The folders follow a document's journey: [`connector`] starts the processes, [`capture`] pulls, [`journal`] keeps, [`materialize`]
+//! stores. Beside them [`catalog`] turns what the user wrote into tasks, [`document`] looks into documents, [`store`] keeps what is small
+//! and mutable, [`supervise`] runs and restarts tasks, [`cli`] is what people see.
+
+pub mod capture;
+pub mod catalog;
+pub mod cli;
+pub mod connector;
+pub mod document;
+pub mod journal;
+pub mod materialize;
+pub mod store;
+pub mod supervise;
