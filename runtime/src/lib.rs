@@ -1,7 +1,7 @@
 //! The engine: moves documents from captures through a durable journal into materializations, exactly once.
 //!
 //! The folders follow a document's journey: [`connector`] starts the processes, [`capture`] pulls, [`journal`] keeps, [`materialize`]
-//! stores. Beside them [`catalog`] turns what the user wrote into tasks, [`document`] looks into documents, [`store`] keeps what is small
+//! stores. Beside them [`catalog`] turns what the user wrote into tasks, [`document`] looks into documents, [`progress`] counts for people, [`store`] keeps what is small
 //! and mutable, [`supervise`] runs and restarts tasks, [`cli`] is what people see.
 
 pub mod capture;
@@ -11,5 +11,6 @@ pub mod connector;
 pub mod document;
 pub mod journal;
 pub mod materialize;
+pub mod progress;
 pub mod store;
 pub mod supervise;

@@ -1,0 +1,174 @@
+//! What a task tells of itself while it runs: rows, bytes, phase, lag. Written by the sessions, read by whatever people look at.
+//!
+//! Counters only: nothing decides by them. A session gets an `Arc<Progress>`; it survives the session, so totals are of the whole run.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Where a task is in its life or its transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// The connector is being started and asked.
+    Starting,
+    /// Capture: documents come in; materialization: documents of the next transaction are read.
+    Loading,
+    /// Materialization: no more loads, documents follow.
+    Flushing,
+    /// Materialization: documents are being stored.
+    Storing,
+    /// The transaction is being made durable.
+    Committing,
+    /// The peer is told that it is durable.
+    Acknowledging,
+    /// Nothing to do until something new comes.
+    Waiting,
+    /// Ending in order.
+    Stopping,
+    /// The last session failed; the next one waits for its back-off.
+    BackingOff,
+    /// Ended for good.
+    Ended,
+}
+
+impl Phase {
+    /// One word for people and `--json`.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Loading => "loading",
+            Self::Flushing => "flushing",
+            Self::Storing => "storing",
+            Self::Committing => "committing",
+            Self::Acknowledging => "acknowledging",
+            Self::Waiting => "waiting",
+            Self::Stopping => "stopping",
+            Self::BackingOff => "backing-off",
+            Self::Ended => "ended",
+        }
+    }
+}
+
+/// The running totals of one task.
+#[derive(Debug)]
+pub struct Progress {
+    phase: Mutex<Phase>,
+    doing: Mutex<String>,
+    bindings: Vec<BindingCounters>,
+    transactions: AtomicU64,
+    lag_documents: AtomicU64,
+    total_bytes: AtomicU64,
+}
+
+#[derive(Debug)]
+struct BindingCounters {
+    collection: String,
+    rows: AtomicU64,
+    bytes: AtomicU64,
+}
+
+/// Rows and bytes that one binding has committed in this run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BindingTotals {
+    /// The binding's collection.
+    pub collection: String,
+    /// Capture: documents committed to the journal. Materialization: documents stored and committed.
+    pub rows: u64,
+    /// Bytes of those documents.
+    pub bytes: u64,
+}
+
+impl Progress {
+    /// Counters at zero for a task whose bindings write or read these collections, in the catalog's order.
+    #[must_use]
+    pub fn new(collections: impl IntoIterator<Item = String>) -> Self {
+        let counters = |collection| BindingCounters { collection, rows: AtomicU64::new(0), bytes: AtomicU64::new(0) };
+        Self {
+            phase: Mutex::new(Phase::Starting),
+            doing: Mutex::new(String::new()),
+            bindings: collections.into_iter().map(counters).collect(),
+            transactions: AtomicU64::new(0),
+            lag_documents: AtomicU64::new(0),
+            total_bytes: AtomicU64::new(0),
+        }
+    }
+
+    /// So much of a binding is committed. Call it when it is durable, not when it is seen.
+    pub fn committed(&self, binding: usize, rows: u64, bytes: u64) {
+        if let Some(counters) = self.bindings.get(binding) {
+            counters.rows.fetch_add(rows, Ordering::Relaxed);
+            counters.bytes.fetch_add(bytes, Ordering::Relaxed);
+        }
+    }
+
+    /// One more transaction is committed.
+    pub fn transaction(&self) {
+        self.transactions.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The task is now in this phase.
+    pub fn enter(&self, phase: Phase) {
+        *lock(&self.phase) = phase;
+    }
+
+    /// What the connector says it is doing, for people.
+    pub fn doing(&self, text: &str) {
+        text.clone_into(&mut lock(&self.doing));
+    }
+
+    /// Materializations: documents in the journals that are not committed in the destination yet.
+    pub fn lag(&self, documents: u64) {
+        self.lag_documents.store(documents, Ordering::Relaxed);
+    }
+
+    /// How many bytes the source says it has, 0 where it does not know.
+    pub fn source_bytes(&self, total: u64) {
+        self.total_bytes.store(total, Ordering::Relaxed);
+    }
+
+    /// Totals by binding, in the catalog's order.
+    #[must_use]
+    pub fn totals(&self) -> Vec<BindingTotals> {
+        let totals = |c: &BindingCounters| BindingTotals {
+            collection: c.collection.clone(),
+            rows: c.rows.load(Ordering::Relaxed),
+            bytes: c.bytes.load(Ordering::Relaxed),
+        };
+        self.bindings.iter().map(totals).collect()
+    }
+
+    /// Transactions committed in this run; what "progress" means to the back-off.
+    #[must_use]
+    pub fn transactions(&self) -> u64 {
+        self.transactions.load(Ordering::Relaxed)
+    }
+
+    /// The phase the task is in.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        *lock(&self.phase)
+    }
+
+    /// See [`Progress::doing`].
+    #[must_use]
+    pub fn what(&self) -> String {
+        lock(&self.doing).clone()
+    }
+
+    /// See [`Progress::lag`].
+    #[must_use]
+    pub fn lag_documents(&self) -> u64 {
+        self.lag_documents.load(Ordering::Relaxed)
+    }
+
+    /// See [`Progress::source_bytes`].
+    #[must_use]
+    pub fn source_total_bytes(&self) -> u64 {
+        self.total_bytes.load(Ordering::Relaxed)
+    }
+}
+
+/// A panic while holding one of these locks leaves a whole value behind.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
