@@ -1,1 +1,67 @@
-//! In work.
+//! The state directory: who owns it, and the task store with everything small and mutable.
+//!
+//! A capture's state lives in its journal ([`crate::journal`]); a materialization's lives here. Every write but the raising of an epoch is
+//! conditional on the epoch of its session, in the same transaction as what it guards.
+
+mod record;
+
+use std::fmt;
+
+pub use record::{Change, Checkpoint, Extent, Pending, RememberedBinding, SpecVersion, TaskChanges, TaskRecord};
+
+/// A number that only grows; whoever holds an older one is fenced off. One counter a task; 0: no session yet.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Epoch(pub u64);
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What is known of each task. All calls block until what they did is durable: call them from a thread that may wait.
+pub trait TaskStore: Send + Sync + fmt::Debug {
+    /// Takes an epoch that was never used before, above the task's last one and above `floor`; makes the task if it is new.
+    fn take_epoch(&self, task: &str, floor: Epoch) -> Result<Epoch, StoreError>;
+
+    /// All that is known of a task; `None`: it never had an epoch.
+    fn load(&self, task: &str) -> Result<Option<TaskRecord>, StoreError>;
+
+    /// Makes the changes durable, all or none, if `epoch` is still the task's own. After [`StoreError::Unknown`] nobody knows: take a new
+    /// epoch, load, compare.
+    fn commit(&self, task: &str, epoch: Epoch, changes: TaskChanges) -> Result<(), StoreError>;
+
+    /// Names of all tasks ever seen, sorted.
+    fn tasks(&self) -> Result<Vec<String>, StoreError>;
+}
+
+/// Why the store did not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A newer session of the task exists: step aside.
+    #[error("task {task}: epoch {mine} is fenced off by epoch {newer}")]
+    Fenced {
+        /// The task.
+        task: String,
+        /// The caller's.
+        mine: Epoch,
+        /// The task's.
+        newer: Epoch,
+    },
+    /// A write failed and nobody knows what is on disk. The store takes no more writes: the process must end.
+    #[error("task store: outcome unknown, {doing} failed: {reason}")]
+    Unknown {
+        /// What was being done.
+        doing: &'static str,
+        /// What the system said.
+        reason: String,
+    },
+    /// What is there cannot be read, or was written by a newer version.
+    #[error("task store {file}: {reason}")]
+    Unreadable {
+        /// The file.
+        file: String,
+        /// What was expected and what was found.
+        reason: String,
+    },
+}

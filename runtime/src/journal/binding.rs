@@ -1,0 +1,77 @@
+//! The bindings of a journal: frames name them by a local id that is never reused.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+
+use longshore_proto::name::StateKey;
+
+/// Number of a binding within one journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LocalId(pub u32);
+
+/// A binding as a capture names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewBinding {
+    /// Its durable name.
+    pub state_key: StateKey,
+    /// The collection it writes.
+    pub collection: String,
+    /// JSON pointers of the collection's key.
+    pub key: Vec<String>,
+}
+
+/// A binding as the journal knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BindingRow {
+    /// Its number here.
+    pub local: LocalId,
+    /// What it is.
+    pub binding: NewBinding,
+}
+
+/// All bindings a journal ever had.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BindingTable {
+    rows: BTreeMap<LocalId, NewBinding>,
+}
+
+/// One version of a binding's schema; versions only widen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SchemaVersion {
+    /// From 1.
+    pub version: u64,
+    /// JSON Schema, as valid JSON.
+    pub schema_json: Bytes,
+}
+
+/// The newest schema of each binding that has one.
+pub type Schemas = BTreeMap<LocalId, SchemaVersion>;
+
+/// What a reader wants to see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Filter {
+    /// Everything.
+    All,
+    /// What belongs to these collections. Commits are always seen.
+    Collections(BTreeSet<String>),
+}
+
+impl BindingTable {
+    /// The binding with this number.
+    #[must_use]
+    pub fn row(&self, local: LocalId) -> Option<&NewBinding> {
+        self.rows.get(&local)
+    }
+
+    /// The number of the binding with this durable name.
+    #[must_use]
+    pub fn local(&self, state_key: &StateKey) -> Option<LocalId> {
+        self.rows.iter().find(|(_, row)| row.state_key == *state_key).map(|(local, _)| *local)
+    }
+
+    /// All rows, by number.
+    pub fn iter(&self) -> impl Iterator<Item = (LocalId, &NewBinding)> {
+        self.rows.iter().map(|(local, row)| (*local, row))
+    }
+}

@@ -1,0 +1,147 @@
+//! Where things are in a journal, and the proof that something is durable.
+
+use std::fmt;
+
+use crate::store::Epoch;
+
+/// Random id of a journal. In every checkpoint, so that a journal that was deleted and begun anew is not taken for the old one.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JournalId(pub [u8; 16]);
+
+/// An offset where a transaction ended (or the beginning), with the chain CRC of all that stands before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position {
+    /// The offset of the next document.
+    pub offset: u64,
+    /// Changes with every transaction that takes an offset.
+    pub chain_crc: u32,
+}
+
+/// What one commit made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Committed {
+    /// Its number; dense from 1.
+    pub transaction: u64,
+    /// The epoch of its writer.
+    pub epoch: Epoch,
+    /// Where the next transaction begins.
+    pub end: Position,
+    /// Documents in it.
+    pub documents: u64,
+}
+
+/// The end of what is durable, which readers may read up to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CommittedEnd {
+    /// Number of the last committed transaction; 0: none.
+    pub transaction: u64,
+    /// Where it ended.
+    pub position: Position,
+    /// What the task store should remember along with its next commit.
+    pub durable: DurableLength,
+}
+
+/// A witness: so many bytes of this segment were durable once. Damage before that is corruption, never a torn tail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DurableLength {
+    /// The journal.
+    pub journal: JournalId,
+    /// Its segment.
+    pub segment: SegmentName,
+    /// Bytes from the segment's beginning.
+    pub length_bytes: u64,
+}
+
+/// What others remember of a journal; each is a witness of what was durable.
+#[derive(Debug, Clone, Default)]
+pub struct Evidence {
+    /// From the task store.
+    pub durable: Option<DurableLength>,
+    /// Positions in readers' checkpoints.
+    pub positions: Vec<(JournalId, Position)>,
+}
+
+/// A segment's number in the journal and the epoch that opened it: its file name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SegmentName {
+    /// Position in the journal; only grows.
+    pub number: u64,
+    /// Whose segment it is.
+    pub epoch: Epoch,
+}
+
+/// Proof that a value is on disk. Only the journal makes one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub struct Durable<T>(T);
+
+impl<T> Durable<T> {
+    /// To be called where the write was synced and the fence looked at, nowhere else.
+    #[expect(dead_code, reason = "the file engine is the caller")]
+    pub(in crate::journal) fn witnessed(value: T) -> Self {
+        Self(value)
+    }
+
+    /// The value itself; the proof is gone.
+    pub fn into_inner(self) -> T {
+        self.0
+    }
+}
+
+impl<T> std::ops::Deref for Durable<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl Position {
+    /// Before the first document of any journal.
+    pub const BEGINNING: Self = Self { offset: 0, chain_crc: 0 };
+}
+
+impl JournalId {
+    /// Reads 32 hex digits.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        if text.len() != 32 || !text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
+            return None;
+        }
+        u128::from_str_radix(text, 16).ok().map(|n| Self(n.to_be_bytes()))
+    }
+}
+
+impl fmt::Display for JournalId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+    }
+}
+
+impl fmt::Debug for JournalId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl SegmentName {
+    /// Reads a file name such as `000001-000003.seg`.
+    #[must_use]
+    pub fn parse(file: &str) -> Option<Self> {
+        let (number, epoch) = file.strip_suffix(".seg")?.split_once('-')?;
+        let name = Self { number: number.parse().ok()?, epoch: Epoch(epoch.parse().ok()?) };
+        (name.to_string() == file).then_some(name)
+    }
+}
+
+impl fmt::Display for SegmentName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:06}-{:06}.seg", self.number, self.epoch.0)
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "offset {} (chain {:08x})", self.offset, self.chain_crc)
+    }
+}

@@ -1,0 +1,114 @@
+//! What the store keeps of a task, and what one commit may change.
+
+use bytes::Bytes;
+
+use super::Epoch;
+use crate::journal::DurableLength;
+use longshore_proto::state::State;
+
+/// All that is known of a task.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TaskRecord {
+    /// Of its last session.
+    pub epoch: Epoch,
+    /// Materializations: the last commit.
+    pub checkpoint: Checkpoint,
+    /// Materializations: the connector's state.
+    pub state: State,
+    /// What the transaction under way covers.
+    pub extent: Option<Extent>,
+    /// What was last applied.
+    pub spec: Option<SpecVersion>,
+    /// Committed, not acknowledged.
+    pub pending: Option<Pending>,
+    /// Of every journal that the task wrote or read.
+    pub durable: Vec<DurableLength>,
+    /// Every resource it ever had, by resource path.
+    pub remembered: Vec<RememberedBinding>,
+}
+
+/// Where a materialization is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// Number of the last committed transaction; 0: none.
+    pub transaction: u64,
+    /// Canonical bytes of the engine's own; empty: none.
+    pub bytes: Bytes,
+}
+
+/// What a transaction covers, durable before its first Store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Extent {
+    /// Its number.
+    pub transaction: u64,
+    /// The spec it was begun under.
+    pub spec_version: u64,
+    /// From and to of each group: canonical bytes of the engine's own.
+    pub bytes: Bytes,
+}
+
+/// A spec as it was applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpecVersion {
+    /// From 1.
+    pub version: u64,
+    /// JSON of the engine's own.
+    pub spec_json: Bytes,
+}
+
+/// A committed transaction whose acknowledgement has not come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pending {
+    /// Its number.
+    pub transaction: u64,
+    /// What is to be applied; empty where the door needs none.
+    pub plan: Bytes,
+}
+
+/// A resource that a task has or had. Its generation only grows, also when the binding is taken out and added back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RememberedBinding {
+    /// Its identity.
+    pub resource_path: Vec<String>,
+    /// The highest ever used.
+    pub generation: u32,
+    /// What it was last joined to.
+    pub collection: String,
+    /// The collection's key then.
+    pub key: Vec<String>,
+    /// Materializations: whether it took every document.
+    pub delta_updates: bool,
+    /// Whether the catalog has it now.
+    pub active: bool,
+}
+
+/// What one commit changes; what is not named stays.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TaskChanges {
+    /// A new checkpoint.
+    pub checkpoint: Option<Checkpoint>,
+    /// The whole new state.
+    pub state: Option<State>,
+    /// The extent of the transaction under way.
+    pub extent: Change<Extent>,
+    /// What was applied.
+    pub spec: Option<SpecVersion>,
+    /// What waits for its acknowledgement.
+    pub pending: Change<Pending>,
+    /// Witnesses of journals; each replaces the one of the same journal.
+    pub durable: Vec<DurableLength>,
+    /// Each replaces the one of the same resource path; a lower generation than the remembered one is refused.
+    pub remember: Vec<RememberedBinding>,
+}
+
+/// What becomes of something that may be there or not.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Change<T> {
+    /// Stays as it is.
+    #[default]
+    Keep,
+    /// Is gone.
+    Clear,
+    /// Is this.
+    Set(T),
+}
