@@ -12,8 +12,8 @@ pub const MESSAGE_MAX_BYTES: usize = 40 << 20;
 pub const BATCH_MAX_BYTES: usize = 8 << 20;
 /// Greatest number of documents in one batch.
 pub const BATCH_MAX_DOCUMENTS: usize = 1 << 20;
-/// Greatest nesting of a document's objects and arrays.
-pub const DOCUMENT_MAX_DEPTH: usize = 128;
+/// Greatest nesting of a document's objects and arrays: 127, what serde_json reads, so that nobody behind the runtime refuses what passed it.
+pub const DOCUMENT_MAX_DEPTH: usize = 127;
 /// A connector state above this many bytes is warned about: 1 MiB.
 pub const STATE_WARN_BYTES: usize = 1 << 20;
 /// A connector state above this many bytes is refused: 16 MiB.

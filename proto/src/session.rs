@@ -4,6 +4,12 @@ use bytes::Bytes;
 
 use crate::name::StateKey;
 
+mod wire;
+
+pub use crate::name::InstallationId;
+pub use crate::parse::Side;
+pub(crate) use wire::{bindings_to_wire, bindings_unique, findings, progress, proposed};
+
 /// On whose behalf a call is made, and which attempt it is. The key range of version 1 is always the full one and is checked when parsed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Owner {
@@ -15,10 +21,6 @@ pub struct Owner {
     pub epoch: u64,
 }
 
-/// Random id of a state directory: 32 lower-case hex digits.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct InstallationId(pub(crate) String);
-
 /// A collection as a binding sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Collection {
@@ -26,7 +28,7 @@ pub struct Collection {
     pub name: String,
     /// JSON pointers of the key, in order; at least one.
     pub key: Vec<String>,
-    /// JSON Schema 2020-12, as valid JSON.
+    /// JSON Schema 2020-12, as valid JSON; empty only with version 0.
     pub schema_json: Bytes,
     /// Versions only widen; 0: not known yet.
     pub schema_version: u64,

@@ -1,0 +1,136 @@
+//! One pass over a document: checks its JSON (rule X-6) and takes out its key and `/_meta/op`. The runtime does this to each document of a
+//! connector and to no document twice; nothing is built on the way.
+//!
+//! What is refused (kind `data`, code `document.json`): what is not one JSON object; invalid UTF-8; objects and arrays nested more than 127
+//! deep (what serde_json reads, so that nobody downstream refuses what passed here); a name twice in one object (readers differ on which
+//! one counts); half a surrogate pair (no string can hold it); a number beyond the range of a double such as `1e400` (half of all readers
+//! fail on it); a line feed or carriage return between tokens (a document is one line of a JSONL file).
+//!
+//! What is kept as it is: any number of digits, such as integers from 2^64 on; `\u0000` (a destination that cannot store it refuses that
+//! document); empty names; `1e-400`.
+
+pub(crate) mod json;
+mod trie;
+
+use crate::batch::too_large;
+use crate::error::Error;
+use crate::key::{KeyPointers, encode_absent, encode_part};
+use crate::limits::DOCUMENT_MAX_BYTES;
+
+pub use json::JsonFault;
+use json::{Lines, Reader, Text, Value, Walk};
+use trie::Trie;
+
+/// What a document says has happened to its row: `/_meta/op`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Op {
+    /// `c`, also if nothing is said: it was made, or is there.
+    #[default]
+    Create,
+    /// `u`: it was changed.
+    Update,
+    /// `d`: it was deleted.
+    Delete,
+}
+
+/// What a scan takes out. Keep one and scan into it again: its buffers are used again.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Scanned {
+    /// What has happened.
+    pub op: Op,
+    /// The key in key encoding version 1 (see [`crate::key`]).
+    pub key_encoded: Vec<u8>,
+    /// The key as a JSON array, each part as the document writes it.
+    pub key_json: Vec<u8>,
+}
+
+/// Scans documents of one collection.
+#[derive(Debug, Clone)]
+pub struct Scanner {
+    trie: Trie,
+    key_parts: usize,
+    op_slot: usize,
+    walk: Walk,
+    found: Vec<Option<(u32, u32)>>,
+}
+
+impl Scanner {
+    /// For a collection with this key.
+    pub fn new(key: &KeyPointers) -> Self {
+        let mut trie = Trie::default();
+        for (slot, tokens) in key.tokens().iter().enumerate() {
+            trie.insert(tokens, slot);
+        }
+        // A key that holds the operation itself has a slot for it already.
+        let op = ["_meta", "op"];
+        let op_slot = key.tokens().iter().position(|tokens| tokens[..] == op).unwrap_or(key.len());
+        trie.insert(&op.map(str::to_owned), op_slot);
+        Self { trie, key_parts: key.len(), op_slot, walk: Walk::default(), found: vec![None; key.len() + 1] }
+    }
+
+    /// Checks a document and takes out its key and what happened. On an error `scanned` holds nothing of use.
+    pub fn scan(&mut self, document: &[u8], scanned: &mut Scanned) -> Result<(), Error> {
+        if document.len() > DOCUMENT_MAX_BYTES {
+            return Err(too_large(document.len()));
+        }
+        self.found.fill(None);
+        let found = &mut self.found;
+        let mut reader = Reader::new(document)?;
+        reader.object(&mut self.walk, Lines::One, &self.trie, &mut |slot, start, end| {
+            found[slot] = Some((start as u32, end as u32))
+        })?;
+        scanned.op = match self.found[self.op_slot] {
+            None => Op::Create,
+            Some(span) => op_of(document, span)?,
+        };
+        self.write_key(document, scanned)
+    }
+
+    fn write_key(&self, document: &[u8], scanned: &mut Scanned) -> Result<(), Error> {
+        let Scanned { key_encoded, key_json, .. } = scanned;
+        key_encoded.clear();
+        key_json.clear();
+        key_json.push(b'[');
+        for (i, found) in self.found[..self.key_parts].iter().enumerate() {
+            if i > 0 {
+                key_json.push(b',');
+            }
+            match found {
+                None => {
+                    encode_absent(key_encoded);
+                    key_json.extend_from_slice(b"null");
+                }
+                Some((start, end)) => {
+                    let text = &document[*start as usize..*end as usize];
+                    encode_part(Value::of_checked(text), key_encoded)?;
+                    key_json.extend_from_slice(text);
+                }
+            }
+        }
+        key_json.push(b']');
+        Ok(())
+    }
+}
+
+/// Checks that bytes are one JSON object that every reader reads alike, such as a config or a schema: rule X-6 but for size and lines.
+pub fn check_object(json: &[u8]) -> Result<(), JsonFault> {
+    Reader::new(json)?.object(&mut Walk::default(), Lines::Many, &Trie::default(), &mut |_, _, _| {})
+}
+
+fn op_of(document: &[u8], (start, end): (u32, u32)) -> Result<Op, Error> {
+    match Value::of_checked(&document[start as usize..end as usize]) {
+        Value::String(Text { raw: b"c", .. }) => Ok(Op::Create),
+        Value::String(Text { raw: b"u", .. }) => Ok(Op::Update),
+        Value::String(Text { raw: b"d", .. }) => Ok(Op::Delete),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array | Value::Object => {
+            Err(Error::data(
+                "document.op",
+                "a document is refused: expected `c`, `u` or `d` at /_meta/op, got something else",
+            )
+            .suggest("leave /_meta out where nothing is known of the change"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
