@@ -8,7 +8,9 @@
 
 #![warn(missing_docs, missing_debug_implementations)]
 
+pub mod binding;
 pub mod config;
+pub mod finding;
 pub mod schema;
 
 mod epochs;

@@ -31,7 +31,8 @@ pub(crate) struct Outgoing<T> {
 
 #[derive(Debug)]
 struct Queued<T> {
-    message: Result<T, Status>,
+    /// None ends the stream.
+    message: Option<Result<T, Status>>,
     // Held while the message waits.
     _room: Option<OwnedSemaphorePermit>,
 }
@@ -42,14 +43,28 @@ impl<T> Outgoing<T> {
         // At most QUEUE_MAX_BYTES, which fits.
         let permits = bytes.clamp(1, QUEUE_MAX_BYTES) as u32;
         let room = Arc::clone(&self.room).acquire_many_owned(permits).await.map_err(|_| peer_gone())?;
-        self.sender.send(Queued { message: Ok(message), _room: Some(room) }).await.map_err(|_| peer_gone())
+        self.sender.send(Queued { message: Some(Ok(message)), _room: Some(room) }).await.map_err(|_| peer_gone())
     }
 
     /// Ends the stream with an error, behind what is queued. A peer that is gone needs none.
     pub(crate) async fn fail(&self, error: Error) {
-        if self.sender.send(Queued { message: Err(error.into()), _room: None }).await.is_err() {
-            tracing::debug!("the peer left before it could be told of the error");
+        self.end_with(Some(Err(error.into()))).await;
+    }
+
+    /// Ends the stream behind what is queued, also if the author keeps a clone of this.
+    pub(crate) async fn finish(&self) {
+        self.end_with(None).await;
+    }
+
+    async fn end_with(&self, message: Option<Result<T, Status>>) {
+        if self.sender.send(Queued { message, _room: None }).await.is_err() {
+            tracing::debug!("the peer left before the end of the session");
         }
+    }
+
+    /// Whether nobody reads the stream any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.sender.is_closed()
     }
 
     /// Returns when nobody reads the stream any more.
@@ -79,6 +94,6 @@ impl<T> Stream for OutgoingStream<T> {
     type Item = Result<T, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        Poll::Ready(ready!(self.receiver.poll_recv(context)).map(|queued| queued.message))
+        Poll::Ready(ready!(self.receiver.poll_recv(context)).and_then(|queued| queued.message))
     }
 }

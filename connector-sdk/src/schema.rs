@@ -31,7 +31,7 @@ const SAME_OBJECT: [&str; 4] = ["oneOf", "anyOf", "allOf", "$ref"];
 
 impl Transform for Close {
     fn transform(&mut self, schema: &mut Schema) {
-        let composed = SAME_OBJECT.iter().any(|keyword| schema.get(keyword).is_some());
+        let composed = SAME_OBJECT.iter().any(|keyword| schema.get(*keyword).is_some());
         let open = schema.get("additionalProperties").is_none() && schema.get("unevaluatedProperties").is_none();
         let described = schema.get("properties").is_some();
         if described && open && !composed {
