@@ -83,7 +83,9 @@ mod tests {
     #[allow(dead_code)]
     enum How {
         /// One line, one document.
-        Lines { limit: Option<u32> },
+        Lines {
+            limit: Option<u32>,
+        },
         Whole,
     }
 

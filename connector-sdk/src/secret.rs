@@ -39,7 +39,9 @@ impl<T: Zeroize + Clone> Clone for Secret<T> {
 impl<'de, T: Zeroize + Deserialize<'de>> Deserialize<'de> for Secret<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // serde's own message would quote the value.
-        T::deserialize(deserializer).map(Self::new).map_err(|_| de::Error::custom("a secret of another type was expected"))
+        T::deserialize(deserializer)
+            .map(Self::new)
+            .map_err(|_| de::Error::custom("a secret of another type was expected"))
     }
 }
 

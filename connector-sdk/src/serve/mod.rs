@@ -10,8 +10,8 @@ mod token;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use longshore_proto::limits;
 use longshore_proto::Error;
+use longshore_proto::limits;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;

@@ -148,7 +148,9 @@ mod tests {
         let tokens = Tokens::new(Bearer::Fresh("once".to_owned()), "a test").expect("a token");
         assert!(tokens.admit(None).is_err());
         assert!(tokens.admit(Some(&bearer("other"))).is_err());
-        let Ok(Admitted::WithSecret(secret)) = tokens.admit(Some(&bearer("once"))) else { panic!("the first call gets the secret") };
+        let Ok(Admitted::WithSecret(secret)) = tokens.admit(Some(&bearer("once"))) else {
+            panic!("the first call gets the secret")
+        };
         assert_eq!(secret.len(), 64);
         assert!(tokens.admit(Some(&bearer("once"))).is_err(), "spent");
         let secret = secret.to_str().expect("hex");
