@@ -1,1 +1,209 @@
-//! In work.
+//! Connectors as the runtime sees them: find or dial one, keep its process, and talk to it through typed clients.
+//!
+//! [`Launched::start`] makes one that answers; [`Launched::capture`] and [`Launched::materialize`] give the clients, whose messages are
+//! parsed and whose order is checked here and nowhere after. How a process is started and ended is in [`process`], what it logs in
+//! [`stderr`], where its socket is in [`socket`]; the contract both sides follow is `base-image/README.md`. What is said, and what it
+//! means, is not decided here: see [`crate::capture`] and [`crate::materialize`].
+
+mod address;
+mod capture;
+mod dial;
+mod find;
+mod materialize;
+mod process;
+mod socket;
+mod stderr;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use longshore_proto::Error;
+
+pub use address::Address;
+pub use capture::CaptureClient;
+pub use find::{Bundled, SearchPath};
+pub use materialize::MaterializeClient;
+pub use process::GRACE;
+pub use socket::forget_notes;
+
+use dial::{Bearer, Connection};
+use process::Process;
+use socket::SocketDirectory;
+
+/// Which half of the protocol a connector speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// Reads from a system.
+    Capture,
+    /// Writes to a system.
+    Materialize,
+}
+
+impl Kind {
+    /// The first word of the connector's name.
+    #[must_use]
+    pub fn prefix(self) -> &'static str {
+        match self {
+            Self::Capture => "capture",
+            Self::Materialize => "materialize",
+        }
+    }
+
+    /// The gRPC service it serves.
+    fn service(self) -> &'static str {
+        match self {
+            Self::Capture => "longshore.capture.v1.Capture",
+            Self::Materialize => "longshore.materialize.v1.Materialize",
+        }
+    }
+}
+
+/// Where a connector comes from. An image will be the fourth; [`Launched::start`] is the one place that has to learn about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Location {
+    /// By name, one of ours: see [`SearchPath`].
+    Bundled(String),
+    /// A program and its arguments; with a slash in it, the program is relative to the catalog's directory.
+    Command(Vec<String>),
+    /// Somebody else runs it there.
+    Address {
+        /// Where it serves.
+        address: Address,
+        /// The file (0600) with the token every call carries; relative to the catalog's directory.
+        token_file: Option<PathBuf>,
+    },
+}
+
+/// What is needed to start a connector.
+#[derive(Debug, Clone)]
+pub struct Launch {
+    /// The task it is started for, or whatever stands in for one in logs and errors.
+    pub task: String,
+    /// Which half it must speak.
+    pub kind: Kind,
+    /// Where it comes from.
+    pub location: Location,
+    /// Its working directory, absolute.
+    pub catalog_directory: PathBuf,
+    /// Where its socket is noted; none for a read-only command without state.
+    pub state_directory: Option<PathBuf>,
+}
+
+/// A connector that answers. Dropped without [`Launched::stop`], its process is killed.
+#[derive(Debug)]
+pub struct Launched {
+    connection: Connection,
+    process: Option<Process>,
+    // Behind the process, so that the directory goes when nobody serves in it any more.
+    _socket: Option<SocketDirectory>,
+}
+
+impl Launched {
+    /// Starts or dials it and waits until it serves.
+    pub async fn start(launch: &Launch) -> Result<Self, Error> {
+        let command = match &launch.location {
+            Location::Bundled(name) => Command::new(SearchPath::of_this_process().find(launch.kind, name)?),
+            Location::Command(words) => command(words, &launch.catalog_directory)?,
+            Location::Address { address, token_file } => {
+                return Self::dial(launch, address, token_file.as_deref()).await;
+            }
+        };
+        Self::spawn(launch, command).await
+    }
+
+    async fn spawn(launch: &Launch, mut command: Command) -> Result<Self, Error> {
+        let program = Path::new(command.get_program()).to_path_buf();
+        let name = program.file_name().unwrap_or(program.as_os_str()).to_string_lossy().into_owned();
+        let mut socket = SocketDirectory::create()?;
+        let token = random_token()?;
+        let path = socket.socket();
+        command.current_dir(&launch.catalog_directory);
+        let listen = format!("unix:{}", path.display());
+        let environment = [("LONGSHORE_LISTEN", listen.as_str()), ("LONGSHORE_TOKEN", token.as_str())];
+        let process = Process::start(command, &environment, &launch.task, &name).await.map_err(|error| {
+            let message = format!("starting {} in {}: {error}", program.display(), launch.catalog_directory.display());
+            Error::config("connector.start", message).suggest("see that the program is there and can be executed")
+        })?;
+        if let Some(state) = &launch.state_directory
+            && let Err(error) = socket.note_in(state, &launch.task, &name, process.pid())
+        {
+            tracing::warn!(task = launch.task, %error, "cannot note the connector's socket in the state directory");
+        }
+        let connection = Connection::new(name, &Address::Unix(path), Bearer::once(&token)?, Some(process.watch()))?;
+        let launched = Self { connection, process: Some(process), _socket: Some(socket) };
+        match launched.connection.wait_until_serving(launch.kind.service()).await {
+            Ok(()) => Ok(launched),
+            Err(error) => {
+                launched.stop(Duration::ZERO).await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn dial(launch: &Launch, address: &Address, token_file: Option<&Path>) -> Result<Self, Error> {
+        let address = address.within(&launch.catalog_directory);
+        let bearer = match token_file {
+            Some(file) => Bearer::from_file(&launch.catalog_directory.join(file))?,
+            None => Bearer::none(),
+        };
+        let connection = Connection::new(address.to_string(), &address, bearer, None)?;
+        connection.wait_until_serving(launch.kind.service()).await?;
+        Ok(Self { connection, process: None, _socket: None })
+    }
+
+    /// What it is called in logs and errors: its program's name, or its address.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.connection.name()
+    }
+
+    /// Its process, if it is ours.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Process::pid)
+    }
+
+    /// Talks to it as a capture. Call `spec` first: it spends the one-time token.
+    #[must_use]
+    pub fn capture(&self) -> CaptureClient {
+        CaptureClient::new(self.connection.clone())
+    }
+
+    /// Talks to it as a materialization. Call `spec` first: it spends the one-time token.
+    #[must_use]
+    pub fn materialize(&self) -> MaterializeClient {
+        MaterializeClient::new(self.connection.clone())
+    }
+
+    /// Ends its process: SIGTERM, then after `grace` SIGKILL to its group. Returns when it is reaped. A connector that somebody else runs is
+    /// left alone.
+    pub async fn stop(self, grace: Duration) {
+        if let Some(process) = self.process
+            && let Some(exit) = process.stop(grace).await
+            && !exit.success()
+        {
+            tracing::warn!(connector = self.connection.name(), "did not end in order: {exit}");
+        }
+    }
+}
+
+fn command(words: &[String], directory: &Path) -> Result<Command, Error> {
+    let Some((program, arguments)) = words.split_first().filter(|(program, _)| !program.is_empty()) else {
+        return Err(Error::config("connector.command", "`command` is empty: expected a program and its arguments"));
+    };
+    // Left alone, a relative program would be looked for where *we* run.
+    let mut command = if program.contains('/') { Command::new(directory.join(program)) } else { Command::new(program) };
+    command.args(arguments);
+    Ok(command)
+}
+
+fn random_token() -> Result<String, Error> {
+    let mut random = [0; 32];
+    getrandom::fill(&mut random)
+        .map_err(|error| Error::internal("connector.token", format!("making a one-time token: {error}")))?;
+    Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
+}

@@ -1,0 +1,270 @@
+//! The connection to a connector: all limits explicit, the bearer of each call, time limits, and errors that say who and why.
+//!
+//! Knows neither protocol: [`super::capture`] and [`super::materialize`] say through it what they have to say.
+
+use std::error::Error as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use longshore_proto::{Error, limits};
+use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Response, Status};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+use super::Address;
+use super::process::{Exit, Watch};
+
+/// A connector that does not serve after this long is not coming.
+const SERVING: Duration = Duration::from_secs(30);
+/// Between two looks whether it serves: at first, and at most.
+const LOOK_FIRST: Duration = Duration::from_millis(2);
+const LOOK_MOST: Duration = Duration::from_millis(50);
+/// The response header that replaces a one-time token.
+const SESSION_HEADER: &str = "longshore-session";
+
+/// A channel to one connector and what every call over it needs.
+#[derive(Debug, Clone)]
+pub(crate) struct Connection {
+    name: Arc<str>,
+    channel: Channel,
+    bearer: Bearer,
+    process: Option<Watch>,
+}
+
+/// What calls carry in `authorization`. Shared by all clients of a connection; never shown.
+#[derive(Clone)]
+pub(crate) struct Bearer(Arc<Mutex<Credential>>);
+
+enum Credential {
+    None,
+    /// Spent by the first call that carries it, which answers with what to carry from then on.
+    Once(MetadataValue<Ascii>),
+    Lasting(MetadataValue<Ascii>),
+}
+
+impl Connection {
+    pub(crate) fn new(name: String, address: &Address, bearer: Bearer, process: Option<Watch>) -> Result<Self, Error> {
+        let channel = endpoint(address)?.connect_lazy();
+        Ok(Self { name: name.into(), channel, bearer, process })
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    #[cfg(test)]
+    pub(crate) fn with_bearer(&self, bearer: Bearer) -> Self {
+        Self { bearer, ..self.clone() }
+    }
+
+    pub(crate) fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
+    /// Waits until health says SERVING; ends early if the process does.
+    pub(crate) async fn wait_until_serving(&self, service: &'static str) -> Result<(), Error> {
+        const DOING: &str = "waiting until it serves";
+        let mut last = "no connection".to_owned();
+        let look = async {
+            let mut pause = LOOK_FIRST;
+            while let Err(why) = self.serves(service).await {
+                last = why;
+                tokio::time::sleep(pause).await;
+                pause = LOOK_MOST.min(pause * 3 / 2);
+            }
+        };
+        let watch = self.process.clone();
+        let ended = async {
+            match watch {
+                Some(mut watch) => watch.ended().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            exit = ended => {
+                let exit = exit.ok_or_else(|| Error::unavailable("connector.exited", format!("{} ended while {DOING}", self.name)))?;
+                Err(self.exited(DOING, &exit))
+            }
+            served = tokio::time::timeout(SERVING, look) => served.map_err(|_| {
+                let message = format!("{} did not serve within {} s: {last}", self.name, SERVING.as_secs());
+                Error::unavailable("connector.not_serving", message)
+                    .suggest("it must answer grpc.health.v1 with SERVING at the address in LONGSHORE_LISTEN; see base-image/README.md")
+            }),
+        }
+    }
+
+    async fn serves(&self, service: &'static str) -> Result<(), String> {
+        let mut health = HealthClient::new(self.channel());
+        let asked = health.check(HealthCheckRequest { service: service.to_owned() });
+        match tokio::time::timeout(Duration::from_secs(5), asked).await {
+            Ok(Ok(answer)) if answer.get_ref().status() == ServingStatus::Serving => Ok(()),
+            Ok(Ok(answer)) => Err(format!("health says {} for {service}", answer.get_ref().status().as_str_name())),
+            Ok(Err(status)) => Err(format!("health check failed: {}", causes(&status))),
+            Err(_) => Err("the health check is not answered".to_owned()),
+        }
+    }
+
+    /// One call and its answer, within `limit`.
+    pub(crate) async fn call<Q, A, F>(
+        &self,
+        doing: &str,
+        limit: Duration,
+        body: Q,
+        call: impl FnOnce(Channel, Request<Q>) -> F,
+    ) -> Result<A, Error>
+    where
+        F: Future<Output = Result<Response<A>, Status>>,
+    {
+        let mut request = Request::new(body);
+        self.bearer.put_into(request.metadata_mut());
+        match tokio::time::timeout(limit, call(self.channel(), request)).await {
+            Ok(Ok(response)) => {
+                self.bearer.take_from(response.metadata());
+                Ok(response.into_inner())
+            }
+            Ok(Err(status)) => Err(self.explain(doing, status).await),
+            Err(_) => {
+                let message = format!("{} did not answer {doing} within {} s", self.name, limit.as_secs());
+                Err(Error::unavailable("connector.time_out", message).suggest("see its log lines; it is tried again"))
+            }
+        }
+    }
+
+    /// What a status means: the connector's own words, or why the connection broke.
+    pub(crate) async fn explain(&self, doing: &str, status: Status) -> Error {
+        let broken = status.source().is_some();
+        if broken && let Some(exit) = self.just_ended().await {
+            return self.exited(doing, &exit);
+        }
+        if broken {
+            let message = format!("{}: connection broke during {doing}: {}", self.name, causes(&status));
+            return Error::unavailable("connector.connection", message);
+        }
+        let error = Error::from(status);
+        self.named(doing, error)
+    }
+
+    /// The receiving half has gone while something was to be sent; the other half of the stream knows better, if anybody does.
+    pub(crate) async fn gone(&self, doing: &str) -> Error {
+        match self.just_ended().await {
+            Some(exit) => self.exited(doing, &exit),
+            None => {
+                Error::unavailable("connector.connection", format!("{}: the stream ended during {doing}", self.name))
+            }
+        }
+    }
+
+    /// Says who, in front of an error that only says what.
+    pub(crate) fn named(&self, doing: &str, error: Error) -> Error {
+        error.while_doing(format_args!("{}, {doing}", self.name))
+    }
+
+    fn exited(&self, doing: &str, exit: &Exit) -> Error {
+        let message = format!("{} ended during {doing}: {exit}", self.name);
+        Error::unavailable("connector.exited", message)
+    }
+
+    async fn just_ended(&self) -> Option<Exit> {
+        let mut watch = self.process.clone()?;
+        watch.just_ended().await
+    }
+}
+
+/// Nothing is left to tonic's defaults: see [`limits`].
+fn endpoint(address: &Address) -> Result<Endpoint, Error> {
+    let endpoint = Endpoint::from_shared(address.to_string())
+        .map_err(|error| Error::config("connector.address", format!("address {address}: {error}")))?;
+    Ok(endpoint
+        .initial_stream_window_size(limits::STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(limits::CONNECTION_WINDOW_BYTES)
+        .max_frame_size(limits::FRAME_MAX_BYTES)
+        .http2_keep_alive_interval(limits::KEEPALIVE_INTERVAL)
+        .keep_alive_timeout(limits::KEEPALIVE_TIMEOUT)
+        .keep_alive_while_idle(true)
+        .http2_adaptive_window(false)
+        .tcp_nodelay(true)
+        .connect_timeout(Duration::from_secs(5)))
+}
+
+impl Bearer {
+    pub(crate) fn none() -> Self {
+        Self(Arc::new(Mutex::new(Credential::None)))
+    }
+
+    pub(crate) fn once(token: &str) -> Result<Self, Error> {
+        Ok(Self(Arc::new(Mutex::new(Credential::Once(bearer(token)?)))))
+    }
+
+    /// Takes the token from a file that only its owner may read.
+    pub(crate) fn from_file(path: &Path) -> Result<Self, Error> {
+        let refuse =
+            |why: String| Error::config("connector.token_file", format!("token file {}: {why}", path.display()));
+        let open = path.metadata().map_err(|error| refuse(error.to_string()))?.permissions().mode() & 0o077 != 0;
+        if open {
+            return Err(refuse("others may read it".to_owned()).suggest(format!("chmod 600 {}", path.display())));
+        }
+        let token = std::fs::read_to_string(path).map_err(|error| refuse(error.to_string()))?;
+        match token.trim() {
+            "" => Err(refuse("it is empty".to_owned())),
+            token => Ok(Self(Arc::new(Mutex::new(Credential::Lasting(bearer(token)?))))),
+        }
+    }
+
+    fn put_into(&self, metadata: &mut MetadataMap) {
+        match &*self.lock() {
+            Credential::None => {}
+            Credential::Once(value) | Credential::Lasting(value) => {
+                metadata.insert("authorization", value.clone());
+            }
+        }
+    }
+
+    /// The first answer to a one-time token holds the secret that replaces it.
+    fn take_from(&self, metadata: &MetadataMap) {
+        let mut credential = self.lock();
+        if let Credential::Once(_) = &*credential
+            && let Some(session) = metadata.get(SESSION_HEADER).and_then(|session| session.to_str().ok())
+            && let Ok(value) = bearer(session)
+        {
+            *credential = Credential::Lasting(value);
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Credential> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Bearer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Bearer(…)")
+    }
+}
+
+fn bearer(token: &str) -> Result<MetadataValue<Ascii>, Error> {
+    let mut value: MetadataValue<Ascii> = format!("Bearer {token}")
+        .parse()
+        .map_err(|_| Error::config("connector.token", "the token holds characters that a header cannot carry"))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// A status and what is behind it, without repeating what an outer message already says.
+fn causes(status: &Status) -> String {
+    let mut text = status.message().to_owned();
+    let mut source = status.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,265 @@
+#![allow(
+    unsafe_code,
+    reason = "`pre_exec` is the only way to ask for the parent-death signal, and a pidfd is waited for as a descriptor"
+)]
+//! Starts a connector's process and makes sure that it ends: the runtime's half of the launch contract in `base-image/README.md`.
+//!
+//! The process leads a group of its own, dies with us (parent-death signal and lifeline), and is watched by a keeper task that reaps it.
+//! Nothing here knows what a connector says: see [`super::dial`].
+
+use std::fmt;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use rustix::process::{Pid, PidfdFlags, Signal};
+use tokio::io::unix::AsyncFd;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::stderr::{self, LastLines};
+
+/// How long a connector may take to end in order before it is killed.
+pub const GRACE: Duration = Duration::from_secs(10);
+/// How long its last words are waited for; a grandchild may hold the pipe for ever.
+const LAST_WORDS: Duration = Duration::from_millis(300);
+/// Starts that wait for the spawning thread.
+const SPAWN_QUEUE: usize = 16;
+
+/// What a connector may see of our environment. Everything else may be somebody's secret.
+pub(super) const ENVIRONMENT: [&str; 14] = [
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "TZ",
+    "TMPDIR",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "RUST_BACKTRACE",
+    "RUST_LIB_BACKTRACE",
+    "LD_LIBRARY_PATH",
+];
+
+/// A running process. Dropped without [`Process::stop`], it is killed.
+#[derive(Debug)]
+pub(crate) struct Process {
+    pid: u32,
+    stop: Option<oneshot::Sender<Duration>>,
+    exit: Watch,
+}
+
+/// How a process ended.
+#[derive(Debug, Clone)]
+pub(crate) struct Exit {
+    status: ExitStatus,
+    last_lines: String,
+}
+
+/// Tells when a process has ended, to anybody, at any time.
+#[derive(Debug, Clone)]
+pub(crate) struct Watch {
+    exit: watch::Receiver<Option<Exit>>,
+}
+
+impl Process {
+    /// Starts `command` with the environment of the contract. Its standard error goes to the log as of `task` and `connector`.
+    pub(crate) async fn start(
+        mut command: Command,
+        environment: &[(&str, &str)],
+        task: &str,
+        connector: &str,
+    ) -> io::Result<Self> {
+        command.env_clear().envs(ENVIRONMENT.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+        command
+            .env("LONGSHORE_LOG", log_level())
+            .env("LONGSHORE_LOG_FORMAT", "json")
+            .env("LONGSHORE_LIFELINE", "stdin");
+        command.envs(environment.iter().copied());
+        Self::keep(spawn(command).await?, task, connector)
+    }
+
+    fn keep(mut group: Group, task: &str, connector: &str) -> io::Result<Self> {
+        let pid = group.child.id();
+        let ended = rustix::process::pidfd_open(Pid::from_child(&group.child), PidfdFlags::NONBLOCK)?;
+        // SAFETY: the descriptor is owned by the `AsyncFd`, which closes it when it is dropped and lends it to nobody.
+        let ended = unsafe { AsyncFd::register(ended) }?;
+        let last = LastLines::default();
+        let words = group.child.stderr.take().ok_or_else(|| io::Error::other("standard error is not a pipe"))?;
+        let words = tokio::net::unix::pipe::Receiver::from_owned_fd(words.into())?;
+        let words = tokio::spawn(stderr::read(task.to_owned(), connector.to_owned(), words, last.clone()));
+        let (stop, stopped) = oneshot::channel();
+        let (tell, exit) = watch::channel(None);
+        tokio::spawn(async move {
+            let status = group.outlive(&ended, stopped).await;
+            let abort = words.abort_handle();
+            if tokio::time::timeout(LAST_WORDS, words).await.is_err() {
+                abort.abort();
+            }
+            // `None`: the kernel would not tell; then the connection breaks and that is all that is said.
+            if let Some(status) = status {
+                tell.send_replace(Some(Exit { status, last_lines: last.text() }));
+            }
+        });
+        Ok(Self { pid, stop: Some(stop), exit: Watch { exit } })
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    pub(crate) fn watch(&self) -> Watch {
+        self.exit.clone()
+    }
+
+    /// SIGTERM, the grace period, SIGKILL to the group. Returns when it is reaped.
+    pub(crate) async fn stop(mut self, grace: Duration) -> Option<Exit> {
+        if let Some(stop) = self.stop.take() {
+            // An error means that it has ended by itself.
+            stop.send(grace).ok();
+        }
+        self.exit.ended().await
+    }
+}
+
+impl Watch {
+    /// Waits until it has ended and is reaped. `None`: the keeper could not tell how.
+    pub(crate) async fn ended(&mut self) -> Option<Exit> {
+        self.exit.wait_for(Option::is_some).await.ok().and_then(|exit| exit.clone())
+    }
+
+    /// Why a connection may have broken just now: waits a moment for the news that the process has ended.
+    pub(crate) async fn just_ended(&mut self) -> Option<Exit> {
+        const NEWS: Duration = Duration::from_secs(1);
+        tokio::time::timeout(NEWS, self.ended()).await.ok().flatten()
+    }
+}
+
+impl Exit {
+    /// It ended by itself and says that all is well.
+    pub(crate) fn success(&self) -> bool {
+        self.status.success()
+    }
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.status.code(), self.status.signal()) {
+            (Some(code), _) => write!(f, "exit status {code}")?,
+            (None, Some(signal)) => write!(f, "killed by signal {signal}")?,
+            (None, None) => f.write_str("no exit status")?,
+        }
+        match self.last_lines.as_str() {
+            "" => f.write_str("; it said nothing on standard error"),
+            lines => write!(f, "; its last words: {lines}"),
+        }
+    }
+}
+
+/// A child and its process group. Dropping it kills the group and reaps the child, so a runtime that shuts down leaves nothing.
+#[derive(Debug)]
+struct Group {
+    child: Child,
+    reaped: bool,
+    _lifeline: Option<ChildStdin>,
+}
+
+impl Group {
+    /// Waits for the end: its own, or the one that is asked for. The group is killed before its leader is reaped, as long as its number
+    /// cannot belong to anybody else.
+    async fn outlive(&mut self, ended: &AsyncFd<OwnedFd>, stopped: oneshot::Receiver<Duration>) -> Option<ExitStatus> {
+        tokio::select! {
+            _ = ended.readable() => {}
+            grace = stopped => if let Ok(grace) = grace {
+                // An error means that it has ended already.
+                rustix::process::kill_process(Pid::from_child(&self.child), Signal::TERM).ok();
+                tokio::time::timeout(grace, ended.readable()).await.ok();
+            }
+        }
+        self.kill();
+        drop(ended.readable().await.ok()?);
+        self.reap()
+    }
+
+    fn kill(&self) {
+        rustix::process::kill_process_group(Pid::from_child(&self.child), Signal::KILL).ok();
+    }
+
+    fn reap(&mut self) -> Option<ExitStatus> {
+        let status = self.child.wait().ok();
+        self.reaped = true;
+        status
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if !self.reaped {
+            self.kill();
+            self.reap();
+        }
+    }
+}
+
+struct Start {
+    command: Command,
+    reply: oneshot::Sender<io::Result<Group>>,
+}
+
+/// The parent-death signal comes when the *thread* that spawned a child ends, so all are spawned by this one, which ends with us.
+static SPAWNER: LazyLock<Option<mpsc::Sender<Start>>> = LazyLock::new(|| {
+    let (sender, mut starts) = mpsc::channel::<Start>(SPAWN_QUEUE);
+    let run = move || {
+        while let Some(Start { command, reply }) = starts.blocking_recv() {
+            // Who asked may be gone: then the group is dropped here, and killed.
+            drop(reply.send(spawn_here(command)));
+        }
+    };
+    std::thread::Builder::new().name("spawn-connectors".to_owned()).spawn(run).ok()?;
+    Some(sender)
+});
+
+async fn spawn(command: Command) -> io::Result<Group> {
+    let gone = || io::Error::other("the spawning thread is gone");
+    let (reply, answer) = oneshot::channel();
+    let spawner = SPAWNER.as_ref().ok_or_else(gone)?;
+    spawner.send(Start { command, reply }).await.map_err(|_| gone())?;
+    answer.await.map_err(|_| gone())?
+}
+
+fn spawn_here(mut command: Command) -> io::Result<Group> {
+    let parent = rustix::process::getpid();
+    let die_with_parent = move || {
+        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+        // The parent may have died before the call; then nobody would send the signal.
+        match rustix::process::getppid() {
+            Some(now) if now == parent => Ok(()),
+            Some(_) | None => Err(io::Error::from_raw_os_error(rustix::io::Errno::SRCH.raw_os_error())),
+        }
+    };
+    // SAFETY: between fork and exec only async-signal-safe calls are allowed; these are two system calls and no allocation.
+    unsafe { command.pre_exec(die_with_parent) };
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0).spawn()?;
+    let lifeline = child.stdin.take();
+    Ok(Group { child, reaped: false, _lifeline: lifeline })
+}
+
+fn log_level() -> &'static str {
+    use tracing::level_filters::LevelFilter;
+    let level = LevelFilter::current();
+    [
+        (LevelFilter::TRACE, "trace"),
+        (LevelFilter::DEBUG, "debug"),
+        (LevelFilter::INFO, "info"),
+        (LevelFilter::WARN, "warn"),
+    ]
+    .into_iter()
+    .find_map(|(at, word)| (level >= at).then_some(word))
+    .unwrap_or("error")
+}
