@@ -17,6 +17,7 @@ pub mod key;
 pub mod limits;
 pub mod materialize;
 pub mod name;
+pub mod order;
 mod parse;
 pub mod pb;
 pub mod rules;
@@ -25,3 +26,8 @@ pub mod state;
 
 pub use error::{Error, ErrorKind};
 pub use session::Side;
+
+#[cfg(test)]
+mod protocol_md;
+#[cfg(test)]
+mod wire_tests;
