@@ -1,1 +1,8 @@
-//! In work.
+//! The whole thing under test, from outside: what the end-to-end tests share.
+//!
+//! These modules start the shipped binaries in a temporary directory ([`scene`]), lay the committed data
+//! beside a catalog ([`nyc`]) and read what arrived without any code of ours ([`destination`]). The tests themselves are in `tests/tests/`.
+
+pub mod destination;
+pub mod nyc;
+pub mod scene;

@@ -1,0 +1,107 @@
+//! `cargo xtask test --long`: the same tests with full counts, in slices that can be stopped and taken up again.
+//!
+//! A long test reads how much to do and its seed from the environment and prints one line `ledger: {…}` when it is through. Each becomes a
+//! line of `tests/ledger.jsonl` with the commit; a slice that is in there already is not run again. Commit the ledger.
+
+use std::fs;
+use std::io::Write as _;
+use std::process::{Command, ExitCode};
+
+use serde_json::{Value, json};
+
+use crate::test::{build, cargo, watch};
+use crate::{Problem, repository};
+
+/// A test that does more when asked to.
+struct Long {
+    /// Its file in `tests/tests/`.
+    file: &'static str,
+    /// The test in that file.
+    test: &'static str,
+    /// Name in the ledger.
+    name: &'static str,
+    /// The variable that says how much a slice does, and how much that is.
+    amount: (&'static str, u64),
+    slices: u64,
+}
+
+const LONG: [Long; 2] = [
+    Long {
+        file: "kills",
+        test: "runtime_killed_at_random_moments",
+        name: "runtime-kills",
+        amount: ("LONGSHORE_KILLS", 10),
+        slices: 5,
+    },
+    Long {
+        file: "kills",
+        test: "connectors_killed_at_random_moments_are_started_again",
+        name: "connector-kills",
+        amount: ("LONGSHORE_KILLS", 10),
+        slices: 5,
+    },
+
+];
+
+pub(crate) fn test(name: Option<&str>) -> Result<ExitCode, Problem> {
+    build()?;
+    let path = repository().join("tests/ledger.jsonl");
+    let mut failed = 0;
+    let mut passed = 0;
+    for long in LONG.iter().filter(|long| name.is_none_or(|name| long.name.contains(name))) {
+        for slice in 1..=long.slices {
+            if recorded(&path, long.name, slice)? {
+                println!("{} slice {slice}: in the ledger already", long.name);
+                continue;
+            }
+            println!("{} slice {slice} of {}", long.name, long.slices);
+            match run(long, slice)? {
+                Some(mut entry) => {
+                    passed += 1;
+                    entry["slice"] = json!(slice);
+                    entry["commit"] = json!(commit());
+                    entry["result"] = json!("passed");
+                    let ledger = fs::OpenOptions::new().create(true).append(true).open(&path);
+                    ledger
+                        .and_then(|mut file| writeln!(file, "{entry}"))
+                        .map_err(|error| Problem(format!("cannot write {}: {error}", path.display())))?;
+                }
+                None => failed += 1,
+            }
+        }
+    }
+    println!("{passed} passed, {failed} failed");
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Runs one slice; what it wants in the ledger, if it passed.
+fn run(long: &Long, slice: u64) -> Result<Option<Value>, Problem> {
+    let (variable, amount) = long.amount;
+    let mut command = cargo(&["test", "--package", "longshore-tests", "--test", long.file]);
+    command.arg(long.test).args(["--", "--nocapture", "--test-threads=1"]);
+    // Seeds of slices lie far apart: a slice may use as many as it does things.
+    command.env(variable, amount.to_string()).env("LONGSHORE_SEED", (slice * 1_000_000).to_string());
+    let mut entry = None;
+    let counts = watch(command, |line| {
+        if let Some((_, found)) = line.split_once("ledger: ") {
+            entry = serde_json::from_str(found).ok();
+        }
+    })?;
+    Ok(entry.filter(|_| counts.failed == 0 && counts.passed > 0))
+}
+
+fn recorded(path: &std::path::Path, name: &str, slice: u64) -> Result<bool, Problem> {
+    if !path.exists() {
+        return Ok(false);
+    }
+    let text = fs::read_to_string(path).map_err(|error| Problem(format!("cannot read {}: {error}", path.display())))?;
+    let same = |line: &str| {
+        serde_json::from_str::<Value>(line).is_ok_and(|entry| entry["test"] == name && entry["slice"] == slice)
+    };
+    Ok(text.lines().any(same))
+}
+
+fn commit() -> String {
+    let output = Command::new("git").current_dir(repository()).args(["rev-parse", "--short=12", "HEAD"]).output();
+    output.map_or_else(|_| "unknown".into(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
