@@ -23,7 +23,13 @@ pub(crate) fn bench(name: &str) -> Result<ExitCode, Problem> {
         "B1" => b1,
         other => return Err(Problem(format!("no benchmark {other}: expected R1, R3 or B1"))),
     };
-    run(Command::new(env!("CARGO")).current_dir(repository()).args(["build", "--profile", "dist", "--workspace", "--bins"]))?;
+    run(Command::new(env!("CARGO")).current_dir(repository()).args([
+        "build",
+        "--profile",
+        "dist",
+        "--workspace",
+        "--bins",
+    ]))?;
     let bins = Bins(target_dir().join("dist"));
     machine();
     let figure = measure(&bins)?;
@@ -92,7 +98,10 @@ fn machine() {
 
 /// R1: CPU time a document, null capture → runtime → null materialization, against a raw tonic stream of the same bytes and batches.
 fn r1(bins: &Bins) -> Result<Figure, Problem> {
-    println!("{:>8} {:>10} {:>14} {:>14} {:>7} {:>15}", "bytes", "documents", "longshore ns", "raw tonic ns", "ratio", "min … max");
+    println!(
+        "{:>8} {:>10} {:>14} {:>14} {:>7} {:>15}",
+        "bytes", "documents", "longshore ns", "raw tonic ns", "ratio", "min … max"
+    );
     let mut worst: Option<(Spread, f64)> = None;
     let mut sizes = Vec::new();
     for (bytes, documents) in [(200_u64, 4_000_000_u64), (1_400, 800_000), (10_000, 120_000)] {
@@ -132,12 +141,18 @@ fn null_to_null(bins: &Bins, bytes: u64, documents: u64) -> Result<f64, Problem>
          bindings:\n      - {{ collection: bench/documents, resource: {{ name: bench }}, delta_updates: true }}\n"
     );
     write(&directory.join("bench.yaml"), &catalog)?;
-    let (spent, stdout) = cpu_of(
-        bins.command("longshore").current_dir(&directory).args(["run", "--until", "caught-up", "--json", "-q", "bench.yaml"]),
-    )?;
-    let summary = stdout.lines().rev().find_map(|line| {
-        serde_json::from_str::<Value>(line).ok().filter(|object| object["type"] == "summary")
-    });
+    let (spent, stdout) = cpu_of(bins.command("longshore").current_dir(&directory).args([
+        "run",
+        "--until",
+        "caught-up",
+        "--json",
+        "-q",
+        "bench.yaml",
+    ]))?;
+    let summary = stdout
+        .lines()
+        .rev()
+        .find_map(|line| serde_json::from_str::<Value>(line).ok().filter(|object| object["type"] == "summary"));
     let rows = summary.as_ref().and_then(|summary| {
         summary["tasks"].as_array()?.iter().find(|task| task["task"] == "sink")?["bindings"][0]["rows"].as_u64()
     });
@@ -149,7 +164,8 @@ fn null_to_null(bins: &Bins, bytes: u64, documents: u64) -> Result<f64, Problem>
 }
 
 fn raw_stream(bins: &Bins, bytes: u64, documents: u64) -> Result<f64, Problem> {
-    let (spent, _) = cpu_of(bins.command("yardstick").args(["raw-stream", &bytes.to_string(), &documents.to_string()]))?;
+    let (spent, _) =
+        cpu_of(bins.command("yardstick").args(["raw-stream", &bytes.to_string(), &documents.to_string()]))?;
     Ok(spent.as_nanos() as f64 / documents as f64)
 }
 
@@ -165,11 +181,19 @@ fn r3(bins: &Bins) -> Result<Figure, Problem> {
             bins.0.join("yardstick").display()
         );
         write(&directory.join("bench.yaml"), &catalog)?;
-        cpu_of(bins.command("longshore").current_dir(&directory).args(["run", "--until", "caught-up", "-q", "bench.yaml"]))?;
+        cpu_of(bins.command("longshore").current_dir(&directory).args([
+            "run",
+            "--until",
+            "caught-up",
+            "-q",
+            "bench.yaml",
+        ]))?;
         let text = fs::read_to_string(directory.join("figure.json"))
             .map_err(|error| Problem(format!("the probe left no figure: {error}")))?;
-        let figure: Value = serde_json::from_str(&text).map_err(|error| Problem(format!("the probe's figure: {error}")))?;
-        let part = |name: &str| figure[name].as_f64().ok_or_else(|| Problem(format!("the probe's figure has no {name}")));
+        let figure: Value =
+            serde_json::from_str(&text).map_err(|error| Problem(format!("the probe's figure: {error}")))?;
+        let part =
+            |name: &str| figure[name].as_f64().ok_or_else(|| Problem(format!("the probe's figure has no {name}")));
         let (commit, sync) = (part("commit_us")?, part("fdatasync_us")?);
         println!("{turn:>6} {commit:>16.0} {sync:>16.0} {:>7.2}", commit / sync);
         ratios.push(commit / sync);
@@ -193,7 +217,14 @@ fn b1(bins: &Bins) -> Result<Figure, Problem> {
     }
     let half = |offset: usize| spread(seconds.iter().copied().skip(offset).step_by(2)).median;
     let aa = half(1) / half(0);
-    Ok(Figure { ratio: spread(seconds), aa, floor: 1.0, goal: 0.3, unit: Some("s"), more: json!({ "runs": 2 * PAIRS }) })
+    Ok(Figure {
+        ratio: spread(seconds),
+        aa,
+        floor: 1.0,
+        goal: 0.3,
+        unit: Some("s"),
+        more: json!({ "runs": 2 * PAIRS }),
+    })
 }
 
 fn first_row(bins: &Bins) -> Result<Duration, Problem> {
@@ -265,7 +296,8 @@ fn children_cpu() -> Result<Duration, Problem> {
 
 /// A directory on the disk of the build, not in memory: an fsync must mean something.
 fn scratch() -> Result<PathBuf, Problem> {
-    let directory = target_dir().join("bench").join(format!("{:?}", Instant::now()).replace(|c: char| !c.is_ascii_digit(), ""));
+    let directory =
+        target_dir().join("bench").join(format!("{:?}", Instant::now()).replace(|c: char| !c.is_ascii_digit(), ""));
     fs::create_dir_all(&directory).map_err(|error| Problem(format!("cannot make {}: {error}", directory.display())))?;
     Ok(directory)
 }

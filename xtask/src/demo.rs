@@ -11,7 +11,8 @@ use rusqlite::Connection;
 
 use crate::{Problem, repository, run, target_dir};
 
-const QUERY: &str = "SELECT carrier, count(*) AS flights, round(avg(arr_delay), 1) AS mean_delay, max(arr_delay) AS worst
+const QUERY: &str =
+    "SELECT carrier, count(*) AS flights, round(avg(arr_delay), 1) AS mean_delay, max(arr_delay) AS worst
 FROM flights GROUP BY carrier ORDER BY flights DESC LIMIT 5";
 
 pub(crate) fn demo() -> Result<ExitCode, Problem> {
@@ -21,9 +22,17 @@ pub(crate) fn demo() -> Result<ExitCode, Problem> {
     let directory = target_dir().join("demo");
     lay_out(&directory)?;
 
-    println!("\nMoving a year of flights out of New York: CSV → journal → SQLite and JSONL\n  in {}\n", directory.display());
+    println!(
+        "\nMoving a year of flights out of New York: CSV → journal → SQLite and JSONL\n  in {}\n",
+        directory.display()
+    );
     println!("$ longshore run --until caught-up flights.yaml");
-    run(Command::new(bin.join("longshore")).current_dir(&directory).args(["run", "--until", "caught-up", "flights.yaml"]))?;
+    run(Command::new(bin.join("longshore")).current_dir(&directory).args([
+        "run",
+        "--until",
+        "caught-up",
+        "flights.yaml",
+    ]))?;
 
     println!("\nIn nyc.db now:\n\n{QUERY}\n");
     print_query(&directory.join("nyc.db"))?;

@@ -40,7 +40,6 @@ const LONG: [Long; 2] = [
         amount: ("LONGSHORE_KILLS", 10),
         slices: 5,
     },
-
 ];
 
 pub(crate) fn test(name: Option<&str>) -> Result<ExitCode, Problem> {
