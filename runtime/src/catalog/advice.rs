@@ -24,7 +24,10 @@ pub(super) fn explain(violation: &Violation, root: &Node, schema: &Value, what: 
         Rule::Type(types) => vec![wrong_type(types, node, &shape, key, &name)],
         Rule::Choice(values) => vec![no_choice(values, node, &shape, &name)],
         Rule::Other(rule) => {
-            let help = shape.description().map_or_else(|| "see `longshore connector spec` for what the connector takes".to_owned(), |text| format!("it is for: {text}"));
+            let help = shape.description().map_or_else(
+                || "see `longshore connector spec` for what the connector takes".to_owned(),
+                |text| format!("it is for: {text}"),
+            );
             vec![Diagnostic::error(Code::ConfigValue, node.span, format!("{name}: {rule}"), help)]
         }
     }
@@ -44,7 +47,8 @@ pub(super) fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a s
 
 /// "`a`, `b` or `c`".
 pub(super) fn one_of<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
-    let quoted: Vec<String> = names.into_iter().map(|name| if name.is_empty() { "\"\"".into() } else { format!("`{name}`") }).collect();
+    let quoted: Vec<String> =
+        names.into_iter().map(|name| if name.is_empty() { "\"\"".into() } else { format!("`{name}`") }).collect();
     match quoted.as_slice() {
         [] => "nothing".into(),
         [one] => one.clone(),
@@ -58,7 +62,11 @@ pub(super) fn one_of<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
 fn unknown(key: &str, node: &Node, shape: &Shape<'_>, name: &str) -> Diagnostic {
     let span = node.entry(key).map_or(node.span, |entry| entry.key_span);
     let known = shape.keys();
-    let list = if known.is_empty() { "it takes no settings".to_owned() } else { format!("it takes {}", one_of(known.iter().copied())) };
+    let list = if known.is_empty() {
+        "it takes no settings".to_owned()
+    } else {
+        format!("it takes {}", one_of(known.iter().copied()))
+    };
     let help = match did_you_mean(key, known.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?\n{list}"),
         None => list,
@@ -89,7 +97,9 @@ fn wrong_type(types: &[&'static str], node: &Node, shape: &Shape<'_>, key: Optio
         node::Value::Scalar(scalar) if scalar.text.contains("${") => {
             format!("let {} stand for {expected}, such as {}", scalar.text, example_of(types, shape))
         }
-        node::Value::Scalar(scalar) if types.contains(&"array") && !node.is_null() => write(&format!("[{}]", scalar.text)),
+        node::Value::Scalar(scalar) if types.contains(&"array") && !node.is_null() => {
+            write(&format!("[{}]", scalar.text))
+        }
         node::Value::Scalar(scalar) if types.contains(&"boolean") => match scalar.text.to_lowercase().as_str() {
             "yes" | "on" | "y" | "1" => write("true"),
             "no" | "off" | "n" | "0" => write("false"),
@@ -105,7 +115,9 @@ fn no_choice(values: &[Value], node: &Node, shape: &Shape<'_>, name: &str) -> Di
     let list = one_of(texts.iter().map(String::as_str));
     let message = format!("{name}: expected {list}, got {}", found(node, shape));
     let help = match &node.value {
-        node::Value::Scalar(scalar) => did_you_mean(&scalar.text, texts.iter().map(String::as_str)).map(|near| format!("did you mean `{near}`?")),
+        node::Value::Scalar(scalar) => {
+            did_you_mean(&scalar.text, texts.iter().map(String::as_str)).map(|near| format!("did you mean `{near}`?"))
+        }
         node::Value::Sequence(_) | node::Value::Mapping(_) => None,
     };
     Diagnostic::error(Code::ConfigChoice, node.span, message, help.unwrap_or_else(|| format!("write {list}")))
@@ -116,7 +128,13 @@ fn found(node: &Node, shape: &Shape<'_>) -> String {
     match &node.value {
         node::Value::Scalar(scalar) if scalar.text.contains("${") => format!("what {} stands for", scalar.text),
         node::Value::Scalar(_) if shape.is_secret() => "something else".into(),
-        node::Value::Scalar(scalar) if scalar.text.is_empty() => if scalar.plain { "nothing".into() } else { "an empty text".into() },
+        node::Value::Scalar(scalar) if scalar.text.is_empty() => {
+            if scalar.plain {
+                "nothing".into()
+            } else {
+                "an empty text".into()
+            }
+        }
         node::Value::Scalar(scalar) if scalar.plain => format!("`{}`", scalar.text),
         node::Value::Scalar(scalar) => format!("the text \"{}\"", scalar.text),
         node::Value::Sequence(_) | node::Value::Mapping(_) => node.shape().into(),
@@ -143,7 +161,14 @@ fn example_of(types: &[&'static str], shape: &Shape<'_>) -> String {
 
 fn example(shape: &Shape<'_>) -> String {
     let Types { boolean, integer, number, string, array, object, .. } = shape.types();
-    let kinds = [(string, "string"), (integer, "integer"), (number, "number"), (boolean, "boolean"), (array, "array"), (object, "object")];
+    let kinds = [
+        (string, "string"),
+        (integer, "integer"),
+        (number, "number"),
+        (boolean, "boolean"),
+        (array, "array"),
+        (object, "object"),
+    ];
     let kind = kinds.iter().find_map(|(has, name)| has.then_some(*name)).unwrap_or("string");
     if shape.is_secret() {
         return "\"${SECRET}\"".into();
@@ -176,8 +201,14 @@ fn placeholder(kind: &str) -> &'static str {
 /// JSON is YAML; a plain word needs no quotes.
 fn written(value: &Value) -> String {
     match value {
-        Value::String(text) if !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-/".contains(c)) => text.clone(),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
+        Value::String(text)
+            if !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-/".contains(c)) =>
+        {
+            text.clone()
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => {
+            value.to_string()
+        }
     }
 }
 
@@ -185,14 +216,15 @@ fn dotted(pointer: &str) -> String {
     pointer.trim_start_matches('/').replace('/', ".").replace("~1", "/").replace("~0", "~")
 }
 
-
 /// Where a connector's own finding points: into what the user wrote, as deep as it goes.
 pub(super) fn locate(node: &Node, pointer: &str) -> Span {
     let nearest = node.nearest(pointer);
     let exact = node.at(pointer).is_some();
     match nearest.value {
         node::Value::Scalar(_) => nearest.span,
-        node::Value::Sequence(_) | node::Value::Mapping(_) if exact && !pointer.is_empty() => nearest.key_span.unwrap_or(nearest.span),
+        node::Value::Sequence(_) | node::Value::Mapping(_) if exact && !pointer.is_empty() => {
+            nearest.key_span.unwrap_or(nearest.span)
+        }
         node::Value::Sequence(_) | node::Value::Mapping(_) => nearest.name_span(),
     }
 }

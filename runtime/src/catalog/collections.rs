@@ -13,7 +13,8 @@ use super::node::{Node, Value};
 use super::schema::Schema;
 use super::typed::untyped;
 
-const COLLECTION: Keys = Keys { known: &["key", "schema"], later: &["validation", "retention"], example: "`key: [/id]`" };
+const COLLECTION: Keys =
+    Keys { known: &["key", "schema"], later: &["validation", "retention"], example: "`key: [/id]`" };
 const KEY: &str = "key: [/id]";
 
 /// All collections of the catalog.
@@ -40,12 +41,18 @@ fn read_key(node: &Node, who: &str, schema: Option<&Json>, findings: &mut Vec<Di
         && !node.is_null()
     {
         let help = format!("write a list: `key: [{}]`", pointer_like(&scalar.text));
-        findings.push(Diagnostic::error(Code::Key, node.span, format!("{who}: expected a list of JSON pointers, got text"), help));
+        findings.push(Diagnostic::error(
+            Code::Key,
+            node.span,
+            format!("{who}: expected a list of JSON pointers, got text"),
+            help,
+        ));
         return None;
     }
     let items = list(node, &who, KEY, findings)?;
     if items.is_empty() {
-        let help = format!("write at least one pointer, such as `{KEY}`, or remove `key` to take the one that Discover finds");
+        let help =
+            format!("write at least one pointer, such as `{KEY}`, or remove `key` to take the one that Discover finds");
         findings.push(Diagnostic::error(Code::Key, node.name_span(), format!("{who} is empty"), help));
         return None;
     }
@@ -54,7 +61,12 @@ fn read_key(node: &Node, who: &str, schema: Option<&Json>, findings: &mut Vec<Di
         let Some(pointer) = text(item, &who, KEY, findings) else { continue };
         if let Err(why) = check_pointer(pointer) {
             let help = format!("write `{}`", pointer_like(pointer));
-            findings.push(Diagnostic::error(Code::Key, item.span, format!("{who}: `{pointer}` is no JSON pointer: {why}"), help));
+            findings.push(Diagnostic::error(
+                Code::Key,
+                item.span,
+                format!("{who}: `{pointer}` is no JSON pointer: {why}"),
+                help,
+            ));
         } else if pointers.iter().any(|other| other == pointer) {
             let message = format!("{who} names `{pointer}` twice");
             findings.push(Diagnostic::error(Code::Key, item.span, message, "remove one of the two"));
@@ -95,7 +107,11 @@ fn pointer_like(text: &str) -> String {
 fn check_against_schema(item: &Node, pointer: &str, who: &str, schema: &Json, findings: &mut Vec<Diagnostic>) {
     let Some(first) = pointer.split('/').nth(1) else { return };
     let name = first.replace("~1", "/").replace("~0", "~");
-    let Some(properties) = schema.get("properties").and_then(Json::as_object).filter(|properties| !properties.is_empty()) else { return };
+    let Some(properties) =
+        schema.get("properties").and_then(Json::as_object).filter(|properties| !properties.is_empty())
+    else {
+        return;
+    };
     if name == "_meta" || properties.contains_key(&name) {
         return;
     }
@@ -136,7 +152,8 @@ fn read_schema(node: &Node, who: &str, findings: &mut Vec<Diagnostic>) -> Option
     if let Err(bad) = Schema::compile(json.clone()) {
         let at = node.nearest(&bad.pointer);
         let word = if let Value::Scalar(scalar) = &at.value { scalar.text.as_str() } else { "" };
-        let near = did_you_mean(word, ["object", "string", "integer", "number", "boolean", "array", "null"]).filter(|_| !word.is_empty());
+        let near = did_you_mean(word, ["object", "string", "integer", "number", "boolean", "array", "null"])
+            .filter(|_| !word.is_empty());
         let help = near.map_or_else(|| help.to_owned(), |near| format!("did you mean `{near}`?"));
         let span = if matches!(at.value, Value::Scalar(_)) { at.span } else { at.name_span() };
         findings.push(Diagnostic::error(Code::Schema, span, format!("{who}: {}", bad.message), help));
@@ -152,8 +169,14 @@ fn refuse_reductions(node: &Node, findings: &mut Vec<Diagnostic>) {
             let strategy = entry.value.get("strategy").unwrap_or(&entry.value);
             let last = matches!(&strategy.value, Value::Scalar(scalar) if scalar.text == "lastWriteWins");
             if !last {
-                let help = "remove it, or write `reduce: { strategy: lastWriteWins }`, which is what happens without it";
-                findings.push(Diagnostic::error(Code::NotBuilt, strategy.span, "this reduction is not built yet in this version of longshore", help));
+                let help =
+                    "remove it, or write `reduce: { strategy: lastWriteWins }`, which is what happens without it";
+                findings.push(Diagnostic::error(
+                    Code::NotBuilt,
+                    strategy.span,
+                    "this reduction is not built yet in this version of longshore",
+                    help,
+                ));
             }
         } else if matches!(entry.key.as_str(), "properties" | "patternProperties" | "$defs" | "definitions") {
             if let Value::Mapping(named) = &entry.value.value {

@@ -152,7 +152,11 @@ fn picture(source: &Source, diagnostic: &Diagnostic, paint: Paint) -> String {
         // Writing into a String cannot fail.
         writeln!(text, "{arguments}").unwrap_or_default();
     };
-    line(format_args!("{colour}{word}[{}]{end}{bold}: {}{end}", printable(&diagnostic.code), printable(&diagnostic.message)));
+    line(format_args!(
+        "{colour}{word}[{}]{end}{bold}: {}{end}",
+        printable(&diagnostic.code),
+        printable(&diagnostic.message)
+    ));
     line(format_args!("{}:{}:{}", source.path().display(), place.line, place.column));
     let (start, written) = source.line(diagnostic.span.start);
     if !written.trim().is_empty() {
@@ -163,7 +167,11 @@ fn picture(source: &Source, diagnostic: &Diagnostic, paint: Paint) -> String {
         let before = expand(&written[..caret_from]);
         let below = expand(&written[caret_from..caret_to]).trim_end().chars().count().max(1);
         line(format_args!("{dim} {number} |{end} {}", expand(written)));
-        line(format_args!("{dim} {margin} |{end} {}{colour}{}{end}", " ".repeat(before.chars().count()), "^".repeat(below)));
+        line(format_args!(
+            "{dim} {margin} |{end} {}{colour}{}{end}",
+            " ".repeat(before.chars().count()),
+            "^".repeat(below)
+        ));
     }
     for (at, help) in diagnostic.help.lines().enumerate() {
         let lead = if at == 0 { "  help: " } else { "        " };
@@ -194,7 +202,10 @@ mod tests {
 
     fn one(text: &str, span: Span) -> Diagnostics {
         let source = Arc::new(Source::new(Path::new("dir/a.yaml"), text.into()));
-        Diagnostics::new(source, vec![Diagnostic::error(Code::UnknownKey, span, "unknown key `b`", "did you mean `c`?")])
+        Diagnostics::new(
+            source,
+            vec![Diagnostic::error(Code::UnknownKey, span, "unknown key `b`", "did you mean `c`?")],
+        )
     }
 
     #[test]
@@ -211,13 +222,20 @@ mod tests {
 
     #[test]
     fn a_place_behind_the_end_needs_no_picture() {
-        assert!(one("a: 1\n", Span::new(5, 5)).to_string().starts_with("error[catalog.unknown-key]: unknown key `b`\ndir/a.yaml:2:1\n  help"));
+        assert!(
+            one("a: 1\n", Span::new(5, 5))
+                .to_string()
+                .starts_with("error[catalog.unknown-key]: unknown key `b`\ndir/a.yaml:2:1\n  help")
+        );
     }
 
     #[test]
     fn colours_are_used_only_when_asked_for_and_control_characters_never_pass() {
         let source = Arc::new(Source::new(Path::new("a.yaml"), "a: \u{1b}[2J\n".into()));
-        let bad = Diagnostic { code: "x\u{1b}".into(), ..Diagnostic::error(Code::Name, Span::new(0, 1), "m\u{1b}[2J", "h\u{7}") };
+        let bad = Diagnostic {
+            code: "x\u{1b}".into(),
+            ..Diagnostic::error(Code::Name, Span::new(0, 1), "m\u{1b}[2J", "h\u{7}")
+        };
         let found = Diagnostics::new(source, vec![bad]);
         assert!(!found.render(Paint::Plain).contains(['\u{1b}', '\u{7}']));
         assert!(found.render(Paint::Colour).starts_with("\u{1b}[1;31merror["));

@@ -39,7 +39,11 @@ impl Reader<'_> {
             }
             [_, more @ ..] => {
                 for (way, _) in more {
-                    let message = format!("{} has more than one connector: {}", fields.who, one_of(written.iter().map(|(way, _)| *way)).replace(" or ", " and "));
+                    let message = format!(
+                        "{} has more than one connector: {}",
+                        fields.who,
+                        one_of(written.iter().map(|(way, _)| *way)).replace(" or ", " and ")
+                    );
                     findings.push(Diagnostic::error(Code::Endpoint, fields.key_span(way), message, "keep one of them"));
                 }
                 return None;
@@ -68,7 +72,11 @@ impl Reader<'_> {
         for prefix in ["capture-", "materialize-"] {
             if let Some(short) = name.strip_prefix(prefix) {
                 let message = format!("{who}: `{name}` says twice what kind of connector it is");
-                return wrong(message, format!("write `connector: {short}`: here it means {}-{short}", self.prefix), findings);
+                return wrong(
+                    message,
+                    format!("write `connector: {short}`: here it means {}-{short}", self.prefix),
+                    findings,
+                );
             }
         }
         if name.is_empty() || !name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-') {
@@ -84,7 +92,12 @@ impl Reader<'_> {
         let example = "command: [./my-connector, --verbose]";
         let words = list(node, &who, example, findings)?;
         if words.is_empty() {
-            findings.push(Diagnostic::error(Code::Endpoint, node.span, format!("{who} is empty"), format!("write `{example}`")));
+            findings.push(Diagnostic::error(
+                Code::Endpoint,
+                node.span,
+                format!("{who} is empty"),
+                format!("write `{example}`"),
+            ));
             return None;
         }
         let argv: Option<Vec<String>> = words.iter().map(|word| self.filled(word, &who, example, findings)).collect();
@@ -96,8 +109,10 @@ impl Reader<'_> {
         let url = self.filled(node, &who, "address: unix:/path/to.sock", findings)?;
         if let Err(error) = crate::connector::Address::parse(&url) {
             let code = if url.starts_with("https:") { Code::NotBuilt } else { Code::Endpoint };
-            let message = format!("{who}: {}", error.message);
-            findings.push(Diagnostic::error(code, node.span, message, error.suggestion));
+            // As written: what a variable stands for is not shown.
+            let message =
+                format!("{who}: {}", error.message.replace(&format!("{url:?}"), self.source.slice(node.span)));
+            findings.push(Diagnostic::error(code, node.span, message, error.suggestion.clone()));
             return None;
         }
         let token_file = match fields.optional("token_file") {

@@ -27,9 +27,13 @@ pub(super) struct Fields<'a> {
 }
 
 /// Takes a mapping and reports keys that have no place in it. `None`: it is no mapping, and that is reported.
-pub(super) fn fields<'a>(node: &'a Node, who: &'a str, keys: Keys, findings: &mut Vec<Diagnostic>) -> Option<Fields<'a>> {
-    let Some(entries) = entries(node, who, keys.example, findings) else { return None };
-    for entry in entries {
+pub(super) fn fields<'a>(
+    node: &'a Node,
+    who: &'a str,
+    keys: Keys,
+    findings: &mut Vec<Diagnostic>,
+) -> Option<Fields<'a>> {
+    for entry in entries(node, who, keys.example, findings)? {
         let key = entry.key.as_str();
         if keys.known.contains(&key) {
             continue;
@@ -45,13 +49,23 @@ pub(super) fn fields<'a>(node: &'a Node, who: &'a str, keys: Keys, findings: &mu
             Some(near) => format!("did you mean `{near}`?\n{takes}"),
             None => takes,
         };
-        findings.push(Diagnostic::error(Code::UnknownKey, entry.key_span, format!("there is no `{key}` in {who}"), help));
+        findings.push(Diagnostic::error(
+            Code::UnknownKey,
+            entry.key_span,
+            format!("there is no `{key}` in {who}"),
+            help,
+        ));
     }
     Some(Fields { who, node })
 }
 
 /// The entries of a mapping; nothing written is an empty one. `None`: it is something else, and that is reported.
-pub(super) fn entries<'a>(node: &'a Node, who: &str, example: &str, findings: &mut Vec<Diagnostic>) -> Option<&'a [Entry]> {
+pub(super) fn entries<'a>(
+    node: &'a Node,
+    who: &str,
+    example: &str,
+    findings: &mut Vec<Diagnostic>,
+) -> Option<&'a [Entry]> {
     match &node.value {
         Value::Mapping(entries) => Some(entries),
         Value::Scalar(_) if node.is_null() => Some(&[]),
@@ -63,7 +77,12 @@ pub(super) fn entries<'a>(node: &'a Node, who: &str, example: &str, findings: &m
             {
                 help = format!("put a space behind the colon: `{key}: {value}`");
             }
-            findings.push(Diagnostic::error(Code::WrongType, node.span, format!("{who}: expected a mapping, got {}", node.shape()), help));
+            findings.push(Diagnostic::error(
+                Code::WrongType,
+                node.span,
+                format!("{who}: expected a mapping, got {}", node.shape()),
+                help,
+            ));
             None
         }
     }
@@ -123,7 +142,10 @@ pub(super) fn boolean(node: &Node, key: &str, who: &str, findings: &mut Vec<Diag
     let truth = node::boolean(written);
     if truth.is_none() {
         let likely = if matches!(written.to_lowercase().as_str(), "no" | "off" | "n" | "0") { "false" } else { "true" };
-        let message = format!("`{key}` of {who}: expected true or false, got {}", if written.is_empty() { node.shape() } else { written });
+        let message = format!(
+            "`{key}` of {who}: expected true or false, got {}",
+            if written.is_empty() { node.shape() } else { written }
+        );
         findings.push(Diagnostic::error(Code::WrongType, node.span, message, format!("write `{key}: {likely}`")));
     }
     truth
@@ -145,7 +167,10 @@ pub(super) fn check_name(name: &str, what: &str, span: Span, findings: &mut Vec<
 }
 
 fn suggest_name(name: &str) -> String {
-    let replaced = name.to_lowercase().replace("${", "").replace(|c: char| !(c.is_ascii_alphanumeric() || "_./-".contains(c)), "-");
+    let replaced = name
+        .to_lowercase()
+        .replace("${", "")
+        .replace(|c: char| !(c.is_ascii_alphanumeric() || "_./-".contains(c)), "-");
     let parts = replaced.split('/').map(|part| part.trim_matches(['-', '.', '_'])).filter(|part| !part.is_empty());
     let mut suggested = parts.collect::<Vec<_>>().join("/");
     // ASCII by now.

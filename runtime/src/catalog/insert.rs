@@ -76,11 +76,15 @@ impl Addition {
         let old = yaml::parse(source, &mut Vec::new()).ok_or_else(|| refuse("the catalog cannot be read"))?;
         let mut insertions = Vec::new();
         if !self.bindings.is_empty() {
-            let insertion = self.place_bindings(source, &old, task).ok_or_else(|| refuse("the capture is not written one key a line"))?;
+            let insertion = self
+                .place_bindings(source, &old, task)
+                .ok_or_else(|| refuse("the capture is not written one key a line"))?;
             insertions.push(insertion);
         }
         if !self.collections.is_empty() {
-            let insertion = self.place_collections(source, &old).ok_or_else(|| refuse("`collections` is not written one name a line"))?;
+            let insertion = self
+                .place_collections(source, &old)
+                .ok_or_else(|| refuse("`collections` is not written one name a line"))?;
             insertions.push(insertion);
         }
         let text = inserted(source.text(), insertions);
@@ -125,7 +129,11 @@ impl Addition {
         let mut lines = String::new();
         for collection in &self.collections {
             let key: Vec<String> = collection.key.iter().map(|pointer| word(pointer)).collect();
-            lines.push_str(&format!("{indent}{}:\n{indent}  key: [{}]\n{indent}  schema:", word(&collection.name), key.join(", ")));
+            lines.push_str(&format!(
+                "{indent}{}:\n{indent}  key: [{}]\n{indent}  schema:",
+                word(&collection.name),
+                key.join(", ")
+            ));
             write_value(&collection.schema, &format!("{indent}    "), &mut lines);
         }
         lines
@@ -144,7 +152,10 @@ impl Addition {
     fn expected(&self, old: &Node, task: &str) -> Json {
         let mut expected = untyped(old);
         if !self.bindings.is_empty() {
-            let bindings = self.bindings.iter().map(|one| serde_json::json!({"resource": one.resource, "collection": one.collection}));
+            let bindings = self
+                .bindings
+                .iter()
+                .map(|one| serde_json::json!({"resource": one.resource, "collection": one.collection}));
             expected["captures"][task]["bindings"] = bindings.collect();
         }
         for one in &self.collections {
@@ -212,7 +223,14 @@ fn flow(value: &Json) -> String {
         Json::Array(items) => format!("[{}]", items.iter().map(flow).collect::<Vec<_>>().join(", ")),
         Json::Object(entries) if entries.is_empty() => "{}".into(),
         Json::Object(entries) => {
-            format!("{{ {} }}", entries.iter().map(|(key, value)| format!("{}: {}", word(key), flow(value))).collect::<Vec<_>>().join(", "))
+            format!(
+                "{{ {} }}",
+                entries
+                    .iter()
+                    .map(|(key, value)| format!("{}: {}", word(key), flow(value)))
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            )
         }
         Json::Null | Json::Bool(_) | Json::Number(_) => value.to_string(),
     }
@@ -241,7 +259,10 @@ mod tests {
 
     fn addition() -> Addition {
         let schema = json!({"type": "object", "properties": {"id": {"type": "integer"}, "no": {"type": ["string", "null"]}}, "required": ["id"]});
-        Addition { bindings: Vec::new(), collections: vec![NewCollection { name: "b/c".into(), key: vec!["/id".into()], schema }] }
+        Addition {
+            bindings: Vec::new(),
+            collections: vec![NewCollection { name: "b/c".into(), key: vec!["/id".into()], schema }],
+        }
     }
 
     const ADDED: &str = "  b/c:\n    key: [/id]\n    schema:\n      type: object\n      properties:\n        id: { type: integer }\n        \"no\": { type: [string, \"null\"] }\n      required: [id]\n";
@@ -265,7 +286,9 @@ mod tests {
 
     #[test]
     fn what_would_mean_touching_a_line_is_left_to_the_user() {
-        for text in ["collections: { a: { key: [/x] } }\n", "{ captures: {} }\n", "captures: {}\n...\n", "collections: []\n"] {
+        for text in
+            ["collections: { a: { key: [/x] } }\n", "{ captures: {} }\n", "captures: {}\n...\n", "collections: []\n"]
+        {
             let refused = insert(text).unwrap_err();
             assert!(refused.to_string().contains(&ADDED[..20]), "{text}: {refused}");
         }

@@ -182,8 +182,12 @@ impl Catalog {
         let capture = self.captures.iter().find(|one| one.name == task);
         let materialization = self.materializations.iter().find(|one| one.name == task);
         let (span, config, resource) = match (capture, materialization) {
-            (Some(one), _) => (one.span, &one.config, binding.map(|at| one.bindings.get(at).map(|binding| &binding.resource))),
-            (None, Some(one)) => (one.span, &one.config, binding.map(|at| one.bindings.get(at).map(|binding| &binding.resource))),
+            (Some(one), _) => {
+                (one.span, &one.config, binding.map(|at| one.bindings.get(at).map(|binding| &binding.resource)))
+            }
+            (None, Some(one)) => {
+                (one.span, &one.config, binding.map(|at| one.bindings.get(at).map(|binding| &binding.resource)))
+            }
             (None, None) => return Span::default(),
         };
         match resource {
@@ -195,7 +199,12 @@ impl Catalog {
 
     /// What a connector found, at its places. `typed` is the task's config and resources, whose secrets are cut out.
     #[must_use]
-    pub fn findings<'a>(&self, task: &str, findings: &[session::Finding], typed: impl IntoIterator<Item = &'a Typed>) -> Diagnostics {
+    pub fn findings<'a>(
+        &self,
+        task: &str,
+        findings: &[session::Finding],
+        typed: impl IntoIterator<Item = &'a Typed>,
+    ) -> Diagnostics {
         let typed: Vec<&Typed> = typed.into_iter().collect();
         let scrub = |text: &str| typed.iter().fold(text.to_owned(), |text, typed| typed.scrub(&text));
         let list = findings.iter().map(|finding| Diagnostic {

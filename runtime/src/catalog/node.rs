@@ -126,9 +126,12 @@ impl Node {
     pub fn same_value(&self, other: &Self) -> bool {
         match (&self.value, &other.value) {
             (Value::Scalar(a), Value::Scalar(b)) => a.text == b.text,
-            (Value::Sequence(a), Value::Sequence(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.same_value(b)),
+            (Value::Sequence(a), Value::Sequence(b)) => {
+                a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.same_value(b))
+            }
             (Value::Mapping(a), Value::Mapping(b)) => {
-                a.len() == b.len() && a.iter().all(|entry| other.get(&entry.key).is_some_and(|value| entry.value.same_value(value)))
+                a.len() == b.len()
+                    && a.iter().all(|entry| other.get(&entry.key).is_some_and(|value| entry.value.same_value(value)))
             }
             (Value::Scalar(_) | Value::Sequence(_) | Value::Mapping(_), _) => false,
         }
@@ -176,12 +179,15 @@ pub(super) fn boolean(text: &str) -> Option<bool> {
 /// Digits as JSON writes them: `0123` is none, because half of its readers take it for octal.
 pub(super) fn is_integer(text: &str) -> bool {
     let digits = text.strip_prefix('-').unwrap_or(text);
-    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) && (digits == "0" || !digits.starts_with('0'))
+    !digits.is_empty()
+        && digits.bytes().all(|byte| byte.is_ascii_digit())
+        && (digits == "0" || !digits.starts_with('0'))
 }
 
 /// A number as JSON writes it.
 pub(super) fn is_number(text: &str) -> bool {
-    text.starts_with(|c: char| c == '-' || c.is_ascii_digit()) && serde_json::from_str::<serde_json::Number>(text).is_ok()
+    text.starts_with(|c: char| c == '-' || c.is_ascii_digit())
+        && serde_json::from_str::<serde_json::Number>(text).is_ok()
 }
 
 fn pointer_parts(pointer: &str) -> impl Iterator<Item = String> {
@@ -201,7 +207,10 @@ mod tests {
         for text in ["on", "NO", "yes", "0123", "+1", "0x10", "1_000", "1:30", ".5", "nan"] {
             assert_eq!(guess(text), Guess::Text, "{text}");
         }
-        assert_eq!((guess("12"), guess("-0"), guess("1e3"), guess("~")), (Guess::Integer, Guess::Integer, Guess::Number, Guess::Null));
+        assert_eq!(
+            (guess("12"), guess("-0"), guess("1e3"), guess("~")),
+            (Guess::Integer, Guess::Integer, Guess::Number, Guess::Null)
+        );
         assert_eq!(Scalar { text: "12".into(), plain: false }.guess(), Guess::Text);
     }
 }

@@ -16,7 +16,9 @@ use super::node::{Entry, Node, Value};
 use super::source::{Source, Span};
 use super::variables::{Environment, Variables};
 use super::yaml;
-use super::{CaptureBinding, CaptureTask, Catalog, CollectionDecl, Endpoint, MaterializationBinding, MaterializationTask};
+use super::{
+    CaptureBinding, CaptureTask, Catalog, CollectionDecl, Endpoint, MaterializationBinding, MaterializationTask,
+};
 
 const ROOT: Keys = Keys {
     known: &["captures", "collections", "materializations"],
@@ -24,8 +26,11 @@ const ROOT: Keys = Keys {
     example: "`captures:`",
 };
 const TASK_LATER: &[&str] = &["image", "connection", "mounts", "network", "limits", "sandbox", "schedule", "every"];
-const CAPTURE: Keys =
-    Keys { known: &["connector", "command", "address", "token_file", "config", "bindings"], later: TASK_LATER, example: "`connector: files`" };
+const CAPTURE: Keys = Keys {
+    known: &["connector", "command", "address", "token_file", "config", "bindings"],
+    later: TASK_LATER,
+    example: "`connector: files`",
+};
 const CAPTURE_BINDING: Keys = Keys {
     known: &["resource", "collection"],
     later: &["columns", "on_violation"],
@@ -47,7 +52,11 @@ pub(super) enum Completeness {
 }
 
 /// Reads and resolves a file.
-pub(super) fn load(path: &Path, environment: Arc<Environment>, completeness: Completeness) -> Result<Catalog, Diagnostics> {
+pub(super) fn load(
+    path: &Path,
+    environment: Arc<Environment>,
+    completeness: Completeness,
+) -> Result<Catalog, Diagnostics> {
     let mut findings = Vec::new();
     let text = read(path, &mut findings);
     let source = Arc::new(Source::new(path, text));
@@ -56,7 +65,8 @@ pub(super) fn load(path: &Path, environment: Arc<Environment>, completeness: Com
         return refuse(findings);
     }
     let Some(root) = tree(&source, &mut findings) else { return refuse(findings) };
-    let directory = std::path::absolute(path).ok().and_then(|path| path.parent().map(Path::to_path_buf)).unwrap_or_default();
+    let directory =
+        std::path::absolute(path).ok().and_then(|path| path.parent().map(Path::to_path_buf)).unwrap_or_default();
     let variables = Variables::new(environment, &directory);
     let mut resolver = Resolver { source: &source, variables: &variables, completeness, findings };
     let (captures, collections, materializations) = resolver.root(&root);
@@ -65,7 +75,16 @@ pub(super) fn load(path: &Path, environment: Arc<Environment>, completeness: Com
         return refuse(findings);
     }
     let warnings = Diagnostics::new(Arc::clone(&source), findings);
-    Ok(Catalog { path: path.to_path_buf(), directory, captures, collections, materializations, warnings, source, variables })
+    Ok(Catalog {
+        path: path.to_path_buf(),
+        directory,
+        captures,
+        collections,
+        materializations,
+        warnings,
+        source,
+        variables,
+    })
 }
 
 fn read(path: &Path, findings: &mut Vec<Diagnostic>) -> String {
@@ -95,7 +114,8 @@ fn tree(source: &Source, findings: &mut Vec<Diagnostic>) -> Option<Node> {
     let root = yaml::parse(source, findings);
     let nothing = root.as_ref().is_none_or(Node::is_null) && findings.is_empty();
     if nothing {
-        let help = "begin with `captures:`, `collections:` and `materializations:`; the README's first example can be copied";
+        let help =
+            "begin with `captures:`, `collections:` and `materializations:`; the README's first example can be copied";
         findings.push(Diagnostic::error(Code::Empty, Span::default(), "the catalog is empty", help));
         return None;
     }
@@ -151,7 +171,10 @@ impl Resolver<'_> {
         if let Some(first) = names.iter().find(|other| other.key == entry.key) {
             let line = self.source.place(first.key_span.start).line;
             let message = format!("`{}` is already the name of the capture in line {line}", entry.key);
-            let help = format!("name it otherwise, such as `{}-out`: commands and state know a task by its name alone", entry.key);
+            let help = format!(
+                "name it otherwise, such as `{}-out`: commands and state know a task by its name alone",
+                entry.key
+            );
             self.findings.push(Diagnostic::error(Code::DuplicateTask, entry.key_span, message, help));
         }
     }
@@ -171,10 +194,21 @@ impl Resolver<'_> {
         }
         self.duplicates(bindings.iter().map(|binding| &binding.resource), &who);
         let (endpoint, endpoint_span) = common.endpoint?;
-        Some(CaptureTask { name: entry.key.clone(), span: entry.key_span, endpoint, endpoint_span, config: common.config, bindings })
+        Some(CaptureTask {
+            name: entry.key.clone(),
+            span: entry.key_span,
+            endpoint,
+            endpoint_span,
+            config: common.config,
+            bindings,
+        })
     }
 
-    fn materialization(&mut self, entry: &Entry, collections: &BTreeMap<String, CollectionDecl>) -> Option<MaterializationTask> {
+    fn materialization(
+        &mut self,
+        entry: &Entry,
+        collections: &BTreeMap<String, CollectionDecl>,
+    ) -> Option<MaterializationTask> {
         let who = format!("materialization `{}`", entry.key);
         let common = self.common(entry, &who, "materialize")?;
         let mut bindings = Vec::new();
@@ -183,7 +217,8 @@ impl Resolver<'_> {
             let Some(fields) = fields(node, &who, MATERIALIZATION_BINDING, &mut self.findings) else { continue };
             let resource = fields.required("resource", "resource: { table: orders }", &mut self.findings);
             let collection = self.collection(&fields, collections, false);
-            let delta = fields.optional("delta_updates").map(|node| boolean(node, "delta_updates", &who, &mut self.findings));
+            let delta =
+                fields.optional("delta_updates").map(|node| boolean(node, "delta_updates", &who, &mut self.findings));
             if let (Some(resource), Some((collection, span))) = (resource, collection) {
                 let delta_updates = delta.flatten().unwrap_or_default();
                 bindings.push(MaterializationBinding { collection, resource: resource.clone(), delta_updates, span });
@@ -191,7 +226,14 @@ impl Resolver<'_> {
         }
         self.duplicates(bindings.iter().map(|binding| &binding.resource), &who);
         let (endpoint, endpoint_span) = common.endpoint?;
-        Some(MaterializationTask { name: entry.key.clone(), span: entry.key_span, endpoint, endpoint_span, config: common.config, bindings })
+        Some(MaterializationTask {
+            name: entry.key.clone(),
+            span: entry.key_span,
+            endpoint,
+            endpoint_span,
+            config: common.config,
+            bindings,
+        })
     }
 
     fn common<'n>(&mut self, entry: &'n Entry, who: &str, prefix: &'static str) -> Option<Common<'n>> {
@@ -227,9 +269,15 @@ impl Resolver<'_> {
         Some(Common { endpoint, config, bindings })
     }
 
-    fn collection(&mut self, fields: &Fields<'_>, collections: &BTreeMap<String, CollectionDecl>, capture: bool) -> Option<(String, Span)> {
+    fn collection(
+        &mut self,
+        fields: &Fields<'_>,
+        collections: &BTreeMap<String, CollectionDecl>,
+        capture: bool,
+    ) -> Option<(String, Span)> {
         let node = fields.required("collection", "collection: shop/orders", &mut self.findings)?;
-        let name = text(node, &format!("`collection` of {}", fields.who), "collection: shop/orders", &mut self.findings)?;
+        let name =
+            text(node, &format!("`collection` of {}", fields.who), "collection: shop/orders", &mut self.findings)?;
         let tolerated = capture && self.completeness == Completeness::Unfinished;
         if collections.contains_key(name) || tolerated {
             return Some((name.to_owned(), node.span));
@@ -258,7 +306,8 @@ impl Resolver<'_> {
                 let line = self.source.place(first.span.start).line;
                 let message = format!("{who} has this resource in two bindings; the first is in line {line}");
                 let help = "remove one of the two, or let them name different resources";
-                let span = if matches!(resource.value, Value::Mapping(_)) { resource.span } else { resource.name_span() };
+                let span =
+                    if matches!(resource.value, Value::Mapping(_)) { resource.span } else { resource.name_span() };
                 self.findings.push(Diagnostic::error(Code::DuplicateBinding, span, message, help));
             }
             seen.push(resource);
@@ -266,14 +315,25 @@ impl Resolver<'_> {
     }
 
     /// One capture writes a collection, and what is read is written.
-    fn writers(&mut self, captures: &[CaptureTask], materializations: &[MaterializationTask], collections: &BTreeMap<String, CollectionDecl>) {
+    fn writers(
+        &mut self,
+        captures: &[CaptureTask],
+        materializations: &[MaterializationTask],
+        collections: &BTreeMap<String, CollectionDecl>,
+    ) {
         let mut writers: BTreeMap<&str, &CaptureTask> = BTreeMap::new();
         for capture in captures {
             for binding in &capture.bindings {
                 let first = *writers.entry(&binding.collection).or_insert(capture);
                 if first.name != capture.name {
-                    let message = format!("the collection `{}` is already written by capture `{}`", binding.collection, first.name);
-                    let help = format!("give this binding a collection of its own, such as `{}-{}`", binding.collection, capture.name);
+                    let message = format!(
+                        "the collection `{}` is already written by capture `{}`",
+                        binding.collection, first.name
+                    );
+                    let help = format!(
+                        "give this binding a collection of its own, such as `{}-{}`",
+                        binding.collection, capture.name
+                    );
                     self.findings.push(Diagnostic::error(Code::TwoWriters, binding.span, message, help));
                 }
             }

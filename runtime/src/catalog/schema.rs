@@ -79,19 +79,26 @@ fn violations(error: &ValidationError<'_>) -> Vec<Violation> {
     // The validator has some thirty kinds; each kind not named here is said in its own words, without the value.
     #[allow(clippy::wildcard_enum_match_arm)]
     match error.kind() {
-        ValidationErrorKind::AdditionalProperties { unexpected } | ValidationErrorKind::UnevaluatedProperties { unexpected } => {
-            one(Rule::Unknown(unexpected.clone()))
+        ValidationErrorKind::AdditionalProperties { unexpected }
+        | ValidationErrorKind::UnevaluatedProperties { unexpected } => one(Rule::Unknown(unexpected.clone())),
+        ValidationErrorKind::Required { property } => {
+            one(Rule::Required(property.as_str().unwrap_or_default().to_owned()))
         }
-        ValidationErrorKind::Required { property } => one(Rule::Required(property.as_str().unwrap_or_default().to_owned())),
         ValidationErrorKind::Type { kind: TypeKind::Single(kind) } => one(Rule::Type(vec![kind.as_str()])),
-        ValidationErrorKind::Type { kind: TypeKind::Multiple(kinds) } => one(Rule::Type(kinds.iter().map(|kind| kind.as_str()).collect())),
+        ValidationErrorKind::Type { kind: TypeKind::Multiple(kinds) } => {
+            one(Rule::Type(kinds.iter().map(|kind| kind.as_str()).collect()))
+        }
         ValidationErrorKind::Enum { options } => one(Rule::Choice(options.as_array().cloned().unwrap_or_default())),
         ValidationErrorKind::Constant { expected_value } => one(Rule::Choice(vec![expected_value.as_ref().clone()])),
         ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context } => {
             alternatives(&pointer, context.iter().map(|branch| branch.iter().flat_map(violations).collect()).collect())
         }
-        ValidationErrorKind::OneOfMultipleValid { .. } => one(Rule::Other("fits more than one of the alternatives, expected exactly one".into())),
-        ValidationErrorKind::PropertyNames { error } => one(Rule::Other(format!("a key in it is not allowed: {}", clean(error)))),
+        ValidationErrorKind::OneOfMultipleValid { .. } => {
+            one(Rule::Other("fits more than one of the alternatives, expected exactly one".into()))
+        }
+        ValidationErrorKind::PropertyNames { error } => {
+            one(Rule::Other(format!("a key in it is not allowed: {}", clean(error))))
+        }
         _ => one(Rule::Other(clean(error))),
     }
 }
@@ -132,7 +139,8 @@ fn common_choice(branches: &[Vec<Violation>]) -> Option<Violation> {
             Rule::Choice(_) | Rule::Type(_) | Rule::Unknown(_) | Rule::Required(_) | Rule::Other(_) => None,
         })
     };
-    let is_null_branch = |branch: &[Violation]| matches!(branch, [Violation { rule: Rule::Type(types), .. }] if types == &["null"]);
+    let is_null_branch =
+        |branch: &[Violation]| matches!(branch, [Violation { rule: Rule::Type(types), .. }] if types == &["null"]);
     let real: Vec<_> = branches.iter().filter(|branch| !is_null_branch(branch)).collect();
     let places = real.first()?.iter().filter(|violation| matches!(violation.rule, Rule::Choice(_)));
     places.into_iter().find_map(|place| {
@@ -167,7 +175,9 @@ mod tests {
     #[test]
     fn a_reference_to_elsewhere_is_refused_and_not_followed() {
         for target in ["http://127.0.0.1:9/a.json", "file:///etc/passwd", "other.json"] {
-            let Err(bad) = Schema::compile(json!({"properties": {"a": {"$ref": target}}})) else { panic!("{target} was followed") };
+            let Err(bad) = Schema::compile(json!({"properties": {"a": {"$ref": target}}})) else {
+                panic!("{target} was followed")
+            };
             assert!(!bad.message.is_empty());
         }
     }
@@ -181,15 +191,16 @@ mod tests {
 
     #[test]
     fn of_several_objects_the_one_whose_constant_fits_is_meant() {
-        let branch = |kind: &str, key: &str| {
-            json!({"type": "object", "properties": {"kind": {"const": kind}, key: {"type": "string"}}, "required": ["kind", key], "additionalProperties": false})
-        };
+        let branch = |kind: &str, key: &str| json!({"type": "object", "properties": {"kind": {"const": kind}, key: {"type": "string"}}, "required": ["kind", key], "additionalProperties": false});
         let schema = json!({"oneOf": [branch("a", "x"), branch("b", "y")]});
-        assert_eq!(found(schema.clone(), &json!({"kind": "b", "x": "1"})), [
-            violation("", Rule::Unknown(vec!["x".into()])),
-            violation("", Rule::Required("y".into())),
-        ]);
-        assert_eq!(found(schema, &json!({"kind": "c"})), [violation("/kind", Rule::Choice(vec![json!("a"), json!("b")]))]);
+        assert_eq!(
+            found(schema.clone(), &json!({"kind": "b", "x": "1"})),
+            [violation("", Rule::Unknown(vec!["x".into()])), violation("", Rule::Required("y".into())),]
+        );
+        assert_eq!(
+            found(schema, &json!({"kind": "c"})),
+            [violation("/kind", Rule::Choice(vec![json!("a"), json!("b")]))]
+        );
     }
 
     #[test]

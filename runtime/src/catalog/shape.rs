@@ -93,7 +93,12 @@ impl<'s> Shape<'s> {
             match schema.get("properties").and_then(|properties| properties.get(key)) {
                 Some(schema) => shape.gather(schema, child, 0),
                 None => {
-                    let others = schema.get("patternProperties").and_then(Value::as_object).into_iter().flatten().map(|(_, schema)| schema);
+                    let others = schema
+                        .get("patternProperties")
+                        .and_then(Value::as_object)
+                        .into_iter()
+                        .flatten()
+                        .map(|(_, schema)| schema);
                     for schema in others.chain(schema.get("additionalProperties")) {
                         shape.gather(schema, child, 0);
                     }
@@ -107,7 +112,9 @@ impl<'s> Shape<'s> {
     pub(super) fn item(&self, index: usize, child: Option<&Node>) -> Self {
         let mut shape = Self { root: self.root, schemas: Vec::new() };
         for schema in &self.schemas {
-            if let Some(schema) = schema.get("prefixItems").and_then(|items| items.get(index)).or_else(|| schema.get("items")) {
+            if let Some(schema) =
+                schema.get("prefixItems").and_then(|items| items.get(index)).or_else(|| schema.get("items"))
+            {
                 shape.gather(schema, child, 0);
             }
         }
@@ -166,7 +173,8 @@ impl<'s> Shape<'s> {
     /// Its value is not to be shown.
     pub(super) fn is_secret(&self) -> bool {
         self.schemas.iter().any(|schema| {
-            schema.get("writeOnly").and_then(Value::as_bool) == Some(true) || schema.get("format").and_then(Value::as_str) == Some("password")
+            schema.get("writeOnly").and_then(Value::as_bool) == Some(true)
+                || schema.get("format").and_then(Value::as_str) == Some("password")
         })
     }
 

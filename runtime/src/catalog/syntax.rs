@@ -23,15 +23,24 @@ pub(super) fn explain(source: &Source, error: &ScanError) -> Diagnostic {
     match error.kind() {
         ErrorKind::UnknownAnchor | ErrorKind::MissingAnchorOrAliasName => {
             let help = "text that begins with `*` or `&` needs quotes, such as \"*.csv\"";
-            Diagnostic::error(Code::Alias, span, "this reads as an alias, and no anchor of that name stands before it", help)
+            Diagnostic::error(
+                Code::Alias,
+                span,
+                "this reads as an alias, and no anchor of that name stands before it",
+                help,
+            )
         }
-        ErrorKind::MappingValueNotAllowed | ErrorKind::InvalidColonPlacement | ErrorKind::InvalidMappingValueWhitespace => {
+        ErrorKind::MappingValueNotAllowed
+        | ErrorKind::InvalidColonPlacement
+        | ErrorKind::InvalidMappingValueWhitespace => {
             let help = "quote a value that contains `: `, and put each key on a line of its own";
             syntax(span, "a second `:` on this line, or a line that is indented under a value", help)
         }
-        ErrorKind::UnclosedQuotedScalar | ErrorKind::DocumentIndicatorInQuotedScalar => {
-            syntax(span, "a quote is opened and never closed", "close the quote; inside \"…\" a quote is written \\\", inside '…' it is written ''")
-        }
+        ErrorKind::UnclosedQuotedScalar | ErrorKind::DocumentIndicatorInQuotedScalar => syntax(
+            span,
+            "a quote is opened and never closed",
+            "close the quote; inside \"…\" a quote is written \\\", inside '…' it is written ''",
+        ),
         ErrorKind::UnclosedFlowCollection { open } => {
             let close = if *open == '[' { ']' } else { '}' };
             syntax(span, format!("`{open}` is opened and never closed"), &format!("add the missing `{close}`"))
@@ -42,24 +51,32 @@ pub(super) fn explain(source: &Source, error: &ScanError) -> Diagnostic {
         | ErrorKind::ExpectedFlowMappingSeparator
         | ErrorKind::UnexpectedEofImplicitFlowMapping
         | ErrorKind::InvalidFlowScalarIndent => {
-            let help = "put a comma between entries and close what was opened; quote text that contains , [ ] { } or `: `";
+            let help =
+                "put a comma between entries and close what was opened; quote text that contains , [ ] { } or `: `";
             syntax(span, "inside `{ }` or `[ ]` a comma or the closing bracket is missing", help)
         }
         ErrorKind::MismatchedFlowCollectionEnd { open, close } => {
             syntax(span, format!("`{open}` is closed by `{close}`"), "close each bracket with its own kind")
         }
         ErrorKind::UnexpectedCharacter { character } => {
-            let message = format!("YAML keeps the character `{}` at the start of a value for itself", character.escape_default());
+            let message =
+                format!("YAML keeps the character `{}` at the start of a value for itself", character.escape_default());
             syntax(span, message, "put the whole value into quotes")
         }
         ErrorKind::ExpectedBlockMappingKey | ErrorKind::InvalidIndentation | ErrorKind::ExpectedBlockSequenceEntry => {
             let help = "line up the keys of one mapping, and the dashes of one list, in the same column";
             syntax(span, "the indentation of this line fits nothing above it", help)
         }
-        ErrorKind::SimpleKeyExpected | ErrorKind::InvalidSimpleKey => {
-            syntax(span, "expected `key: value`, and there is no `:` here", "write `key: value`, with a space behind the colon")
-        }
-        kind => syntax(span, format!("not YAML: {kind}"), "look at quotes, brackets and indentation here and on the line above"),
+        ErrorKind::SimpleKeyExpected | ErrorKind::InvalidSimpleKey => syntax(
+            span,
+            "expected `key: value`, and there is no `:` here",
+            "write `key: value`, with a space behind the colon",
+        ),
+        kind => syntax(
+            span,
+            format!("not YAML: {kind}"),
+            "look at quotes, brackets and indentation here and on the line above",
+        ),
     }
 }
 
@@ -93,7 +110,9 @@ fn unquoted_dollar(source: &Source, offset: usize) -> Option<usize> {
             (Some(open), close) if open == close => quote = None,
             (Some(_), _) => {}
             (None, '"' | '\'') => quote = Some(character),
-            (None, '$') if line[at..].starts_with("${") && (brackets > 0 || flow_is_open(source, start)) => last = Some(start + at),
+            (None, '$') if line[at..].starts_with("${") && (brackets > 0 || flow_is_open(source, start)) => {
+                last = Some(start + at)
+            }
             (None, '{' | '[') => brackets += 1,
             (None, '}' | ']') => brackets = brackets.saturating_sub(1),
             (None, '#') if line[..at].ends_with([' ', '\t']) => break,

@@ -50,7 +50,12 @@ pub(super) fn typed(
         .and_then(|json| Schema::compile(json).map_err(|bad| format!("{} at {:?}", bad.message, bad.pointer)));
     let schema = schema.map_err(|why| {
         let message = format!("the connector's schema for {what} cannot be used: {why}");
-        vec![Diagnostic::error(Code::ConnectorSchema, node.name_span(), message, "use a version of the connector that states a valid schema")]
+        vec![Diagnostic::error(
+            Code::ConnectorSchema,
+            node.name_span(),
+            message,
+            "use a version of the connector that states a valid schema",
+        )]
     })?;
     let mut typing = Typing { source, variables, findings: Vec::new(), outside: Vec::new() };
     let value = typing.value(node, &Shape::of(schema.json(), node));
@@ -59,7 +64,9 @@ pub(super) fn typed(
     for violation in schema.violations(&value) {
         // A value that could not be filled in is one mistake, not two.
         let at = node.nearest(&violation.pointer).span;
-        if unfilled.iter().all(|span| !(at.start <= span.start && span.end <= at.end && node.at(&violation.pointer).is_some_and(is_scalar))) {
+        if unfilled.iter().all(|span| {
+            !(at.start <= span.start && span.end <= at.end && node.at(&violation.pointer).is_some_and(is_scalar))
+        }) {
             findings.extend(advice::explain(&violation, node, schema.json(), what));
         }
     }
@@ -80,7 +87,9 @@ pub(super) fn untyped(node: &Node) -> Value {
     match &node.value {
         node::Value::Scalar(scalar) => guessed(scalar),
         node::Value::Sequence(items) => Value::Array(items.iter().map(untyped).collect()),
-        node::Value::Mapping(entries) => Value::Object(entries.iter().map(|entry| (entry.key.clone(), untyped(&entry.value))).collect()),
+        node::Value::Mapping(entries) => {
+            Value::Object(entries.iter().map(|entry| (entry.key.clone(), untyped(&entry.value))).collect())
+        }
     }
 }
 
@@ -95,9 +104,9 @@ impl Typing<'_> {
     fn value(&mut self, node: &Node, shape: &Shape<'_>) -> Value {
         match &node.value {
             node::Value::Scalar(scalar) => self.scalar(scalar, node.span, shape),
-            node::Value::Sequence(items) => {
-                Value::Array(items.iter().enumerate().map(|(at, item)| self.value(item, &shape.item(at, Some(item)))).collect())
-            }
+            node::Value::Sequence(items) => Value::Array(
+                items.iter().enumerate().map(|(at, item)| self.value(item, &shape.item(at, Some(item)))).collect(),
+            ),
             node::Value::Mapping(entries) => {
                 let pairs = entries.iter().map(|entry| {
                     let shape = shape.property(&entry.key, Some(&entry.value));

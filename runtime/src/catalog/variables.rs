@@ -15,7 +15,8 @@ use super::source::{Source, Span};
 /// A `${file:…}` holds a password or a certificate, nothing larger.
 const FILE_AT_MOST_BYTES: u64 = 1 << 20;
 
-const FORMS: &str = "write \"${NAME}\", \"${NAME:-default}\", \"${NAME:?message}\" or \"${file:path}\"; \"$${\" is a literal ${";
+const FORMS: &str =
+    "write \"${NAME}\", \"${NAME:-default}\", \"${NAME:?message}\" or \"${file:path}\"; \"$${\" is a literal ${";
 
 /// How the value of an environment variable is asked for.
 pub type Environment = dyn Fn(&str) -> Option<String> + Send + Sync;
@@ -153,9 +154,10 @@ impl Variables {
                 Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
             }
             Ok(Err(_)) => refuse(format!("`{path}` is not UTF-8 text"), "name a text file"),
-            Err(error) => {
-                refuse(format!("cannot read `{path}`: {error}"), "make the file, readable for you; the path is relative to the catalog")
-            }
+            Err(error) => refuse(
+                format!("cannot read `{path}`: {error}"),
+                "make the file, readable for you; the path is relative to the catalog",
+            ),
         }
     }
 }
@@ -207,7 +209,10 @@ mod tests {
     #[test]
     fn what_comes_from_outside_is_remembered_and_defaults_are_not() {
         let (_, _, outside) = fill("${SET}${UNSET:-default}${file:secret}");
-        assert_eq!(outside.iter().map(|one| one.placeholder.as_str()).collect::<Vec<_>>(), ["${SET}", "${file:secret}"]);
+        assert_eq!(
+            outside.iter().map(|one| one.placeholder.as_str()).collect::<Vec<_>>(),
+            ["${SET}", "${file:secret}"]
+        );
         assert!(!format!("{outside:?}").contains("s3cret"));
     }
 

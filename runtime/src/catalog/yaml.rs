@@ -18,8 +18,14 @@ const VALUES_AT_MOST: usize = 200_000;
 
 /// Reads the one document of a file. Mistakes that leave a usable tree go to `findings`; without a tree there is at least one of them.
 pub(super) fn parse(source: &Source, findings: &mut Vec<Diagnostic>) -> Option<Node> {
-    let mut reader =
-        Reader { source, parser: Parser::new_from_str(source.text()), anchors: HashMap::new(), values: 0, findings, documents: 0 };
+    let mut reader = Reader {
+        source,
+        parser: Parser::new_from_str(source.text()),
+        anchors: HashMap::new(),
+        values: 0,
+        findings,
+        documents: 0,
+    };
     match reader.stream() {
         Ok(root) => root,
         Err(Stop::Syntax(error)) => {
@@ -129,7 +135,10 @@ impl<'a> Reader<'a> {
         let mut items = Vec::new();
         loop {
             match self.next()? {
-                Some((Event::SequenceEnd, span)) => return Ok((items, end_of(self.source, span, items_end(&items)))),
+                Some((Event::SequenceEnd, span)) => {
+                    let end = end_of(self.source, span, items.last().map(|item: &Node| item.span.end));
+                    return Ok((items, end));
+                }
                 Some((event, span)) => items.push(self.value(event, span, None)?),
                 None => return Ok((items, self.source.text().len())),
             }
@@ -181,7 +190,12 @@ impl<'a> Reader<'a> {
         self.values += values;
         if self.values > VALUES_AT_MOST {
             let message = format!("more than {VALUES_AT_MOST} values, aliases written out");
-            return Err(found(Code::Syntax, span, message, "use fewer aliases inside of aliased values, or split the catalog"));
+            return Err(found(
+                Code::Syntax,
+                span,
+                message,
+                "use fewer aliases inside of aliased values, or split the catalog",
+            ));
         }
         Ok(())
     }
@@ -208,7 +222,9 @@ fn merge(entries: &mut Vec<Entry>, merged: Vec<Node>) {
 }
 
 fn complex_key(source: &Source, span: Span) -> Stop {
-    if source.slice(Span::new(span.start, span.start + 1)) == "{" && source.text()[..span.start].trim_end().ends_with('$') {
+    if source.slice(Span::new(span.start, span.start + 1)) == "{"
+        && source.text()[..span.start].trim_end().ends_with('$')
+    {
         return Stop::Found(Box::new(syntax::unquoted_variable(source, span.start)));
     }
     found(Code::ComplexKey, span, "a key must be a word", "write `name: value`; quote text that begins with [ { * or &")
@@ -227,10 +243,6 @@ fn bytes(span: &ParserSpan) -> Span {
 fn end_of(source: &Source, end: Span, last: Option<usize>) -> usize {
     let closed = matches!(source.slice(end), "}" | "]");
     if closed { end.end } else { last.unwrap_or(end.end) }
-}
-
-fn items_end(items: &[Node]) -> Option<usize> {
-    items.last().map(|item| item.span.end)
 }
 
 fn size(node: &Node) -> usize {
