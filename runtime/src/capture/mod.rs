@@ -4,5 +4,8 @@
 //! checkpoints change in the connector's state, [`scribe`] writes the journal. Connectors are started and talked to in
 //! [`crate::connector`]; when a session is begun again is [`crate::supervise`]'s business.
 
+pub mod intake;
 pub mod patches;
+mod scribe;
+pub mod session;
 pub mod transaction;

@@ -1,14 +1,15 @@
-//! Talks to a capture: one typed call for each RPC. Every answer is parsed.
+//! Talks to a capture: one typed call for each RPC. Every answer is parsed; what a session says is in [`super::pull`].
 
 use std::time::Duration;
 
-use longshore_proto::capture::message::{Applied, Apply, Discover, Discovered, Spec, Validate, Validated};
+use longshore_proto::capture::message::{Applied, Apply, Discover, Discovered, Open, Spec, Validate, Validated};
 use longshore_proto::pb::capture::v1 as pb;
 use longshore_proto::pb::capture::v1::capture_client::CaptureClient as Stub;
 use longshore_proto::{Error, limits};
 use tonic::transport::Channel;
 
 use super::dial::Connection;
+use super::pull::{self, PullReceiver, PullSender};
 
 const SPEC_TIME_OUT: Duration = Duration::from_secs(30);
 /// It may look through a whole system.
@@ -62,9 +63,14 @@ impl CaptureClient {
         let answer = self.connection.call("Apply", APPLY_TIME_OUT, apply.into(), call).await?;
         Applied::try_from(answer).map_err(|error| self.connection.named("Apply", error))
     }
+
+    /// Begins a session: sends Open. Its answer is the first thing to receive.
+    pub async fn pull(&self, open: Open) -> Result<(PullSender, PullReceiver), Error> {
+        pull::begin(&self.connection, open).await
+    }
 }
 
-fn stub(channel: Channel) -> Stub<Channel> {
+pub(super) fn stub(channel: Channel) -> Stub<Channel> {
     Stub::new(channel)
         .max_decoding_message_size(limits::MESSAGE_MAX_BYTES)
         .max_encoding_message_size(limits::MESSAGE_MAX_BYTES)

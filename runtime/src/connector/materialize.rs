@@ -1,14 +1,15 @@
-//! Talks to a materialization: one typed call for each RPC. Every answer is parsed.
+//! Talks to a materialization: one typed call for each RPC. Every answer is parsed; what a session says is in [`super::transact`].
 
 use std::time::Duration;
 
-use longshore_proto::materialize::message::{Applied, Apply, Spec, Validate, Validated};
+use longshore_proto::materialize::message::{Applied, Apply, Open, Spec, Validate, Validated};
 use longshore_proto::pb::materialize::v1 as pb;
 use longshore_proto::pb::materialize::v1::materialize_client::MaterializeClient as Stub;
 use longshore_proto::{Error, limits};
 use tonic::transport::Channel;
 
 use super::dial::Connection;
+use super::transact::{self, TransactReceiver, TransactSender};
 
 const SPEC_TIME_OUT: Duration = Duration::from_secs(30);
 const VALIDATE_TIME_OUT: Duration = Duration::from_secs(120);
@@ -53,9 +54,14 @@ impl MaterializeClient {
         let answer = self.connection.call("Apply", APPLY_TIME_OUT, apply.into(), call).await?;
         Applied::try_from(answer).map_err(|error| self.connection.named("Apply", error))
     }
+
+    /// Begins a session: sends Open. Its answer is the first thing to receive.
+    pub async fn transact(&self, open: Open) -> Result<(TransactSender, TransactReceiver), Error> {
+        transact::begin(&self.connection, open).await
+    }
 }
 
-fn stub(channel: Channel) -> Stub<Channel> {
+pub(super) fn stub(channel: Channel) -> Stub<Channel> {
     Stub::new(channel)
         .max_decoding_message_size(limits::MESSAGE_MAX_BYTES)
         .max_encoding_message_size(limits::MESSAGE_MAX_BYTES)

@@ -11,8 +11,11 @@ mod dial;
 mod find;
 mod materialize;
 mod process;
+mod pull;
 mod socket;
 mod stderr;
+mod transact;
+mod turn;
 
 #[cfg(test)]
 mod tests;
@@ -28,7 +31,9 @@ pub use capture::CaptureClient;
 pub use find::{Bundled, SearchPath};
 pub use materialize::MaterializeClient;
 pub use process::GRACE;
+pub use pull::{PullReceiver, PullSender};
 pub use socket::forget_notes;
+pub use transact::{TransactReceiver, TransactSender};
 
 use dial::{Bearer, Connection};
 use process::Process;

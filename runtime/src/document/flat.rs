@@ -80,7 +80,7 @@ impl Types {
             Value::Array(names) if !names.is_empty() => {
                 names.iter().try_fold(Self::NONE, |types, name| Some(Self(types.0 | Self::named(name.as_str()?)?.0)))
             }
-            _ => None,
+            Value::Array(_) | Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => None,
         }
     }
 
@@ -111,7 +111,7 @@ impl Flat {
         let schema = match schema {
             Value::Bool(true) => &nothing,
             Value::Object(schema) => schema,
-            _ => return None,
+            Value::Bool(false) | Value::Null | Value::Number(_) | Value::String(_) | Value::Array(_) => return None,
         };
         only(schema, &["type", "properties", "required", "additionalProperties"])?;
         let draft = schema.get("$schema").and_then(Value::as_str).map(|uri| uri.trim_end_matches('#'));
@@ -179,9 +179,8 @@ impl Flat {
             };
             guess = index + 1;
             let property = &self.properties[index];
-            if !property.types.has(found)
-                && !(property.types.has(Types::INTEGER) && found == Types::NUMBER && number::is_integer(value))
-            {
+            let integer = || found == Types::NUMBER && property.types.has(Types::INTEGER) && number::is_integer(value);
+            if !(property.types.has(found) || integer()) {
                 return Err(property.mismatch(value));
             }
             if let Some(place) = property.required {
@@ -245,7 +244,7 @@ fn types_of(schema: &Value) -> Option<Types> {
             only(schema, &["type"])?;
             schema.get("type").map_or(Some(Types::ANY), Types::parse)
         }
-        _ => None,
+        Value::Bool(false) | Value::Null | Value::Number(_) | Value::String(_) | Value::Array(_) => None,
     }
 }
 

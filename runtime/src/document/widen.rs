@@ -148,7 +148,8 @@ fn join_types(current: &Value, stated: &Value) -> Value {
 fn words(types: &Value) -> Vec<&str> {
     match types {
         Value::Array(names) => names.iter().filter_map(Value::as_str).collect(),
-        other => other.as_str().into_iter().collect(),
+        Value::String(name) => vec![name],
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => Vec::new(),
     }
 }
 

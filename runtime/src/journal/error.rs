@@ -2,6 +2,8 @@
 
 use std::io;
 
+use longshore_proto::Error;
+
 use super::{JournalId, Position};
 use crate::store::Epoch;
 
@@ -110,4 +112,22 @@ pub enum JournalError {
         /// The rule and what was asked.
         reason: String,
     },
+}
+
+/// What a task does about it.
+impl From<JournalError> for Error {
+    fn from(error: JournalError) -> Self {
+        let text = error.to_string();
+        match error {
+            JournalError::Fenced { .. } => Self::fenced("journal.fenced", text),
+            // Acquired again, it tells what became of the last write.
+            JournalError::Unknown { .. } | JournalError::Io { .. } => Self::unavailable("journal.io", text),
+            JournalError::Corrupt { .. } => Self::config("journal.corrupt", text),
+            JournalError::NewerVersion { .. } => Self::config("journal.newer", text),
+            JournalError::OtherJournal { .. } => Self::config("journal.other", text),
+            JournalError::UnknownPosition { .. } => Self::config("journal.position", text),
+            JournalError::TransactionTooLarge { .. } => Self::config("journal.transaction_too_large", text),
+            JournalError::Refused { .. } => Self::config("journal.refused", text),
+        }
+    }
 }

@@ -82,13 +82,14 @@ fn role_floods() {
 #[test]
 fn role_stays() {
     if let Some((socket, token)) = launched() {
-        let grandchild = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+        let mut grandchild = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
         std::fs::write("pid", grandchild.id().to_string()).unwrap();
         block_on(async {
             // Taken and not followed.
             let _deaf = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).unwrap();
             serve(socket, token, true).await;
         });
+        grandchild.wait().unwrap();
     }
 }
 
