@@ -1,0 +1,27 @@
+//! Findings of Validate, made like errors: `finding::error(Error::config("files.path.missing", "…").at_pointer("/path"))`.
+
+pub use longshore_proto::session::{Finding, Severity};
+
+use longshore_proto::Error;
+
+/// The task cannot run because of it.
+pub fn error(error: Error) -> Finding {
+    of(Severity::Error, error)
+}
+
+/// The task can run, but the user should know.
+pub fn warning(error: Error) -> Finding {
+    of(Severity::Warning, error)
+}
+
+fn of(severity: Severity, error: Error) -> Finding {
+    let parts = error.into_parts();
+    Finding {
+        severity,
+        code: parts.code,
+        binding: parts.binding,
+        pointer: parts.pointer,
+        message: parts.message,
+        suggestion: parts.suggestion,
+    }
+}

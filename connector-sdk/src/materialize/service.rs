@@ -1,0 +1,135 @@
+//! A door as a gRPC service, and as the `main` of a connector.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use longshore_proto::limits::MESSAGE_MAX_BYTES;
+use longshore_proto::materialize::message;
+use longshore_proto::pb::materialize::v1 as pb;
+use longshore_proto::pb::materialize::v1::materialize_server::{Materialize as Service, MaterializeServer};
+use tonic::service::Routes;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::door::Door;
+use super::{Materialize as _, request, session};
+use crate::epochs::Epochs;
+use crate::outgoing::OutgoingStream;
+use crate::serve::{Drain, Served, serve};
+use crate::{Result, panics, schema};
+
+/// The whole `main` of a materialization: `serve_materialize(transactional(MySink))`.
+pub fn serve_materialize<D: Door>(door: D) -> ExitCode {
+    serve(|drain| {
+        let spec = request::spec(door.sink(), D::GUARANTEE);
+        let server = MaterializeServer::new(Server::new(door, drain))
+            .max_decoding_message_size(MESSAGE_MAX_BYTES)
+            .max_encoding_message_size(MESSAGE_MAX_BYTES);
+        Served {
+            name: spec.name.clone(),
+            version: spec.version.clone(),
+            kind: "materialize",
+            service_name: "longshore.materialize.v1.Materialize",
+            spec: printed::<D>(&spec),
+            routes: Routes::new(server),
+        }
+    })
+}
+
+/// A door and what the process has seen.
+#[derive(Debug)]
+pub(crate) struct Server<D> {
+    door: Arc<D>,
+    epochs: Arc<Epochs>,
+    drain: Drain,
+}
+
+impl<D: Door> Server<D> {
+    pub(crate) fn new(door: D, drain: Drain) -> Self {
+        Self { door: Arc::new(door), epochs: Arc::default(), drain }
+    }
+
+    pub(crate) fn spec(&self) -> message::Spec {
+        request::spec(self.door.sink(), D::GUARANTEE)
+    }
+
+    /// What `--spec` prints.
+    pub(crate) fn printed_spec(&self) -> serde_json::Value {
+        printed::<D>(&self.spec())
+    }
+
+    pub(crate) async fn validate(&self, asked: pb::ValidateRequest) -> Result<message::Validated> {
+        panics::caught("validate", request::validate(self.door.sink(), asked.try_into()?)).await
+    }
+
+    /// A pending plan is drained and nothing else is done: altering is the next call's business.
+    pub(crate) async fn apply(&self, asked: pb::ApplyRequest) -> Result<message::Applied> {
+        let mut asked: message::Apply = asked.try_into()?;
+        self.epochs.admit_apply(&asked.owner)?;
+        let pending = asked.pending.take();
+        let dry_run = asked.dry_run;
+        let request = request::apply(asked)?;
+        if let Some(pending) = pending {
+            let transaction = pending.transaction;
+            if !dry_run {
+                panics::caught("apply", self.door.drain(&request, pending)).await?;
+            }
+            let actions = vec![format!("apply the plan of transaction {transaction}")];
+            return Ok(message::Applied { actions, drained: true, ..message::Applied::default() });
+        }
+        let actions = panics::caught("apply", self.door.sink().apply(request)).await?;
+        Ok(message::Applied { actions, ..message::Applied::default() })
+    }
+
+    pub(crate) fn transact(
+        &self,
+        requests: impl futures_util::Stream<Item = Result<pb::TransactRequest, Status>> + Send + Unpin + 'static,
+    ) -> OutgoingStream<pb::TransactResponse> {
+        session::begin(Arc::clone(&self.door), Arc::clone(&self.epochs), self.drain.clone(), requests)
+    }
+}
+
+#[tonic::async_trait]
+impl<D: Door> Service for Server<D> {
+    type TransactStream = OutgoingStream<pb::TransactResponse>;
+
+    async fn spec(&self, _: Request<pb::SpecRequest>) -> Result<Response<pb::SpecResponse>, Status> {
+        Ok(Response::new(Server::spec(self).into()))
+    }
+
+    async fn validate(&self, asked: Request<pb::ValidateRequest>) -> Result<Response<pb::ValidateResponse>, Status> {
+        Ok(Response::new(Server::validate(self, asked.into_inner()).await?.into()))
+    }
+
+    async fn apply(&self, asked: Request<pb::ApplyRequest>) -> Result<Response<pb::ApplyResponse>, Status> {
+        Ok(Response::new(Server::apply(self, asked.into_inner()).await?.into()))
+    }
+
+    async fn transact(
+        &self,
+        requests: Request<Streaming<pb::TransactRequest>>,
+    ) -> Result<Response<Self::TransactStream>, Status> {
+        Ok(Response::new(Server::transact(self, requests.into_inner())))
+    }
+}
+
+/// The spec for people and files.
+fn printed<D: Door>(spec: &message::Spec) -> serde_json::Value {
+    let guarantee = match spec.guarantee {
+        message::Guarantee::Transactional => "transactional",
+        message::Guarantee::Idempotent => "idempotent",
+        message::Guarantee::AtLeastOnce => "at-least-once",
+    };
+    serde_json::json!({
+        "name": spec.name,
+        "version": spec.version,
+        "protocol": "v1",
+        "kind": "materialize",
+        "guarantee": guarantee,
+        "deletes": spec.deletes,
+        "documentation_url": spec.documentation_url,
+        "resource_path_pointers": spec.resource_path_pointers,
+        "reserved_field_names": spec.reserved_field_names,
+        "config_schema": schema::of::<<D::Sink as super::Materialize>::Config>(),
+        "resource_schema": schema::of::<<D::Sink as super::Materialize>::Resource>(),
+    })
+}
