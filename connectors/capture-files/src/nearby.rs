@@ -1,0 +1,54 @@
+//! Names that a misspelt one may have meant, and what to say of a glob that matches nothing.
+
+use longshore_sdk::Error;
+
+use crate::config::{Resource, Settings};
+use crate::listing::Pattern;
+
+/// So many names are compared at most.
+const COMPARED_MAX: usize = 1_000;
+/// And so many are told.
+const TOLD_MAX: usize = 3;
+/// Less alike than this (0 to 1) is something else.
+const ALIKE: f64 = 0.7;
+
+/// What to say where a glob matches nothing.
+pub(crate) fn no_match(settings: &Settings, resource: &Resource) -> Error {
+    let root = settings.root.display();
+    let message = format!("capture-files lists {root}: expected files that match {:?}, got none", resource.glob);
+    let near = like(settings, &resource.glob);
+    let suggestion = match near.as_slice() {
+        [] => "put the files there, or correct `glob` or `path`".to_owned(),
+        names => format!("did you mean {}?", names.join(" or ")),
+    };
+    Error::config("files.glob.empty", message).at_pointer("/glob").suggest(suggestion)
+}
+
+/// Files below the root whose names are like `wanted`, the best first.
+fn like(settings: &Settings, wanted: &str) -> Vec<String> {
+    let files = Pattern::compile("**/*").ok().and_then(|all| all.list(&settings.root).ok()).unwrap_or_default();
+    best(wanted, files.iter().take(COMPARED_MAX).map(|found| found.name.as_str()))
+}
+
+/// Those of `names` that are like `wanted`, the best first.
+pub(crate) fn best<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let wanted = wanted.to_lowercase();
+    let mut scored: Vec<(f64, &str)> = names
+        .map(|name| (strsim::jaro_winkler(&wanted, &name.to_lowercase()), name))
+        .filter(|(score, _)| *score >= ALIKE)
+        .collect();
+    scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
+    scored.into_iter().take(TOLD_MAX).map(|(_, name)| name.to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_most_alike_come_first_and_strangers_not_at_all() {
+        let names = ["flights.csv", "weather.csv", "flight.tsv", "README"];
+        assert_eq!(best("Flihgts.csv", names.into_iter())[0], "flights.csv");
+        assert_eq!(best("zzz", names.into_iter()), Vec::<String>::new());
+    }
+}
