@@ -90,6 +90,15 @@ impl<C: Capture> CaptureTask<C> {
         self
     }
 
+    /// Gives the collection of the binding added last this schema; without one it may hold anything.
+    #[must_use]
+    pub fn schema(mut self, schema: &Value) -> Self {
+        if let Some(binding) = self.bindings.last_mut() {
+            binding.collection.schema_json = schema.to_string().into();
+        }
+        self
+    }
+
     /// Goes on from this state, as if it had been made durable before.
     #[must_use]
     pub fn with_state(mut self, state: State) -> Self {
