@@ -1,1 +1,231 @@
-//! In work.
+//! The catalog: what the user wrote, resolved into tasks. Every mistake is a [`Diagnostic`] with its place in the file and what to do.
+//!
+//! [`load`] reads and checks all that can be known without a connector. What a config means is known to the connector alone:
+//! [`Catalog::typed`] gives scalars the types its schema says and checks them, [`Catalog::findings`] shows what it found itself at the right
+//! place. Nothing here starts a connector ([`crate::connector`]) or decides what changed between runs ([`crate::supervise`]).
+//!
+//! The way of a text: [`yaml`] makes a tree of [`node`]s, [`resolve`] reads tasks out of it, [`typed`] makes JSON of configs with the help of
+//! [`variables`], [`shape`] and [`schema`]; [`diagnostic`] shows what went wrong. [`insert`] writes collections into the file.
+
+mod advice;
+mod code;
+mod collections;
+mod diagnostic;
+mod endpoint;
+mod fields;
+mod insert;
+mod node;
+mod resolve;
+mod schema;
+mod shape;
+mod source;
+mod syntax;
+mod typed;
+mod variables;
+mod yaml;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use longshore_proto::session;
+
+pub use code::Code;
+pub use diagnostic::{Diagnostic, Diagnostics, Paint};
+pub use insert::{Addition, NewBinding, NewCollection, NotInserted};
+pub use node::{Entry, Node, Scalar, Value};
+pub use source::{Place, Source, Span};
+pub use typed::Typed;
+pub use variables::Environment;
+
+use variables::Variables;
+
+/// A catalog without a mistake that could be known without its connectors.
+#[derive(Debug, Clone)]
+pub struct Catalog {
+    /// As the user gave it.
+    pub path: PathBuf,
+    /// Where relative paths start; absolute.
+    pub directory: PathBuf,
+    /// In the order written.
+    pub captures: Vec<CaptureTask>,
+    /// By name.
+    pub collections: BTreeMap<String, CollectionDecl>,
+    /// In the order written.
+    pub materializations: Vec<MaterializationTask>,
+    /// Worth knowing, and no reason to stop.
+    pub warnings: Diagnostics,
+    source: Arc<Source>,
+    variables: Variables,
+}
+
+/// How a connector is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Endpoint {
+    /// One of ours, by its short name: `files` is `capture-files` or `materialize-files`.
+    Bundled {
+        /// The short name.
+        name: String,
+    },
+    /// A program and its arguments.
+    Command {
+        /// At least the program.
+        argv: Vec<String>,
+    },
+    /// Somebody else runs it.
+    Address {
+        /// `unix:PATH`, or `http://` on loopback.
+        url: String,
+        /// Relative to the catalog.
+        token_file: Option<PathBuf>,
+    },
+}
+
+/// Reads from a system.
+#[derive(Debug, Clone)]
+pub struct CaptureTask {
+    /// Unique in the catalog.
+    pub name: String,
+    /// Where the name stands.
+    pub span: Span,
+    /// How its connector is reached.
+    pub endpoint: Endpoint,
+    /// Where that is written.
+    pub endpoint_span: Span,
+    /// As written.
+    pub config: Node,
+    /// In the order written.
+    pub bindings: Vec<CaptureBinding>,
+}
+
+/// One resource of a source, and the collection it fills.
+#[derive(Debug, Clone)]
+pub struct CaptureBinding {
+    /// As written.
+    pub resource: Node,
+    /// Its name.
+    pub collection: String,
+    /// Where the collection's name stands.
+    pub span: Span,
+}
+
+/// Writes to a system.
+#[derive(Debug, Clone)]
+pub struct MaterializationTask {
+    /// Unique in the catalog.
+    pub name: String,
+    /// Where the name stands.
+    pub span: Span,
+    /// How its connector is reached.
+    pub endpoint: Endpoint,
+    /// Where that is written.
+    pub endpoint_span: Span,
+    /// As written.
+    pub config: Node,
+    /// In the order written.
+    pub bindings: Vec<MaterializationBinding>,
+}
+
+/// One collection, and the resource of a destination it fills.
+#[derive(Debug, Clone)]
+pub struct MaterializationBinding {
+    /// Its name.
+    pub collection: String,
+    /// As written.
+    pub resource: Node,
+    /// Every document in order, no reduction.
+    pub delta_updates: bool,
+    /// Where the collection's name stands.
+    pub span: Span,
+}
+
+/// What the user says about a collection. What is not said comes from Discover.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CollectionDecl {
+    /// JSON pointers; at least one.
+    pub key: Option<Vec<String>>,
+    /// JSON Schema 2020-12; compiles.
+    pub schema: Option<serde_json::Value>,
+    /// Where the name stands.
+    pub span: Span,
+}
+
+/// Reads a catalog. `environment` is asked for `${VAR}`.
+pub fn load(path: &Path, environment: Arc<Environment>) -> Result<Catalog, Diagnostics> {
+    resolve::load(path, environment, resolve::Completeness::Whole)
+}
+
+/// The same for a catalog that `discover` is about to complete: collections of captures may be missing, and captures may have no bindings.
+pub fn load_unfinished(path: &Path, environment: Arc<Environment>) -> Result<Catalog, Diagnostics> {
+    resolve::load(path, environment, resolve::Completeness::Unfinished)
+}
+
+/// The environment of this process.
+#[must_use]
+pub fn process_environment() -> Arc<Environment> {
+    Arc::new(|name: &str| std::env::var(name).ok())
+}
+
+impl Catalog {
+    /// JSON of a config or a resource, typed and checked by the connector's JSON Schema. `what` names it in messages, such as "the config
+    /// of capture `nyc`".
+    pub fn typed(&self, node: &Node, schema_json: &[u8], what: &str) -> Result<Typed, Diagnostics> {
+        typed::typed(node, schema_json, what, &self.source, &self.variables).map_err(|list| self.diagnostics(list))
+    }
+
+    /// Where a JSON pointer into a task's config or, with a binding, into its resource stands; as near as it can be said.
+    #[must_use]
+    pub fn locate(&self, task: &str, binding: Option<usize>, pointer: &str) -> Span {
+        let capture = self.captures.iter().find(|one| one.name == task);
+        let materialization = self.materializations.iter().find(|one| one.name == task);
+        let (span, config, resource) = match (capture, materialization) {
+            (Some(one), _) => {
+                (one.span, &one.config, binding.map(|at| one.bindings.get(at).map(|binding| &binding.resource)))
+            }
+            (None, Some(one)) => {
+                (one.span, &one.config, binding.map(|at| one.bindings.get(at).map(|binding| &binding.resource)))
+            }
+            (None, None) => return Span::default(),
+        };
+        match resource {
+            None => advice::locate(config, pointer),
+            Some(Some(resource)) => advice::locate(resource, pointer),
+            Some(None) => span,
+        }
+    }
+
+    /// What a connector found, at its places. `typed` is the task's config and resources, whose secrets are cut out.
+    #[must_use]
+    pub fn findings<'a>(
+        &self,
+        task: &str,
+        findings: &[session::Finding],
+        typed: impl IntoIterator<Item = &'a Typed>,
+    ) -> Diagnostics {
+        let typed: Vec<&Typed> = typed.into_iter().collect();
+        let scrub = |text: &str| typed.iter().fold(text.to_owned(), |text, typed| typed.scrub(&text));
+        let list = findings.iter().map(|finding| Diagnostic {
+            severity: finding.severity,
+            code: finding.code.clone().into(),
+            span: self.locate(task, finding.binding, &finding.pointer),
+            message: scrub(&finding.message),
+            help: scrub(&finding.suggestion),
+        });
+        self.diagnostics(list.collect())
+    }
+
+    /// What somebody else found in this catalog.
+    #[must_use]
+    pub fn diagnostics(&self, list: Vec<Diagnostic>) -> Diagnostics {
+        Diagnostics::new(Arc::clone(&self.source), list)
+    }
+
+    /// The text it was read from.
+    #[must_use]
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+}

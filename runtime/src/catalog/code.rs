@@ -1,0 +1,93 @@
+//! The codes of what can be wrong in a catalog. They are stable: scripts may depend on them. The README's table is this list, compared by
+//! a test. Connectors have codes of their own, which are not listed here.
+
+macro_rules! codes {
+    ($($variant:ident = $text:literal, $meaning:literal;)*) => {
+        /// What kind of mistake it is.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Code {
+            $(#[doc = $meaning] $variant,)*
+        }
+
+        impl Code {
+            /// All of them, in the order of the table.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// As printed.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)* }
+            }
+
+            /// What it means, in a sentence.
+            #[must_use]
+            pub fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => $meaning,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    Unreadable = "file.unreadable", "the catalog, or a file it names, cannot be read";
+    Encoding = "file.encoding", "the catalog is not UTF-8 text";
+    Empty = "file.empty", "the catalog says nothing";
+    Syntax = "yaml.syntax", "the text is not YAML";
+    Tab = "yaml.tab", "a tab stands where YAML wants spaces";
+    Unquoted = "yaml.unquoted-variable", "`${…}` stands unquoted inside `{ }` or `[ ]`, where YAML reads its braces";
+    Alias = "yaml.alias", "`*name` without an `&name` before it, or an anchor that contains itself";
+    Tag = "yaml.tag", "a `!tag`, which a catalog has no use for";
+    DuplicateKey = "yaml.duplicate-key", "a key stands twice in one mapping";
+    ComplexKey = "yaml.key", "a key that is not a word";
+    Documents = "yaml.documents", "more than one document in the file";
+    UnknownKey = "catalog.unknown-key", "a key that does not exist there";
+    MissingKey = "catalog.missing-key", "a key that must be there is not";
+    WrongType = "catalog.wrong-type", "a value of the wrong shape: text, list or mapping";
+    NotBuilt = "catalog.not-built", "a key of the contract that this version does not have yet";
+    Name = "catalog.name", "a name that breaks the rule for names";
+    DuplicateTask = "catalog.duplicate-task", "a capture and a materialization share a name";
+    Endpoint = "catalog.endpoint", "not exactly one way to reach the connector, or one that cannot work";
+    UnknownCollection = "catalog.unknown-collection", "a binding names a collection that the catalog does not have";
+    TwoWriters = "catalog.two-writers", "two captures write one collection";
+    NoWriter = "catalog.no-writer", "a collection is read, but no capture writes it";
+    DuplicateBinding = "catalog.duplicate-binding", "two bindings of a task name the same resource";
+    NoBindings = "catalog.no-bindings", "a task without bindings";
+    Key = "collection.key", "a collection's key is not a list of JSON pointers, each once";
+    KeyNotInSchema = "collection.key-not-in-schema", "a key pointer leads to nothing in the collection's schema";
+    Schema = "collection.schema", "a collection's schema is not a JSON Schema";
+    VariableSyntax = "variable.syntax", "`${…}` is not written as one of its four forms";
+    VariableUnset = "variable.unset", "an environment variable that is needed is not set";
+    VariableFile = "variable.file", "the file of a `${file:…}` cannot be used";
+    ConfigUnknownKey = "config.unknown-key", "the connector has no such setting";
+    ConfigMissingKey = "config.missing-key", "a setting the connector needs is missing";
+    ConfigType = "config.wrong-type", "a setting has a value of another type than the connector's schema says";
+    ConfigChoice = "config.choice", "a setting is none of the values the connector allows";
+    ConfigValue = "config.value", "a setting breaks another rule of the connector's schema";
+    ConnectorSchema = "connector.schema", "the connector's own schema cannot be used";
+}
+
+impl std::fmt::Display for Code {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_readme_has_the_table_of_all_codes() {
+        let table: String = Code::ALL.iter().map(|code| format!("| `{code}` | {} |\n", code.meaning())).collect();
+        let readme = include_str!("README.md");
+        assert!(readme.contains(&table), "put this table into runtime/src/catalog/README.md:\n{table}");
+    }
+
+    #[test]
+    fn no_two_codes_are_the_same() {
+        let mut texts: Vec<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
+        texts.sort_unstable();
+        texts.dedup();
+        assert_eq!(texts.len(), Code::ALL.len());
+    }
+}
