@@ -64,6 +64,10 @@ impl BindingTable {
         self.rows.get(&local)
     }
 
+    pub(super) const fn empty() -> Self {
+        Self { rows: BTreeMap::new() }
+    }
+
     /// The number of the binding with this durable name.
     #[must_use]
     pub fn local(&self, state_key: &StateKey) -> Option<LocalId> {
@@ -73,5 +77,30 @@ impl BindingTable {
     /// All rows, by number.
     pub fn iter(&self) -> impl Iterator<Item = (LocalId, &NewBinding)> {
         self.rows.iter().map(|(local, row)| (*local, row))
+    }
+
+    /// A number that was never used.
+    pub(super) fn next_local(&self) -> LocalId {
+        LocalId(self.rows.last_key_value().map_or(1, |(last, _)| last.0 + 1))
+    }
+
+    pub(super) fn insert(&mut self, row: BindingRow) {
+        self.rows.insert(row.local, row.binding);
+    }
+
+    pub(super) fn remove(&mut self, local: LocalId) {
+        self.rows.remove(&local);
+    }
+
+}
+
+impl Filter {
+    /// Whether it lets through what belongs to this binding.
+    #[must_use]
+    pub fn wants(&self, binding: Option<&NewBinding>) -> bool {
+        match self {
+            Self::All => true,
+            Self::Collections(collections) => binding.is_some_and(|b| collections.contains(&b.collection)),
+        }
     }
 }

@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 
+use longshore_proto::batch::Batch;
+
 use super::{BindingRow, Committed, LocalId};
 
 /// One step of a reader.
@@ -20,14 +22,14 @@ pub enum Entry {
         /// As valid JSON.
         schema_json: Bytes,
     },
-    /// Documents; the first has offset `first_offset`, the others follow without gaps.
+    /// Documents; the first has offset `first_offset`, the others follow without gaps. The batch's own binding index says nothing.
     Documents {
         /// Whose.
         local: LocalId,
         /// Offset of the first.
         first_offset: u64,
         /// At least one.
-        documents: Documents,
+        documents: Batch,
     },
     /// A mark among the documents.
     Control {
@@ -51,48 +53,4 @@ pub enum Control {
     BackfillComplete,
     /// The source emptied the binding.
     Truncated,
-}
-
-/// Documents as they were written: JSON objects in one arena. Checked against the frame's CRC and cut when read, so there is nothing left to
-/// go wrong.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Documents {
-    pub(super) arena: Bytes,
-    pub(super) ends: Vec<u32>,
-}
-
-impl Documents {
-    /// How many.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.ends.len()
-    }
-
-    /// Never, when read from a journal.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
-    }
-
-    /// All of them, one after the other, without anything between.
-    #[must_use]
-    pub fn arena(&self) -> &Bytes {
-        &self.arena
-    }
-
-    /// Where each ends in the arena.
-    #[must_use]
-    pub fn ends(&self) -> &[u32] {
-        &self.ends
-    }
-
-    /// One by one.
-    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        let mut start = 0;
-        self.ends.iter().map(move |end| {
-            let document = &self.arena[start..*end as usize];
-            start = *end as usize;
-            document
-        })
-    }
 }

@@ -8,10 +8,22 @@
 //! stop and go on: an offset where a transaction ended, and the chain CRC of all before it, which tells this journal's history from a copy
 //! that went its own way.
 
+mod acquire;
 mod binding;
+mod body;
+mod chain;
 mod entry;
 mod error;
+mod file;
+mod frame;
 mod position;
+mod reader;
+mod replica;
+mod segment;
+pub mod storage;
+mod survey;
+mod track;
+mod writer;
 
 use tokio::sync::watch;
 
@@ -20,8 +32,10 @@ use longshore_proto::batch::Batch;
 use longshore_proto::state::{State, StatePatch};
 
 pub use binding::{BindingRow, BindingTable, Filter, LocalId, NewBinding, SchemaVersion, Schemas};
-pub use entry::{Control, Documents, Entry};
+pub use entry::{Control, Entry};
 pub use error::JournalError;
+pub use file::{FileJournal, FileJournalOptions, journal_dir};
+pub use frame::Kind;
 pub use position::{Committed, CommittedEnd, Durable, DurableLength, Evidence, JournalId, Position, SegmentName};
 
 /// The log of one capture task. One process at a time writes it (the one with the highest epoch); readers of the same process follow it.

@@ -50,6 +50,8 @@ pub struct DurableLength {
     pub segment: SegmentName,
     /// Bytes from the segment's beginning.
     pub length_bytes: u64,
+    /// The last transaction that was durable then; 0: none.
+    pub transaction: u64,
 }
 
 /// What others remember of a journal; each is a witness of what was durable.
@@ -77,7 +79,6 @@ pub struct Durable<T>(T);
 
 impl<T> Durable<T> {
     /// To be called where the write was synced and the fence looked at, nowhere else.
-    #[expect(dead_code, reason = "the file engine is the caller")]
     pub(in crate::journal) fn witnessed(value: T) -> Self {
         Self(value)
     }
@@ -102,6 +103,13 @@ impl Position {
 }
 
 impl JournalId {
+    /// A new one.
+    pub fn random() -> std::io::Result<Self> {
+        let mut id = [0; 16];
+        getrandom::fill(&mut id).map_err(std::io::Error::other)?;
+        Ok(Self(id))
+    }
+
     /// Reads 32 hex digits.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {

@@ -1,0 +1,269 @@
+//! Reads committed transactions, segment after segment.
+//!
+//! Before it gives out the first entry of a transaction it looks ahead, by headers only, to the commit: what was abandoned or fenced off
+//! never shows, and nothing but one frame is in memory at a time.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::acquire::replay_opening;
+use super::body;
+use super::chain::Link;
+use super::file::Engine;
+use super::frame::{Header, Kind};
+use super::replica::{Replica, commit_sum, fault};
+use super::segment::SegmentFile;
+use super::survey::is_opening;
+use super::{
+    BindingTable, Committed, CommittedEnd, Entry, Filter, JournalError, Position, Reader, SegmentName,
+};
+
+#[derive(Debug)]
+pub(super) struct FileReader {
+    engine: Arc<Engine>,
+    filter: Filter,
+    /// From the next transaction on.
+    next_filter: Option<Filter>,
+    place: Option<Place>,
+}
+
+/// Where a reader is.
+#[derive(Debug)]
+struct Place {
+    segment: SegmentFile,
+    at: u64,
+    replica: Replica,
+    /// The transaction it is in, known to be committed.
+    inside: bool,
+}
+
+impl FileReader {
+    pub(super) fn new(engine: Arc<Engine>, filter: Filter) -> Self {
+        Self { engine, filter, next_filter: None, place: None }
+    }
+}
+
+impl Reader for FileReader {
+    fn seek(&mut self, position: Position) -> Result<(), JournalError> {
+        self.place = None;
+        if position == Position::BEGINNING {
+            return Ok(());
+        }
+        let Some(end) = self.engine.committed_end() else {
+            let reason = "a reader cannot seek before the journal was acquired".to_owned();
+            return Err(JournalError::Refused { file: self.engine.dir_text(), reason });
+        };
+        let unknown = |found: String| JournalError::UnknownPosition { journal: end.durable.journal, wanted: position, found };
+        if position.offset > end.position.offset {
+            return Err(unknown(format!("it ends at {}", end.position)));
+        }
+        let links = self.engine.links();
+        let starts_at = |link: &&Link| link.position.offset < position.offset || link.position == position && !link.continues;
+        let Some(link) = links.iter().rev().find(starts_at) else {
+            return Err(unknown("it has another history there".into()));
+        };
+        let mut place = Place::at_link(&self.engine, link)?;
+        while place.replica.track.position.offset < position.offset {
+            // Only whole transactions are passed, so that it never stops inside one.
+            if place.step(&self.engine, &end)?.is_none() {
+                return Err(unknown(format!("it ends at {}", end.position)));
+            }
+        }
+        if place.replica.track.position != position {
+            return Err(unknown(format!("it has {} there", place.replica.track.position)));
+        }
+        self.place = Some(place);
+        Ok(())
+    }
+
+    fn next(&mut self) -> Result<Option<Entry>, JournalError> {
+        let Some(end) = self.engine.committed_end() else { return Ok(None) };
+        let links = self.engine.links();
+        let mut place = match (self.place.take(), links.first()) {
+            (Some(place), _) => place,
+            (None, Some(first)) => Place::at_link(&self.engine, first)?,
+            (None, None) => return Ok(None),
+        };
+        let entry = self.entry(&mut place, &end);
+        self.place = Some(place);
+        entry
+    }
+
+    fn position(&self) -> Position {
+        self.place.as_ref().map_or(Position::BEGINNING, |place| place.replica.track.position)
+    }
+
+    fn bindings(&self) -> &BindingTable {
+        static NONE: BindingTable = BindingTable::empty();
+        self.place.as_ref().map_or(&NONE, |place| &place.replica.bindings)
+    }
+
+    fn set_filter(&mut self, filter: Filter) {
+        self.next_filter = Some(filter);
+    }
+}
+
+impl FileReader {
+    fn entry(&mut self, place: &mut Place, end: &CommittedEnd) -> Result<Option<Entry>, JournalError> {
+        if !place.inside {
+            self.filter = self.next_filter.take().unwrap_or_else(|| self.filter.clone());
+            if place.replica.track.transaction >= end.transaction {
+                return Ok(None);
+            }
+            place.enter(&self.engine, end)?;
+        }
+        while let Some(step) = place.step(&self.engine, end)? {
+            if let Some(entry) = self.shown(place, step)? {
+                return Ok(Some(entry));
+            }
+        }
+        let at = place.at;
+        Err(place.segment.corrupt(at, format!("transaction {} is committed and does not end", end.transaction)))
+    }
+
+    /// What a frame is to whoever asked; `None`: not wanted.
+    fn shown(&self, place: &mut Place, step: Passed) -> Result<Option<Entry>, JournalError> {
+        let Passed { at, header, body, committed } = step;
+        let local = header.local;
+        let malformed = |place: &Place, m: body::Malformed| place.segment.corrupt(at, fault(header.kind, &m));
+        let wanted = self.filter.wants(place.replica.bindings.row(local));
+        Ok(match header.kind {
+            Kind::Head | Kind::State => None,
+            Kind::Bindings => {
+                let rows = body::decode_bindings(body, header.count).map_err(|m| malformed(place, m))?;
+                Some(Entry::Bindings(rows))
+            }
+            Kind::Schema if wanted => {
+                let (version, schema_json) = body::decode_schema(body).map_err(|m| malformed(place, m))?;
+                Some(Entry::Schema { local, offset: header.first_offset, version, schema_json })
+            }
+            Kind::Documents if wanted => {
+                let body = place.segment.sound_body(at, &header)?;
+                let documents = body::decode_documents(body, header.count).map_err(|m| malformed(place, m))?;
+                Some(Entry::Documents { local, first_offset: header.first_offset, documents })
+            }
+            Kind::Control if wanted => {
+                let body = place.segment.sound_body(at, &header)?;
+                let control = body::decode_control(&body).map_err(|m| malformed(place, m))?;
+                Some(Entry::Control { local, offset: header.first_offset, control })
+            }
+            Kind::Schema | Kind::Documents | Kind::Control => None,
+            Kind::Commit => committed.map(Entry::Commit),
+        })
+    }
+}
+
+/// A frame that a place has moved over.
+struct Passed {
+    at: u64,
+    header: Header,
+    body: Bytes,
+    committed: Option<Committed>,
+}
+
+impl Place {
+    fn at_link(engine: &Engine, link: &Link) -> Result<Self, JournalError> {
+        let (mut segment, head) = SegmentFile::open_with_head(&*engine.storage, engine.dir(), link.name)?;
+        let head = head.map_err(|why| segment.corrupt(0, why))?;
+        let mut replica = Replica::at_head(&head, false);
+        let at = replay_opening(&mut segment, &mut replica, &head)?;
+        Ok(Self { segment, at, replica, inside: false })
+    }
+
+    /// Goes to the first frame of the next transaction that was committed.
+    fn enter(&mut self, engine: &Engine, end: &CommittedEnd) -> Result<(), JournalError> {
+        let mut track = self.replica.track.clone();
+        let (mut at, mut other) = (self.at, None);
+        let (segment, begin) = loop {
+            let segment = other.as_mut().unwrap_or(&mut self.segment);
+            let Some(header) = segment.sound_frame_at(at, limit(engine, end, segment)?)? else {
+                let (next, link) = next_segment(engine, segment)?;
+                if !link.continues {
+                    track.open = None;
+                }
+                (at, other) = (0, Some(next));
+                continue;
+            };
+            if !is_opening(&header) {
+                let sum = match header.kind {
+                    Kind::Commit => {
+                        let body = segment.sound_body(at, &header)?;
+                        Some(commit_sum(&body).map_err(|reason| segment.corrupt(at, reason))?)
+                    }
+                    Kind::Head | Kind::State | Kind::Bindings | Kind::Schema | Kind::Documents | Kind::Control => None,
+                };
+                let begun = track.open.map(|open| (open.segment, open.begin)).unwrap_or((segment.name, at));
+                let passed = track.pass(segment.name, at, &header, sum);
+                if passed.map_err(|reason| segment.corrupt(at, reason))?.is_some() {
+                    // A commit that is its transaction's only frame begins it.
+                    break if header.flags.has(super::frame::Flags::BEGIN) { (segment.name, at) } else { begun };
+                }
+            }
+            at += header.frame_bytes();
+        };
+        self.go(engine, segment, begin)?;
+        self.inside = true;
+        Ok(())
+    }
+
+    /// To the first frame of a transaction, dropping what was never committed on the way.
+    fn go(&mut self, engine: &Engine, segment: SegmentName, at: u64) -> Result<(), JournalError> {
+        while self.segment.name != segment {
+            self.segment = next_segment(engine, &mut self.segment)?.0;
+        }
+        self.replica.drop_open();
+        self.at = at;
+        Ok(())
+    }
+
+    /// Over the next frame that is no part of an opening; `None` at the committed end.
+    fn step(&mut self, engine: &Engine, end: &CommittedEnd) -> Result<Option<Passed>, JournalError> {
+        loop {
+            if self.replica.track.transaction >= end.transaction {
+                return Ok(None);
+            }
+            let at = self.at;
+            let limit = limit(engine, end, &self.segment)?;
+            let Some(header) = self.segment.sound_frame_at(at, limit)? else {
+                let (next, link) = next_segment(engine, &mut self.segment)?;
+                if !link.continues {
+                    self.replica.drop_open();
+                }
+                (self.segment, self.at) = (next, 0);
+                continue;
+            };
+            self.at += header.frame_bytes();
+            if is_opening(&header) {
+                continue;
+            }
+            let wants = self.replica.wants_body(header.kind);
+            let body = if wants { self.segment.sound_body(at, &header)? } else { Bytes::new() };
+            let passed = self.replica.pass(self.segment.name, at, &header, body.clone());
+            let committed = passed.map_err(|reason| self.segment.corrupt(at, reason))?;
+            self.inside &= committed.is_none();
+            return Ok(Some(Passed { at, header, body, committed }));
+        }
+    }
+}
+
+/// So many bytes of a segment are committed and may be read.
+fn limit(engine: &Engine, end: &CommittedEnd, segment: &SegmentFile) -> Result<u64, JournalError> {
+    if segment.name == end.durable.segment {
+        return Ok(end.durable.length_bytes);
+    }
+    let sealed = engine.links().iter().find(|link| link.name == segment.name).and_then(|link| link.sealed_bytes);
+    sealed.ok_or_else(|| segment.corrupt(0, "the segment is no longer part of the journal"))
+}
+
+fn next_segment(engine: &Engine, segment: &mut SegmentFile) -> Result<(SegmentFile, Link), JournalError> {
+    let links = engine.links();
+    let after = links.iter().position(|link| link.name == segment.name).and_then(|i| links.get(i + 1));
+    let Some(link) = after else { return Err(segment.corrupt(0, "no segment follows, and its commits are missing")) };
+    let (next, head) = SegmentFile::open_with_head(&*engine.storage, engine.dir(), link.name)?;
+    let head = head.map_err(|why| next.corrupt(0, why))?;
+    if head.predecessor.map(|(name, _)| name) != Some(segment.name) {
+        return Err(next.corrupt(0, format!("it does not follow {}", segment.name)));
+    }
+    Ok((next, *link))
+}
