@@ -46,16 +46,17 @@ pub(super) fn acquire(engine: &std::sync::Arc<Engine>, epoch: Epoch) -> Result<F
     opening.finish(replica, epoch)
 }
 
-/// The tail as it can be trusted, for who only looks: what an acquire would find, without raising anything.
-pub(super) fn look(engine: &Engine) -> Result<Option<(Survey, Replica, Vec<Link>)>, JournalError> {
+/// The journal as far as it can be trusted, for who only looks: what an acquire would find, without raising anything.
+pub(super) fn look(engine: &Engine) -> Result<Option<(Survey, Replica)>, JournalError> {
     let Some(mut found) = find(engine, &engine.segments()?)? else { return Ok(None) };
-    let end = found.survey.committed_bytes;
-    let mut replica = Replica::at_head(&found.survey.head, true);
-    replay(&mut found.segment, &mut replica, 0, end)?;
+    let (head, committed_bytes) = (&found.survey.head, found.survey.committed_bytes);
+    let mut replica = Replica::at_head(head, true);
+    replay(&mut found.segment, &mut replica, 0, committed_bytes)?;
     replica.drop_open();
-    let last = Link::new(&found.survey.head, None);
-    let links = walk_back(&*engine.storage, engine.dir(), last, &found.survey.head)?;
-    Ok(Some((found.survey, replica, links)))
+    let links = walk_back(&*engine.storage, engine.dir(), Link::new(head, None), head)?;
+    let end = end_of(head.journal, head.segment, committed_bytes, &replica);
+    engine.found(links, replica.known(), end);
+    Ok(Some((found.survey, replica)))
 }
 
 fn raise(engine: &Engine, epoch: Epoch) -> Result<(SegmentName, Box<dyn StorageFile>), JournalError> {
@@ -106,7 +107,7 @@ fn find(engine: &Engine, segments: &[SegmentName]) -> Result<Option<Found>, Jour
         // Before it is read: the page cache may hold what the disk does not.
         segment.sync()?;
         if let Tail::Sound(survey) = survey(&mut segment, head, durable.as_ref(), &ids)? {
-            let found = Found { segment, survey };
+            let found = Found { segment, survey: *survey };
             found.check(engine, durable)?;
             return Ok(Some(found));
         }
@@ -118,7 +119,11 @@ fn find(engine: &Engine, segments: &[SegmentName]) -> Result<Option<Found>, Jour
 }
 
 /// Ids under which a segment with a damaged head may have been written.
-fn ids(engine: &Engine, segments: &[SegmentName], durable: Option<DurableLength>) -> Result<Vec<JournalId>, JournalError> {
+fn ids(
+    engine: &Engine,
+    segments: &[SegmentName],
+    durable: Option<DurableLength>,
+) -> Result<Vec<JournalId>, JournalError> {
     let mut ids: Vec<_> = durable.map(|d| d.journal).into_iter().chain(engine.id()).collect();
     for name in segments {
         let (_, head) = SegmentFile::open_with_head(&*engine.storage, engine.dir(), *name)?;
@@ -179,7 +184,11 @@ impl Found {
 }
 
 /// Takes in the opening of a segment, but for transactions copied into it; says where it ends.
-pub(super) fn replay_opening(segment: &mut SegmentFile, replica: &mut Replica, head: &Head) -> Result<u64, JournalError> {
+pub(super) fn replay_opening(
+    segment: &mut SegmentFile,
+    replica: &mut Replica,
+    head: &Head,
+) -> Result<u64, JournalError> {
     let mut at = 0;
     while let Some(header) = segment.sound_frame_at(at, head.opening_bytes)?.filter(is_opening) {
         load(segment, replica, at, &header)?;
@@ -199,8 +208,8 @@ fn replay(segment: &mut SegmentFile, replica: &mut Replica, from: u64, to: u64) 
 }
 
 fn load(segment: &mut SegmentFile, replica: &mut Replica, at: u64, header: &Header) -> Result<(), JournalError> {
-    let body =
-        if replica.wants_body(header.kind) { segment.sound_body(at, header)? } else { bytes::Bytes::new() };
+    let wanted = is_opening(header) || Replica::wants_body(header.kind);
+    let body = if wanted { segment.sound_body(at, header)? } else { bytes::Bytes::new() };
     let loaded = if is_opening(header) {
         replica.load(header, body)
     } else {
@@ -209,14 +218,14 @@ fn load(segment: &mut SegmentFile, replica: &mut Replica, at: u64, header: &Head
     loaded.map_err(|reason| segment.corrupt(at, reason))
 }
 
-fn head(
-    journal: JournalId,
-    segment: SegmentName,
-    predecessor: Option<(SegmentName, u64)>,
-    replica: &Replica,
-) -> Head {
+fn head(journal: JournalId, segment: SegmentName, predecessor: Option<(SegmentName, u64)>, replica: &Replica) -> Head {
     let Track { transaction, position, .. } = replica.track;
     Head { journal, segment, predecessor, transaction, position, open: replica.track.open_head(), opening_bytes: 0 }
+}
+
+fn end_of(journal: JournalId, segment: SegmentName, length_bytes: u64, replica: &Replica) -> CommittedEnd {
+    let Track { transaction, position, .. } = replica.track;
+    CommittedEnd { transaction, position, durable: DurableLength { journal, segment, length_bytes, transaction } }
 }
 
 /// A segment under construction, written and synced as a whole before it counts.
@@ -243,7 +252,7 @@ impl<'a> Opening<'a> {
     /// Head, state, bindings, schemas; `copy_bytes` will follow.
     pub(super) fn write(&mut self, mut head: Head, replica: &Replica, copy_bytes: u64) -> Result<(), JournalError> {
         let frames = replica.opening();
-        let body_bytes: usize = Head::BODY_BYTES + frames.iter().map(|f| f.body.len()).sum::<usize>();
+        let body_bytes = head.encode().len() + frames.iter().map(|f| f.body.len()).sum::<usize>();
         head.opening_bytes = ((frames.len() + 1) * HEADER_BYTES + body_bytes) as u64 + copy_bytes;
         let header = |kind, flags, local, count| Header {
             kind,
@@ -291,16 +300,7 @@ impl<'a> Opening<'a> {
         self.engine.fenced(epoch, &self.engine.segments()?)?;
         let head = self.head.ok_or_else(|| self.unknown("opening", std::io::Error::other("nothing was written")))?;
         let links = walk_back(&*self.engine.storage, self.engine.dir(), Link::new(&head, None), &head)?;
-        let end = CommittedEnd {
-            transaction: replica.track.transaction,
-            position: replica.track.position,
-            durable: DurableLength {
-                journal: self.journal,
-                segment: self.name,
-                length_bytes: self.given_bytes,
-                transaction: replica.track.transaction,
-            },
-        };
+        let end = end_of(self.journal, self.name, self.given_bytes, &replica);
         self.engine.found(links, replica.known(), end);
         Ok(FileWriter::new(self.engine, self.into_tail(), replica, end))
     }

@@ -91,7 +91,6 @@ impl BindingTable {
     pub(super) fn remove(&mut self, local: LocalId) {
         self.rows.remove(&local);
     }
-
 }
 
 impl Filter {

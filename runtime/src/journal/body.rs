@@ -54,11 +54,9 @@ pub(super) struct Commit {
 pub(super) struct Malformed(pub(super) &'static str);
 
 impl Head {
-    /// All that is in a head's body but its end, whatever it says, has this length.
-    pub(super) const BODY_BYTES: usize = 16 + 16 + 1 + 24 + 20 + 1 + 44 + 8;
-
+    /// Of the same length whatever it says.
     pub(super) fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(Self::BODY_BYTES);
+        let mut out = Vec::with_capacity(138);
         out.extend_from_slice(&self.journal.0);
         put_name(&mut out, self.segment);
         out.push(u8::from(self.predecessor.is_some()));

@@ -56,7 +56,9 @@ pub(super) fn walk_back(storage: &dyn Storage, dir: &Path, last: Link, head: &He
             return Err(damaged(len, format!("the file ends too early, {sealed_bytes} bytes were sealed")));
         }
         let newer = links.last().map_or(last, |link| *link);
-        if head.journal != journal || head.segment.number >= newer.name.number || head.transaction > newer.transaction {
+        // Numbers may not ascend over epochs: a fenced writer may have rotated while its successor chose its own.
+        let older = (name.epoch, name.number) < (newer.name.epoch, newer.name.number);
+        if head.journal != journal || !older || head.transaction > newer.transaction {
             return Err(damaged(0, format!("it is not what {} follows", newer.name)));
         }
         links.push(Link::new(&head, Some(sealed_bytes)));

@@ -60,9 +60,7 @@ impl FileJournal {
     /// Over any storage.
     #[must_use]
     pub fn over(storage: Arc<dyn Storage>, options: FileJournalOptions) -> Self {
-        let shared = Shared { id: None, links: Arc::default(), known: Known::default() };
-        let engine = Engine { storage, options, shared: Mutex::new(shared), committed: watch::Sender::new(None) };
-        Self { engine: Arc::new(engine) }
+        Self { engine: Arc::new(Engine::new(storage, options)) }
     }
 }
 
@@ -114,6 +112,11 @@ struct Shared {
 }
 
 impl Engine {
+    pub(super) fn new(storage: Arc<dyn Storage>, options: FileJournalOptions) -> Self {
+        let shared = Shared { id: None, links: Arc::default(), known: Known::default() };
+        Self { storage, options, shared: Mutex::new(shared), committed: watch::Sender::new(None) }
+    }
+
     pub(super) fn dir(&self) -> &Path {
         &self.options.dir
     }

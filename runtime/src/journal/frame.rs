@@ -36,7 +36,7 @@ const _: () = assert!(DOCUMENT_MAX_BYTES + HEADER_BYTES < BODY_MAX_BYTES);
 
 /// What a frame is. Number 6 is kept for dead letters, which this version neither writes nor reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
+pub(super) enum Kind {
     /// First in each segment: who opened it, and what it follows.
     Head = 1,
     /// Part of the connector's whole state, in a segment's opening.
@@ -56,7 +56,7 @@ pub enum Kind {
 impl Kind {
     /// As people see it.
     #[must_use]
-    pub fn word(self) -> &'static str {
+    pub(super) fn word(self) -> &'static str {
         match self {
             Self::Head => "head",
             Self::State => "state",
@@ -205,6 +205,13 @@ impl Seal {
         let crc = crc32c::crc32c(&journal.0);
         let crc = crc32c::crc32c_append(crc, &segment.number.to_le_bytes());
         Self(crc32c::crc32c_append(crc, &segment.epoch.0.to_le_bytes()))
+    }
+
+    /// Makes a header that was tampered with valid again.
+    #[cfg(test)]
+    pub(super) fn reseal(self, header: &mut [u8; HEADER_BYTES], position: u64) {
+        let crc = self.crc(position, &header[..60]);
+        header[60..64].copy_from_slice(&crc.to_le_bytes());
     }
 
     fn crc(self, position: u64, header: &[u8]) -> u32 {

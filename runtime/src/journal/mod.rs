@@ -16,6 +16,7 @@ mod entry;
 mod error;
 mod file;
 mod frame;
+mod inspect;
 mod position;
 mod reader;
 mod replica;
@@ -24,6 +25,9 @@ pub mod storage;
 mod survey;
 mod track;
 mod writer;
+
+#[cfg(test)]
+mod tests;
 
 use tokio::sync::watch;
 
@@ -34,8 +38,8 @@ use longshore_proto::state::{State, StatePatch};
 pub use binding::{BindingRow, BindingTable, Filter, LocalId, NewBinding, SchemaVersion, Schemas};
 pub use entry::{Control, Entry};
 pub use error::JournalError;
-pub use file::{FileJournal, FileJournalOptions, journal_dir};
-pub use frame::Kind;
+pub use file::{FileJournal, FileJournalOptions, SEGMENT_BYTES, TRANSACTION_MAX_BYTES, journal_dir};
+pub use inspect::{Checked, Inspection, SegmentReport, TornTail, journal_names};
 pub use position::{Committed, CommittedEnd, Durable, DurableLength, Evidence, JournalId, Position, SegmentName};
 
 /// The log of one capture task. One process at a time writes it (the one with the highest epoch); readers of the same process follow it.

@@ -66,7 +66,7 @@ pub struct Evidence {
 /// A segment's number in the journal and the epoch that opened it: its file name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SegmentName {
-    /// Position in the journal; only grows.
+    /// Only grows within an epoch.
     pub number: u64,
     /// Whose segment it is.
     pub epoch: Epoch,
@@ -74,7 +74,6 @@ pub struct SegmentName {
 
 /// Proof that a value is on disk. Only the journal makes one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use]
 pub struct Durable<T>(T);
 
 impl<T> Durable<T> {

@@ -15,9 +15,7 @@ use super::frame::{Header, Kind};
 use super::replica::{Replica, commit_sum, fault};
 use super::segment::SegmentFile;
 use super::survey::is_opening;
-use super::{
-    BindingTable, Committed, CommittedEnd, Entry, Filter, JournalError, Position, Reader, SegmentName,
-};
+use super::{BindingTable, Committed, CommittedEnd, Entry, Filter, JournalError, Position, Reader, SegmentName};
 
 #[derive(Debug)]
 pub(super) struct FileReader {
@@ -54,12 +52,14 @@ impl Reader for FileReader {
             let reason = "a reader cannot seek before the journal was acquired".to_owned();
             return Err(JournalError::Refused { file: self.engine.dir_text(), reason });
         };
-        let unknown = |found: String| JournalError::UnknownPosition { journal: end.durable.journal, wanted: position, found };
+        let unknown =
+            |found: String| JournalError::UnknownPosition { journal: end.durable.journal, wanted: position, found };
         if position.offset > end.position.offset {
             return Err(unknown(format!("it ends at {}", end.position)));
         }
         let links = self.engine.links();
-        let starts_at = |link: &&Link| link.position.offset < position.offset || link.position == position && !link.continues;
+        let starts_at =
+            |link: &&Link| link.position.offset < position.offset || link.position == position && !link.continues;
         let Some(link) = links.iter().rev().find(starts_at) else {
             return Err(unknown("it has another history there".into()));
         };
@@ -235,9 +235,11 @@ impl Place {
             };
             self.at += header.frame_bytes();
             if is_opening(&header) {
+                // It says what is known already, and has to be whole all the same.
+                self.segment.sound_body(at, &header)?;
                 continue;
             }
-            let wants = self.replica.wants_body(header.kind);
+            let wants = Replica::wants_body(header.kind);
             let body = if wants { self.segment.sound_body(at, &header)? } else { Bytes::new() };
             let passed = self.replica.pass(self.segment.name, at, &header, body.clone());
             let committed = passed.map_err(|reason| self.segment.corrupt(at, reason))?;

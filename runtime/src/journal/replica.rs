@@ -58,12 +58,11 @@ impl Replica {
         }
     }
 
-    /// Whether [`Replica::pass`] and [`Replica::load`] look into the body of such a frame.
-    pub(super) fn wants_body(&self, kind: Kind) -> bool {
+    /// Whether [`Replica::pass`] looks into the body of such a frame.
+    pub(super) fn wants_body(kind: Kind) -> bool {
         match kind {
             Kind::Bindings | Kind::Schema | Kind::Commit => true,
-            Kind::State => self.state.is_some(),
-            Kind::Head | Kind::Documents | Kind::Control => false,
+            Kind::Head | Kind::State | Kind::Documents | Kind::Control => false,
         }
     }
 
@@ -170,6 +169,14 @@ impl Replica {
                 None => self.schemas.remove(&local),
             };
         }
+    }
+
+    /// Whether another replica, read from an opening, says the same.
+    pub(super) fn agrees(&self, other: &Self) -> bool {
+        self.track == other.track
+            && self.state == other.state
+            && self.bindings == other.bindings
+            && self.schemas == other.schemas
     }
 
     /// Bindings and schemas without those of the open transaction.

@@ -134,12 +134,12 @@ impl SegmentFile {
         self.body(at, header)?.map_err(|why| self.corrupt(at, why))
     }
 
-    /// The highest `synced` of any header that was written here, from `from` to the end of the file, whatever stands between.
-    pub(super) fn witness_behind(&mut self, from: u64) -> Result<u64, JournalError> {
-        let (end, mut at, mut witness) = (self.len_bytes()?, from, 0);
+    /// The highest `synced` of any header that was written between `from` and `end`, whatever else stands there.
+    pub(super) fn witness_between(&mut self, from: u64, end: u64) -> Result<u64, JournalError> {
+        let (mut at, mut witness) = (from, 0);
         while at < end {
             let seal = self.seal;
-            let bytes = self.bytes(at, WINDOW_BYTES)?;
+            let bytes = self.bytes(at, usize::try_from(end - at).unwrap_or(WINDOW_BYTES).min(WINDOW_BYTES))?;
             let (mut next, taken) = (0, bytes.len());
             while let Some(found) = bytes[next..].iter().position(|b| *b == super::frame::MAGIC[0]) {
                 next += found;

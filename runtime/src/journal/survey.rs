@@ -14,7 +14,7 @@ use super::{DurableLength, JournalError, JournalId};
 #[derive(Debug)]
 pub(super) enum Tail {
     /// It counts.
-    Sound(Survey),
+    Sound(Box<Survey>),
     /// Its opening was never finished: it does not exist.
     Headless,
 }
@@ -22,14 +22,14 @@ pub(super) enum Tail {
 #[derive(Debug, Clone)]
 pub(super) struct Survey {
     pub(super) head: Head,
-    /// End of the whole frames.
-    pub(super) whole_bytes: u64,
-    /// Why nothing counts from there on; `None`: the file ends there.
-    pub(super) torn: Option<&'static str>,
+    /// Where whole frames end and why nothing counts from there on; `None`: they end with the file.
+    pub(super) torn: Option<(u64, &'static str)>,
     /// End of the last commit, or of the opening.
     pub(super) committed_bytes: u64,
     /// So many bytes were durable once.
     pub(super) witnessed_bytes: u64,
+    /// Length of the file.
+    pub(super) file_bytes: u64,
     /// At the last commit.
     pub(super) track: Track,
 }
@@ -55,10 +55,12 @@ pub(super) fn survey(
         Ok(head) => head,
         Err(why) => return headless(segment, why, remembered, others),
     };
-    let walk = walk(segment, &head)?;
+    // A running writer may go on appending: what it adds from here on is not looked at.
+    let file_bytes = segment.len_bytes()?;
+    let walk = walk(segment, &head, file_bytes)?;
     let mut witnessed = walk.synced.max(remembered);
     if walk.torn.is_some() {
-        witnessed = witnessed.max(segment.witness_behind(walk.whole_bytes)?);
+        witnessed = witnessed.max(segment.witness_between(walk.whole_bytes, file_bytes)?);
     }
     if witnessed > walk.whole_bytes {
         let why = walk.torn.unwrap_or("the file ends too early");
@@ -67,14 +69,14 @@ pub(super) fn survey(
     if walk.whole_bytes < head.opening_bytes {
         return Ok(Tail::Headless);
     }
-    Ok(Tail::Sound(Survey {
+    Ok(Tail::Sound(Box::new(Survey {
         head,
-        whole_bytes: walk.whole_bytes,
-        torn: walk.torn,
+        torn: walk.torn.map(|why| (walk.whole_bytes, why)),
         committed_bytes: walk.committed_bytes,
         witnessed_bytes: witnessed,
+        file_bytes,
         track: walk.track,
-    }))
+    })))
 }
 
 fn headless(
@@ -86,7 +88,7 @@ fn headless(
     let mut witnessed = remembered;
     for id in others {
         segment.assume(*id);
-        witnessed = witnessed.max(segment.witness_behind(0)?);
+        witnessed = witnessed.max(segment.witness_between(0, segment.len_bytes()?)?);
     }
     if witnessed == 0 {
         return Ok(Tail::Headless);
@@ -94,11 +96,15 @@ fn headless(
     Err(segment.corrupt(0, format!("{why}, though {witnessed} bytes were durable once")))
 }
 
-fn walk(segment: &mut SegmentFile, head: &Head) -> Result<Walk, JournalError> {
+fn walk(segment: &mut SegmentFile, head: &Head, end: u64) -> Result<Walk, JournalError> {
     let mut track = Track::at_head(head);
-    let mut walk =
-        Walk { whole_bytes: 0, torn: None, committed_bytes: 0, synced: 0, track: Track { open: None, ..track.clone() } };
-    let end = segment.len_bytes()?;
+    let mut walk = Walk {
+        whole_bytes: 0,
+        torn: None,
+        committed_bytes: 0,
+        synced: 0,
+        track: Track { open: None, ..track.clone() },
+    };
     loop {
         let at = walk.whole_bytes;
         let header = match segment.frame_at(at, end)? {

@@ -98,7 +98,9 @@ impl Track {
                 documents: 0,
             });
         }
-        let Some(open) = &mut self.open else { return Err("a frame in the middle of a transaction that never began".into()) };
+        let Some(open) = &mut self.open else {
+            return Err("a frame in the middle of a transaction that never began".into());
+        };
         if header.epoch != open.epoch || header.epoch > segment.epoch {
             return Err(format!("a frame of epoch {}, expected {}", header.epoch, open.epoch));
         }
@@ -106,7 +108,10 @@ impl Track {
             return Err(format!("a frame of transaction {}, expected {}", header.transaction, self.transaction + 1));
         }
         if header.first_offset != open.next_offset {
-            return Err(format!("a frame that begins at offset {}, expected {}", header.first_offset, open.next_offset));
+            return Err(format!(
+                "a frame that begins at offset {}, expected {}",
+                header.first_offset, open.next_offset
+            ));
         }
         match header.kind {
             Kind::Head | Kind::State => Err(format!("a {} frame inside a transaction", header.kind.word())),

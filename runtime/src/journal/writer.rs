@@ -17,8 +17,8 @@ use super::replica::Replica;
 use super::storage::StorageFile;
 use super::track::Sum;
 use super::{
-    BindingRow, BindingTable, Committed, CommittedEnd, Control, Durable, DurableLength, JournalError, JournalId, LocalId, NewBinding,
-    SchemaVersion, Schemas, SegmentName, Writer,
+    BindingRow, BindingTable, Committed, CommittedEnd, Control, Durable, DurableLength, JournalError, JournalId,
+    LocalId, NewBinding, SchemaVersion, Schemas, SegmentName, Writer,
 };
 use crate::store::Epoch;
 use longshore_proto::limits::DOCUMENT_MAX_BYTES;
@@ -162,10 +162,11 @@ impl Writer for FileWriter {
         self.usable()?;
         let mut state = self.state.clone();
         if !patch.is_empty() {
-            state.apply(patch).map_err(|e| self.refused(e.message))?;
+            state.apply(patch).map_err(|e| self.refused(e.message.clone()))?;
         }
         let Sum { rolling_crc, documents } = self.replica.track.sum();
-        let committed = self.put_frame(Kind::Commit, LocalId(0), 0, &[&body::encode_commit(rolling_crc, documents, patch)])?;
+        let committed =
+            self.put_frame(Kind::Commit, LocalId(0), 0, &[&body::encode_commit(rolling_crc, documents, patch)])?;
         let Some(committed) = committed else { return Err(self.refused("a commit that ended nothing".into())) };
         self.flush()?;
         self.sync()?;

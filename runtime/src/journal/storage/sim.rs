@@ -160,8 +160,12 @@ impl SimStorage {
     #[must_use]
     pub fn copy(&self) -> Self {
         let disk = self.lock();
-        let files = disk.files.iter().map(|f| SimFile { cache: f.cache.clone(), durable: f.cache.clone(), dirty: Vec::new() });
-        let dirs = disk.dirs.iter().map(|(path, d)| (path.clone(), SimDir { cache: d.cache.clone(), durable: d.cache.clone() }));
+        let files =
+            disk.files.iter().map(|f| SimFile { cache: f.cache.clone(), durable: f.cache.clone(), dirty: Vec::new() });
+        let dirs = disk
+            .dirs
+            .iter()
+            .map(|(path, d)| (path.clone(), SimDir { cache: d.cache.clone(), durable: d.cache.clone() }));
         let copy = Disk { files: files.collect(), dirs: dirs.collect(), ..Disk::default() };
         Self { disk: Arc::new(Mutex::new(copy)) }
     }
