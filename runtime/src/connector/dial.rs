@@ -19,8 +19,8 @@ use tonic_health::pb::health_client::HealthClient;
 use super::Address;
 use super::process::{Exit, Watch};
 
-/// A connector that does not serve after this long is not coming.
-const SERVING: Duration = Duration::from_secs(30);
+/// A connector that does not serve after this long is not coming. (The tests have one that never comes.)
+const SERVING: Duration = Duration::from_secs(if cfg!(test) { 10 } else { 30 });
 /// Between two looks whether it serves: at first, and at most.
 const LOOK_FIRST: Duration = Duration::from_millis(2);
 const LOOK_MOST: Duration = Duration::from_millis(50);

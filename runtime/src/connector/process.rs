@@ -29,7 +29,7 @@ const LAST_WORDS: Duration = Duration::from_millis(300);
 const SPAWN_QUEUE: usize = 16;
 
 /// What a connector may see of our environment. Everything else may be somebody's secret.
-pub(super) const ENVIRONMENT: [&str; 14] = [
+pub(super) const ENVIRONMENT: [&str; 13] = [
     "PATH",
     "HOME",
     "USER",
@@ -42,7 +42,6 @@ pub(super) const ENVIRONMENT: [&str; 14] = [
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
     "RUST_BACKTRACE",
-    "RUST_LIB_BACKTRACE",
     "LD_LIBRARY_PATH",
 ];
 

@@ -348,7 +348,7 @@ impl<'a> Walk<'a> {
     fn string(&mut self) -> Option<bool> {
         let mut escaped = false;
         loop {
-            let found = self.document.get(self.at..)?.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
+            let found = memchr::memchr2(b'"', b'\\', self.document.get(self.at..)?)?;
             self.at += found + 1;
             if self.document[self.at - 1] == b'"' {
                 return Some(escaped);

@@ -1,5 +1,6 @@
 //! Launching, token, stopping, dying: with real processes. Each is this test binary again, playing one of the [`roles`].
 
+mod flow;
 mod roles;
 
 use std::io::{BufRead as _, BufReader};
