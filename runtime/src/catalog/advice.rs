@@ -89,7 +89,8 @@ fn missing(key: &str, node: &Node, shape: &Shape<'_>, name: &str) -> Diagnostic 
 }
 
 fn wrong_type(types: &[&'static str], node: &Node, shape: &Shape<'_>, key: Option<&str>, name: &str) -> Diagnostic {
-    let expected = types.iter().map(|name| type_words(name)).collect::<Vec<_>>().join(" or ");
+    let real = types.iter().filter(|name| **name != "null" || types.len() == 1);
+    let expected = real.map(|name| type_words(name)).collect::<Vec<_>>().join(" or ");
     let message = format!("{name}: expected {expected}, got {}", found(node, shape));
     let key = key.filter(|key| key.parse::<usize>().is_err());
     let write = |value: &str| key.map_or_else(|| format!("write {value}"), |key| format!("write `{key}: {value}`"));

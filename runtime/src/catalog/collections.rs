@@ -140,6 +140,7 @@ fn read_schema(node: &Node, who: &str, findings: &mut Vec<Diagnostic>) -> Option
     }
     let before = findings.len();
     refuse_reductions(node, findings);
+    refuse_references(node, findings);
     if let Some(kind) = node.get("type")
         && let Value::Scalar(scalar) = &kind.value
         && scalar.text != "object"
@@ -147,6 +148,9 @@ fn read_schema(node: &Node, who: &str, findings: &mut Vec<Diagnostic>) -> Option
     {
         let message = format!("{who}: documents are JSON objects, so its type cannot be `{}`", scalar.text);
         findings.push(Diagnostic::error(Code::Schema, kind.span, message, "write `type: object`"));
+    }
+    if findings.len() > before {
+        return None;
     }
     let json = untyped(node);
     if let Err(bad) = Schema::compile(json.clone()) {
@@ -159,6 +163,28 @@ fn read_schema(node: &Node, who: &str, findings: &mut Vec<Diagnostic>) -> Option
         findings.push(Diagnostic::error(Code::Schema, span, format!("{who}: {}", bad.message), help));
     }
     (findings.len() == before).then_some(json)
+}
+
+/// A schema that lies elsewhere would change under a running task, and reading it would be a request in the user's name.
+fn refuse_references(node: &Node, findings: &mut Vec<Diagnostic>) {
+    match &node.value {
+        Value::Mapping(entries) => {
+            for entry in entries {
+                match &entry.value.value {
+                    Value::Scalar(target) if entry.key == "$ref" && !target.text.starts_with('#') => {
+                        let message = "a schema may refer only into itself, such as `#/$defs/name`; nothing is fetched from elsewhere";
+                        let help = "copy the schema into `$defs` and refer to it there";
+                        findings.push(Diagnostic::error(Code::Schema, entry.value.span, message, help));
+                    }
+                    Value::Scalar(_) | Value::Sequence(_) | Value::Mapping(_) => {
+                        refuse_references(&entry.value, findings)
+                    }
+                }
+            }
+        }
+        Value::Sequence(items) => items.iter().for_each(|item| refuse_references(item, findings)),
+        Value::Scalar(_) => {}
+    }
 }
 
 /// `reduce` says how documents of one key become one; what this version does not do must not be taken silently for something else.

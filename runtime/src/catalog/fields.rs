@@ -142,10 +142,8 @@ pub(super) fn boolean(node: &Node, key: &str, who: &str, findings: &mut Vec<Diag
     let truth = node::boolean(written);
     if truth.is_none() {
         let likely = if matches!(written.to_lowercase().as_str(), "no" | "off" | "n" | "0") { "false" } else { "true" };
-        let message = format!(
-            "`{key}` of {who}: expected true or false, got {}",
-            if written.is_empty() { node.shape() } else { written }
-        );
+        let got = if written.is_empty() { node.shape().to_owned() } else { format!("`{written}`") };
+        let message = format!("`{key}` of {who}: expected true or false, got {got}");
         findings.push(Diagnostic::error(Code::WrongType, node.span, message, format!("write `{key}: {likely}`")));
     }
     truth

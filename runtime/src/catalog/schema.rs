@@ -50,7 +50,7 @@ impl Schema {
     pub(super) fn compile(json: Value) -> Result<Self, BadSchema> {
         match jsonschema::options().offline().build(&json) {
             Ok(validator) => Ok(Self { json, validator }),
-            Err(error) => Err(BadSchema { pointer: error.instance_path().as_str().to_owned(), message: clean(&error) }),
+            Err(error) => Err(bad_schema(&error)),
         }
     }
 
@@ -71,6 +71,28 @@ impl Schema {
         }
         found
     }
+}
+
+/// The meta-schema is made of alternatives: what the closest of them wants says more than that none fits.
+fn bad_schema(error: &ValidationError<'_>) -> BadSchema {
+    if let ValidationErrorKind::Referencing(_) = error.kind() {
+        let message = "a `$ref` leads to nothing: only references into the schema itself work, such as `#/$defs/name`";
+        return BadSchema { pointer: error.instance_path().as_str().to_owned(), message: message.to_owned() };
+    }
+    let Some(Violation { pointer, rule }) = violations(error).into_iter().next() else {
+        return BadSchema { pointer: String::new(), message: clean(error) };
+    };
+    let names = |values: &[Value]| {
+        values.iter().map(|value| value.to_string().replace('"', "`")).collect::<Vec<_>>().join(", ")
+    };
+    let message = match rule {
+        Rule::Unknown(keys) => format!("there is no {}", keys.join(", ")),
+        Rule::Required(key) => format!("`{key}` is missing"),
+        Rule::Type(types) => format!("expected {}", types.join(" or ")),
+        Rule::Choice(values) => format!("expected one of {}", names(&values)),
+        Rule::Other(rule) => rule,
+    };
+    BadSchema { pointer, message }
 }
 
 fn violations(error: &ValidationError<'_>) -> Vec<Violation> {
@@ -195,7 +217,7 @@ mod tests {
         let schema = json!({"oneOf": [branch("a", "x"), branch("b", "y")]});
         assert_eq!(
             found(schema.clone(), &json!({"kind": "b", "x": "1"})),
-            [violation("", Rule::Unknown(vec!["x".into()])), violation("", Rule::Required("y".into())),]
+            [violation("", Rule::Required("y".into())), violation("", Rule::Unknown(vec!["x".into()])),]
         );
         assert_eq!(
             found(schema, &json!({"kind": "c"})),

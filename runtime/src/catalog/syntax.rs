@@ -41,6 +41,11 @@ pub(super) fn explain(source: &Source, error: &ScanError) -> Diagnostic {
             "a quote is opened and never closed",
             "close the quote; inside \"…\" a quote is written \\\", inside '…' it is written ''",
         ),
+        ErrorKind::InvalidTrailingSingleQuotedScalar | ErrorKind::InvalidTrailingDoubleQuotedScalar => syntax(
+            span,
+            "something follows a closed quote",
+            "put a comma between entries; a quote inside \"…\" is written \\\"",
+        ),
         ErrorKind::UnclosedFlowCollection { open } => {
             let close = if *open == '[' { ']' } else { '}' };
             syntax(span, format!("`{open}` is opened and never closed"), &format!("add the missing `{close}`"))

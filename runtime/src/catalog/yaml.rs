@@ -96,8 +96,9 @@ impl<'a> Reader<'a> {
             Event::Scalar(text, style, anchor, tag) => {
                 self.refuse_tag(tag.as_deref(), span);
                 let plain = matches!(style, ScalarStyle::Plain);
-                // Nothing behind the colon: point at the key.
-                let span = if span.start == span.end { key_span.unwrap_or(span) } else { span };
+                // Nothing behind the colon, for which the parser says `~`: point at the key.
+                let nothing = plain && span.start == span.end;
+                let (text, span) = if nothing { ("".into(), key_span.unwrap_or(span)) } else { (text, span) };
                 (Value::Scalar(Scalar { text: text.into_owned(), plain }), span, anchor)
             }
             Event::SequenceStart(_, anchor, tag) => {
