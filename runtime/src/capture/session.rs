@@ -325,3 +325,7 @@ impl Tally {
         progress.transaction();
     }
 }
+
+#[cfg(test)]
+#[path = "session_tests.rs"]
+mod tests;

@@ -1,6 +1,7 @@
 //! Launching, token, stopping, dying: with real processes. Each is this test binary again, playing one of the [`roles`].
 
 mod flow;
+pub(crate) mod play;
 mod roles;
 
 use std::io::{BufRead as _, BufReader};
