@@ -284,8 +284,7 @@ impl CaptureSession<'_> {
         self.acknowledge().await?;
         self.order.end(Side::Runtime)?;
         self.requests = None;
-        while self.hear_raw().await?.is_some() {}
-        Ok(())
+        self.ended().await
     }
 
     /// Waits until the connector ends the stream by itself; what is not seen yet is dropped.
@@ -332,24 +331,13 @@ impl CaptureSession<'_> {
     }
 
     async fn hear(&mut self) -> Result<Option<ToRuntime>> {
-        match self.hear_raw().await? {
-            None => {
-                self.order.end(Side::Connector)?;
-                Ok(None)
-            }
-            Some(message) => {
-                self.order.connector(&message)?;
-                Ok(Some(message))
-            }
-        }
-    }
-
-    /// Without the order, for what crosses a half-close.
-    async fn hear_raw(&mut self) -> Result<Option<ToRuntime>> {
-        match in_time("the connector to say something", self.responses.next()).await? {
-            None => Ok(None),
-            Some(response) => Ok(Some(ToRuntime::parse(response?, self.bindings)?)),
-        }
+        let Some(response) = in_time("the connector to say something", self.responses.next()).await? else {
+            self.order.end(Side::Connector)?;
+            return Ok(None);
+        };
+        let message = ToRuntime::parse(response?, self.bindings)?;
+        self.order.connector(&message)?;
+        Ok(Some(message))
     }
 }
 
