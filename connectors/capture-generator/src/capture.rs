@@ -5,9 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use longshore_sdk::binding::Proposed;
-use longshore_sdk::capture::{
-    Capture, CaptureSpec, Checkpoint, Discovered, Emitter, Mechanism, PullOpen, Stop,
-};
+use longshore_sdk::capture::{Capture, CaptureSpec, Checkpoint, Discovered, Emitter, Mechanism, PullOpen, Stop};
 use longshore_sdk::finding::Finding;
 use longshore_sdk::{Batch, Result, schema};
 use serde::{Deserialize, Serialize};

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use longshore_sdk::finding::{self, Finding};
 use longshore_sdk::Error;
+use longshore_sdk::finding::{self, Finding};
 use schemars::JsonSchema;
 use serde::Deserialize;
 

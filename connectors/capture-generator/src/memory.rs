@@ -61,5 +61,6 @@ fn write(file: &Path, forgotten: &Forgotten) -> Result<()> {
 }
 
 fn broken(file: &Path, error: &dyn std::fmt::Display) -> Error {
-    Error::config("generator.memory", format!("using the memory file {}: {error}", file.display())).at_pointer("/memory")
+    Error::config("generator.memory", format!("using the memory file {}: {error}", file.display()))
+        .at_pointer("/memory")
 }

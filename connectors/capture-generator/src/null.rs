@@ -21,8 +21,11 @@ pub(crate) fn batch(binding: usize, documents: Option<u32>, body_bytes: u32) -> 
         }
         let document = json!({ "id": id, "body": body }).to_string();
         if !builder.fits(document.len()) {
-            let message = format!("preparing a batch: expected what fits into one message, got more than {id} documents");
-            return Err(Error::config("generator.batch", message).at_pointer("/documents").suggest("set fewer documents or smaller bodies"));
+            let message =
+                format!("preparing a batch: expected what fits into one message, got more than {id} documents");
+            return Err(Error::config("generator.batch", message)
+                .at_pointer("/documents")
+                .suggest("set fewer documents or smaller bodies"));
         }
         builder.push(document.as_bytes());
     }

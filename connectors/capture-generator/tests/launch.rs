@@ -65,7 +65,8 @@ impl Connector {
             assert!(begin.elapsed() < LIMIT, "it does not end");
             std::thread::sleep(Duration::from_millis(10));
         };
-        let lines = self.child.stderr.take().map(|stderr| BufReader::new(stderr).lines().map_while(Result::ok).collect());
+        let lines =
+            self.child.stderr.take().map(|stderr| BufReader::new(stderr).lines().map_while(Result::ok).collect());
         (status, lines.unwrap_or_default())
     }
 }

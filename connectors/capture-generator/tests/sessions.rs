@@ -27,8 +27,11 @@ fn the_spec_is_a_contract() {
 
 #[tokio::test]
 async fn what_is_emitted_is_what_the_formula_says() -> Result<()> {
-    let mut task = task(json!({ "seed": 7, "count": 500, "keys": 10, "transactions_per_checkpoint": 7 }))
-        .binding(json!({ "stream": "b" }), "test/b", &["/id"]);
+    let mut task = task(json!({ "seed": 7, "count": 500, "keys": 10, "transactions_per_checkpoint": 7 })).binding(
+        json!({ "stream": "b" }),
+        "test/b",
+        &["/id"],
+    );
     let transactions = task.open().await?.until_caught_up().await?;
     assert_eq!(transactions.len(), 500_usize.div_ceil(7));
     for (binding, name) in ["a", "b"].into_iter().enumerate() {
