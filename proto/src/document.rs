@@ -18,7 +18,7 @@ use crate::key::{KeyPointers, encode_absent, encode_part};
 use crate::limits::DOCUMENT_MAX_BYTES;
 
 pub use json::JsonFault;
-use json::{Lines, Reader, Text, Value, Walk};
+use json::{Lines, Memo, Reader, Search, Text, Value, Walk};
 use trie::Trie;
 
 /// What a document says has happened to its row: `/_meta/op`.
@@ -51,6 +51,7 @@ pub struct Scanner {
     key_parts: usize,
     op_slot: usize,
     walk: Walk,
+    memo: Memo,
     found: Vec<Option<(u32, u32)>>,
 }
 
@@ -65,7 +66,14 @@ impl Scanner {
         let op = ["_meta", "op"];
         let op_slot = key.tokens().iter().position(|tokens| tokens[..] == op).unwrap_or(key.len());
         trie.insert(&op.map(str::to_owned), op_slot);
-        Self { trie, key_parts: key.len(), op_slot, walk: Walk::default(), found: vec![None; key.len() + 1] }
+        Self {
+            trie,
+            key_parts: key.len(),
+            op_slot,
+            walk: Walk::default(),
+            memo: Memo::default(),
+            found: vec![None; key.len() + 1],
+        }
     }
 
     /// Checks a document and takes out its key and what happened. On an error `scanned` holds nothing of use.
@@ -75,10 +83,9 @@ impl Scanner {
         }
         self.found.fill(None);
         let found = &mut self.found;
-        let mut reader = Reader::new(document)?;
-        reader.object(&mut self.walk, Lines::One, &self.trie, &mut |slot, start, end| {
-            found[slot] = Some((start as u32, end as u32))
-        })?;
+        let found = |slot: usize, start, end| found[slot] = Some((start as u32, end as u32));
+        let search = Search { trie: &self.trie, walk: &mut self.walk, memo: Some(&mut self.memo), found };
+        Reader::new(document)?.object(search, Lines::One)?;
         scanned.op = match self.found[self.op_slot] {
             None => Op::Create,
             Some(span) => op_of(document, span)?,
@@ -114,7 +121,8 @@ impl Scanner {
 
 /// Checks that bytes are one JSON object that every reader reads alike, such as a config or a schema: rule X-6 but for size and lines.
 pub fn check_object(json: &[u8]) -> Result<(), JsonFault> {
-    Reader::new(json)?.object(&mut Walk::default(), Lines::Many, &Trie::default(), &mut |_, _, _| {})
+    let search = Search { trie: &Trie::default(), walk: &mut Walk::default(), memo: None, found: |_, _, _| {} };
+    Reader::new(json)?.object(search, Lines::Many)
 }
 
 fn op_of(document: &[u8], (start, end): (u32, u32)) -> Result<Op, Error> {

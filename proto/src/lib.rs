@@ -28,6 +28,4 @@ pub use error::{Error, ErrorKind};
 pub use session::Side;
 
 #[cfg(test)]
-mod protocol_md;
-#[cfg(test)]
 mod wire_tests;

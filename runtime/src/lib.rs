@@ -1,8 +1,11 @@
 //! The engine: moves documents from captures through a durable journal into materializations, exactly once.
 //!
 //! The folders follow a document's journey: [`connector`] starts the processes, [`capture`] pulls, [`journal`] keeps, [`materialize`]
-//! stores. Beside them [`catalog`] turns what the user wrote into tasks, [`document`] looks into documents, [`progress`] counts for people, [`store`] keeps what is small
-//! and mutable, [`supervise`] runs and restarts tasks, [`cli`] is what people see.
+//! stores. Beside them [`catalog`] turns what the user wrote into tasks, [`document`] looks into documents, [`progress`] counts for people,
+//! [`store`] keeps what is small and mutable, [`supervise`] runs and restarts tasks, [`cli`] is what people see.
+
+#[cfg(not(target_os = "linux"))]
+compile_error!("Longshore runs on Linux (x86-64, aarch64): it relies on parent-death signals, Unix sockets and fdatasync as Linux has them");
 
 pub mod capture;
 pub mod catalog;

@@ -3,14 +3,18 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::trie::{NodeId, Trie};
+use super::trie::{Child, NodeId, Trie};
 use crate::error::Error;
 use crate::limits::DOCUMENT_MAX_DEPTH;
 
+mod memo;
 mod names;
 mod text;
 
+pub(crate) use memo::Memo;
+use memo::Place;
 pub(crate) use names::Walk;
+use names::{Scope, hash};
 pub(crate) use text::Text;
 use text::{find_special, hex4};
 
@@ -67,6 +71,16 @@ pub(crate) enum Lines {
     Many,
 }
 
+/// What a walk over an object looks for, and the buffers it uses.
+pub(crate) struct Search<'s, F> {
+    pub(crate) trie: &'s Trie,
+    pub(crate) walk: &'s mut Walk,
+    /// Names of objects before; none: they are not remembered.
+    pub(crate) memo: Option<&'s mut Memo>,
+    /// Gets the slot of each value that is found, and where it begins and ends.
+    pub(crate) found: F,
+}
+
 /// Walks over bytes that are UTF-8.
 #[derive(Debug)]
 pub(crate) struct Reader<'d> {
@@ -84,21 +98,20 @@ impl<'d> Reader<'d> {
         }
     }
 
-    /// Reads one object and nothing behind it, and tells where the values are that the tree looks for.
+    /// Reads one object and nothing behind it, and tells where the values are that the search looks for.
     pub(crate) fn object<F: FnMut(usize, usize, usize)>(
-        &mut self,
-        walk: &mut Walk,
+        mut self,
+        mut search: Search<'_, F>,
         lines: Lines,
-        trie: &Trie,
-        found: &mut F,
     ) -> Result<(), JsonFault> {
         self.lines = lines;
-        walk.clear();
+        search.walk.clear();
         self.space();
         if self.peek() != Some(b'{') {
             return Err(self.fault("an object"));
         }
-        self.members(walk, trie, (!trie.is_empty()).then_some(0), 1, found)?;
+        let memo = search.memo.take();
+        self.members(&mut search, Some(0), memo, 1)?;
         self.end()
     }
 
@@ -134,14 +147,14 @@ impl<'d> Reader<'d> {
 
     fn members<F: FnMut(usize, usize, usize)>(
         &mut self,
-        walk: &mut Walk,
-        trie: &Trie,
+        search: &mut Search<'_, F>,
         node: Option<NodeId>,
+        mut memo: Option<&mut Memo>,
         depth: usize,
-        found: &mut F,
     ) -> Result<(), JsonFault> {
         self.at += 1;
-        let scope = walk.open();
+        let scope = search.walk.open();
+        let mut place = memo.as_deref_mut().map(Memo::begin);
         self.space();
         if self.peek() == Some(b'}') {
             self.at += 1;
@@ -149,24 +162,14 @@ impl<'d> Reader<'d> {
         }
         loop {
             self.space();
-            if self.peek() != Some(b'"') {
-                return Err(self.fault("a name in quotes"));
-            }
-            let start = self.at + 1;
-            let name = self.string()?;
-            let text = name.unescaped();
-            if !walk.add(&scope, self.bytes, &text, start, name) {
-                self.at = start;
-                return Err(self.fault("each name once in an object"));
-            }
-            let child = node.and_then(|node| trie.find(node, &text));
+            let (child, nested) = self.name(search, node, scope, memo.as_deref_mut().zip(place.as_mut()))?;
             self.space();
             self.expect(b':', "`:`")?;
             self.space();
             let start = self.at;
-            self.value(walk, trie, child.and_then(|child| child.node), depth, found)?;
+            self.value(search, child.and_then(|child| child.node), nested, depth)?;
             if let Some(slot) = child.and_then(|child| child.slot) {
-                found(slot, start, self.at);
+                (search.found)(slot, start, self.at);
             }
             self.space();
             match self.peek() {
@@ -175,33 +178,79 @@ impl<'d> Reader<'d> {
                 Some(_) | None => return Err(self.fault("`,` or `}`")),
             }
         }
-        if walk.close(scope, self.bytes) { Ok(()) } else { Err(self.fault("each name once in the object before this")) }
+        let all_known = memo.zip(place).is_some_and(|(memo, place)| memo.end(&place));
+        if search.walk.close(scope, self.bytes, all_known) {
+            Ok(())
+        } else {
+            Err(self.fault("each name once in the object before this"))
+        }
+    }
+
+    /// Reads a name; what is looked for under it, and what is remembered of its value.
+    #[inline]
+    fn name<'m, F>(
+        &mut self,
+        search: &mut Search<'_, F>,
+        node: Option<NodeId>,
+        scope: Scope,
+        memo: Option<(&'m mut Memo, &mut Place)>,
+    ) -> Result<(Option<Child>, Option<&'m mut Memo>), JsonFault> {
+        let start = self.at;
+        let Some((memo, place)) = memo else {
+            return self.unknown_name(search, node, scope).map(|(child, ..)| (child, None));
+        };
+        if let Some(index) = memo.find(place, &self.bytes[start..]) {
+            let known = memo.known(index);
+            search.walk.push(known.hash, start + 1, known.name_bytes(), false);
+            self.at = start + known.name_bytes() + 2;
+            return Ok((known.child, Some(&mut known.nested)));
+        }
+        let (child, hash, escaped) = self.unknown_name(search, node, scope)?;
+        let learned = memo.missed(place, &self.bytes[start..self.at], escaped, hash, child);
+        Ok((child, learned.map(|index| &mut memo.known(index).nested)))
+    }
+
+    fn unknown_name<F>(
+        &mut self,
+        search: &mut Search<'_, F>,
+        node: Option<NodeId>,
+        scope: Scope,
+    ) -> Result<(Option<Child>, u64, bool), JsonFault> {
+        if self.peek() != Some(b'"') {
+            return Err(self.fault("a name in quotes"));
+        }
+        let start = self.at + 1;
+        let name = self.string()?;
+        let text = name.unescaped();
+        let hash = hash(&text);
+        if !search.walk.add(scope, self.bytes, &text, hash, start, name) {
+            self.at = start;
+            return Err(self.fault("each name once in an object"));
+        }
+        Ok((node.and_then(|node| search.trie.find(node, &text)), hash, name.escaped))
     }
 
     fn value<F: FnMut(usize, usize, usize)>(
         &mut self,
-        walk: &mut Walk,
-        trie: &Trie,
+        search: &mut Search<'_, F>,
         node: Option<NodeId>,
+        memo: Option<&mut Memo>,
         depth: usize,
-        found: &mut F,
     ) -> Result<(), JsonFault> {
         match self.peek() {
             Some(b'{' | b'[') if depth == DOCUMENT_MAX_DEPTH => {
                 Err(self.fault("at most 127 objects and arrays inside each other"))
             }
-            Some(b'{') => self.members(walk, trie, node, depth + 1, found),
-            Some(b'[') => self.elements(walk, trie, depth + 1, found),
+            Some(b'{') => self.members(search, node, memo, depth + 1),
+            Some(b'[') => self.elements(search, depth + 1),
             Some(_) | None => self.scalar(),
         }
     }
 
     fn elements<F: FnMut(usize, usize, usize)>(
         &mut self,
-        walk: &mut Walk,
-        trie: &Trie,
+        search: &mut Search<'_, F>,
         depth: usize,
-        found: &mut F,
     ) -> Result<(), JsonFault> {
         self.at += 1;
         self.space();
@@ -211,7 +260,7 @@ impl<'d> Reader<'d> {
         }
         loop {
             self.space();
-            self.value(walk, trie, None, depth, found)?;
+            self.value(search, None, None, depth)?;
             self.space();
             match self.peek() {
                 Some(b',') => self.at += 1,
@@ -222,6 +271,7 @@ impl<'d> Reader<'d> {
         Ok(())
     }
 
+    #[inline]
     fn scalar(&mut self) -> Result<(), JsonFault> {
         match self.peek() {
             Some(b'"') => self.string().map(drop),
@@ -241,6 +291,7 @@ impl<'d> Reader<'d> {
         Err(self.fault("a value"))
     }
 
+    #[inline]
     fn number(&mut self) -> Result<(), JsonFault> {
         let start = self.at;
         if self.peek() == Some(b'-') {
@@ -272,6 +323,7 @@ impl<'d> Reader<'d> {
         Ok(())
     }
 
+    #[inline]
     fn digits(&mut self) -> Result<(), JsonFault> {
         let rest = &self.bytes[self.at..];
         match rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len()) {
@@ -290,6 +342,7 @@ impl<'d> Reader<'d> {
     }
 
     /// From its opening quote to behind its closing one.
+    #[inline]
     fn string(&mut self) -> Result<Text<'d>, JsonFault> {
         self.at += 1;
         let start = self.at;
@@ -334,6 +387,7 @@ impl<'d> Reader<'d> {
         Ok(())
     }
 
+    #[inline]
     fn space(&mut self) {
         while let Some(byte) = self.peek() {
             match byte {
@@ -344,6 +398,7 @@ impl<'d> Reader<'d> {
         }
     }
 
+    #[inline]
     fn expect(&mut self, byte: u8, expected: &'static str) -> Result<(), JsonFault> {
         if self.peek() != Some(byte) {
             return Err(self.fault(expected));
@@ -357,6 +412,7 @@ impl<'d> Reader<'d> {
         if self.at == self.bytes.len() { Ok(()) } else { Err(self.fault("nothing behind the value")) }
     }
 
+    #[inline]
     fn peek(&self) -> Option<u8> {
         self.bytes.get(self.at).copied()
     }
@@ -375,6 +431,7 @@ impl<'d> Reader<'d> {
 
 impl<'d> Text<'d> {
     /// What it says, as UTF-8.
+    #[inline]
     pub(crate) fn unescaped(&self) -> Cow<'d, [u8]> {
         if self.escaped { Cow::Owned(text::unescape(self.raw)) } else { Cow::Borrowed(self.raw) }
     }

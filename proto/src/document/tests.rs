@@ -205,6 +205,26 @@ fn x_4_a_document_has_a_limit() {
     assert_eq!((error.kind, error.code.as_str()), (crate::ErrorKind::Data, "document.too_large"));
 }
 
+/// Objects with few names, so that they share some, miss some, repeat some and write some with escapes.
+fn members() -> impl Strategy<Value = String> {
+    let name = prop_oneof![
+        "[a-d]",
+        Just("long_name_1".to_owned()),
+        Just("long_name_2".to_owned()),
+        Just("\\u0061".to_owned()),
+        Just("id".to_owned())
+    ];
+    let object = |value: BoxedStrategy<String>| {
+        proptest::collection::vec((name.clone(), value), 0..5).prop_map(|members| {
+            let members: Vec<_> = members.into_iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
+            format!("{{{}}}", members.join(","))
+        })
+    };
+    let leaf = Just("1".to_owned()).boxed();
+    let inner = prop_oneof![2 => leaf.clone(), 1 => object(leaf)].boxed();
+    object(inner)
+}
+
 fn json_text() -> impl Strategy<Value = String> {
     // Text that is often JSON and often nearly so.
     let token = prop_oneof![
@@ -269,6 +289,16 @@ proptest! {
         } else {
             let expected = serde_json::json!([id]).to_string().into_bytes();
             prop_assert_eq!(scanned.expect("scans").key_json, expected);
+        }
+    }
+
+    #[test]
+    fn a_scanner_with_a_past_decides_like_a_new_one(documents in proptest::collection::vec(members(), 1..12)) {
+        let (mut used, mut scanned) = (scanner(&["/a/b", "/id"]), Scanned::default());
+        // What it has learned first is learned anew only after many misses; both are to be seen.
+        for document in documents.iter().cycle().take(200) {
+            let outcome = used.scan(document.as_bytes(), &mut scanned).map(|()| scanned.clone());
+            prop_assert_eq!(outcome, scan(&["/a/b", "/id"], document), "{}", document);
         }
     }
 

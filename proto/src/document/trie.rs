@@ -10,13 +10,12 @@ pub(crate) struct Trie {
 
 #[derive(Debug, Clone, Default)]
 struct Node {
-    children: Vec<Child>,
+    children: Vec<(Box<[u8]>, Child)>,
 }
 
-/// What a member with this name is.
-#[derive(Debug, Clone)]
+/// What is looked for in a member.
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Child {
-    name: Box<[u8]>,
     /// Its own value is looked for.
     pub(super) slot: Option<usize>,
     /// Members of it are looked for.
@@ -35,34 +34,30 @@ impl Trie {
         let mut node = 0;
         for token in before {
             let child = self.child_index(node, token);
-            node = match self.nodes[node].children[child].node {
+            node = match self.nodes[node].children[child].1.node {
                 Some(next) => next,
                 None => {
                     let next = self.nodes.len();
                     self.nodes.push(Node::default());
-                    self.nodes[node].children[child].node = Some(next);
+                    self.nodes[node].children[child].1.node = Some(next);
                     next
                 }
             };
         }
         let child = self.child_index(node, last);
-        self.nodes[node].children[child].slot = Some(slot);
+        self.nodes[node].children[child].1.slot = Some(slot);
     }
 
     /// What is looked for under this name. A node has a handful of children, so they are simply compared.
-    pub(super) fn find(&self, node: NodeId, name: &[u8]) -> Option<&Child> {
-        self.nodes[node].children.iter().find(|child| *child.name == *name)
-    }
-
-    /// Whether nothing is looked for at all.
-    pub(super) fn is_empty(&self) -> bool {
-        self.nodes[0].children.is_empty()
+    #[inline]
+    pub(super) fn find(&self, node: NodeId, name: &[u8]) -> Option<Child> {
+        self.nodes[node].children.iter().find(|(child, _)| **child == *name).map(|(_, child)| *child)
     }
 
     fn child_index(&mut self, node: NodeId, name: &str) -> usize {
         let children = &mut self.nodes[node].children;
-        children.iter().position(|child| *child.name == *name.as_bytes()).unwrap_or_else(|| {
-            children.push(Child { name: name.as_bytes().into(), slot: None, node: None });
+        children.iter().position(|(child, _)| **child == *name.as_bytes()).unwrap_or_else(|| {
+            children.push((name.as_bytes().into(), Child::default()));
             children.len() - 1
         })
     }

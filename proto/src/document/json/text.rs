@@ -9,6 +9,7 @@ pub(crate) struct Text<'d> {
 }
 
 /// Place of the first quote, backslash or control character from `at` on, or the end. Looks at eight bytes at once.
+#[inline]
 pub(super) fn find_special(bytes: &[u8], mut at: usize) -> usize {
     while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
         let special = special_bytes(u64::from_le_bytes(*chunk));

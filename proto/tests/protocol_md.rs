@@ -4,9 +4,8 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use crate::Side;
-use crate::rules::{self, Rule};
-use crate::{capture, materialize};
+use longshore_proto::rules::{self, Rule};
+use longshore_proto::{Side, capture, materialize};
 
 /// The tables and lists, by the name of their place in the file.
 fn printed() -> Vec<(&'static str, String)> {
