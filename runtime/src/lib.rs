@@ -5,7 +5,9 @@
 //! [`store`] keeps what is small and mutable, [`supervise`] runs and restarts tasks, [`cli`] is what people see.
 
 #[cfg(not(target_os = "linux"))]
-compile_error!("Longshore runs on Linux (x86-64, aarch64): it relies on parent-death signals, Unix sockets and fdatasync as Linux has them");
+compile_error!(
+    "Longshore runs on Linux (x86-64, aarch64): it relies on parent-death signals, Unix sockets and fdatasync as Linux has them"
+);
 
 pub mod capture;
 pub mod catalog;
