@@ -220,8 +220,13 @@ impl Binding {
         let offset = visit.records.boundary();
         self.note(&mut visit, stable.then_some(stamp.size_bytes), out);
         self.look(name, stamp, stable);
-        let plain = visit.opened.encoded == Encoded::Plain;
-        if stable || (plain && awaited.is_some_and(|awaited| offset >= awaited)) {
+        // A file that never rests is caught up when the records that were there at the start are behind us.
+        let behind = match visit.opened.encoded {
+            Encoded::Plain => offset,
+            Encoded::Gzip | Encoded::Zstd if torn => 0,
+            Encoded::Gzip | Encoded::Zstd => visit.records.stored(),
+        };
+        if stable || awaited.is_some_and(|awaited| behind >= awaited) {
             self.awaited.remove(name);
         }
         Ok(())

@@ -38,11 +38,14 @@ pub(crate) fn list(settings: &Settings) -> Result<Vec<Discovered>> {
         tracing::warn!(files = files.len(), "suggesting the first {SUGGESTIONS_MAX} files only");
         files.truncate(SUGGESTIONS_MAX);
     }
+    // One file that cannot be read does not hide the others.
     let suggest = |found: &Found| {
         let resource = Resource { glob: globset::escape(&found.name) };
         described(settings, &resource, std::slice::from_ref(found), true)
+            .map_err(|error| tracing::warn!(file = %found.name, %error, "no suggestion for this file"))
+            .ok()
     };
-    files.iter().map(suggest).collect()
+    Ok(files.iter().filter_map(suggest).collect())
 }
 
 fn described(settings: &Settings, resource: &Resource, files: &[Found], source: bool) -> Result<Discovered> {

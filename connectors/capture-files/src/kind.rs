@@ -190,6 +190,8 @@ impl TypeSet {
     pub(crate) fn to_schema(self) -> Option<Value> {
         match self.without(TypeSet::ABSENT).names().as_slice() {
             _ if self.has(TypeSet::ANY) => None,
+            // No value at all: as wide as one of null words.
+            [] => Some(Value::from("null")),
             [one] => Some(Value::from(*one)),
             names => Some(Value::from(names.to_vec())),
         }

@@ -106,10 +106,10 @@ async fn half_a_record_is_not_taken_and_the_whole_one_once() {
     let mut session = task.open().await.unwrap();
     session.until_caught_up().await.unwrap();
     folder.append("f.csv", "3,\"fo");
-    folder.append("f.csv", "ur\"\n5,");
+    folder.append("f.csv", "ur\"\n5,\"");
     let next = session.next().await.unwrap().unwrap();
     assert_eq!(documents(&[next]), [json!({ "a": 3, "b": "four" })]);
-    folder.append("f.csv", "6\n");
+    folder.append("f.csv", "6\"\n");
     let next = session.next().await.unwrap().unwrap();
     assert_eq!(documents(&[next]), [json!({ "a": 5, "b": "6" })], "a column that is text stays text");
     session.stop().await.unwrap();

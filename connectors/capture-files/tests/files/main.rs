@@ -6,6 +6,7 @@
 )]
 
 mod discover;
+mod flights;
 mod folder;
 mod grow;
 mod resume;
