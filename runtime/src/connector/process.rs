@@ -1,11 +1,11 @@
-#![allow(
-    unsafe_code,
-    reason = "`pre_exec` is the only way to ask for the parent-death signal, and a pidfd is waited for as a descriptor"
-)]
 //! Starts a connector's process and makes sure that it ends: the runtime's half of the launch contract in `base-image/README.md`.
 //!
 //! The process leads a group of its own, dies with us (parent-death signal and lifeline), and is watched by a keeper task that reaps it.
 //! Nothing here knows what a connector says: see [`super::dial`].
+#![allow(
+    unsafe_code,
+    reason = "`pre_exec` is the only way to ask for the parent-death signal, and a pidfd is waited for as a descriptor"
+)]
 
 use std::fmt;
 use std::io;

@@ -210,7 +210,7 @@ fn nothing_is_left_when_the_runtime_is_killed() {
     let mut runtime = std::process::Command::new(std::env::current_exe().unwrap())
         .args(roles::arguments("runtime"))
         .env(roles::RUNTIME, directory.path())
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();

@@ -3,7 +3,6 @@
 use std::io::Read as _;
 use std::path::PathBuf;
 use std::sync::Mutex;
-use std::time::Duration;
 
 use longshore_proto::pb::capture::v1 as pb;
 use longshore_proto::pb::capture::v1::capture_server::{Capture, CaptureServer};
@@ -100,14 +99,14 @@ fn role_runtime() {
         task: "t".to_owned(),
         kind: Kind::Capture,
         // One that does not look at its lifeline.
-        location: Location::Command(command("stays")),
+        location: Location::Command(command("serves")),
         catalog_directory: directory.into(),
         state_directory: None,
     };
     block_on(async {
         let launched = Launched::start(&launch).await.unwrap();
         println!("\nconnector {}", launched.pid().unwrap());
-        tokio::time::sleep(Duration::from_secs(60)).await;
+        tokio::task::spawn_blocking(wait_for_the_lifeline).await.unwrap();
     });
 }
 
