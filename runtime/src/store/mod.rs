@@ -3,9 +3,21 @@
 //! A capture's state lives in its journal ([`crate::journal`]); a materialization's lives here. Every write but the raising of an epoch is
 //! conditional on the epoch of its session, in the same transaction as what it guards.
 
+mod directory;
+mod lock;
 mod record;
+mod rows;
+mod sqlite;
+
+#[cfg(test)]
+mod sqlite_tests;
 
 use std::fmt;
+
+use longshore_proto::Error;
+
+pub use directory::{StateDirectory, is_state_directory};
+pub use sqlite::SqliteStore;
 
 pub use record::{Change, Checkpoint, Extent, Pending, RememberedBinding, SpecVersion, TaskChanges, TaskRecord};
 
@@ -56,6 +68,26 @@ pub enum StoreError {
         /// What the system said.
         reason: String,
     },
+    /// Another runtime owns the state directory.
+    #[error("{directory} is in use by {who}: {how}")]
+    Held {
+        /// The state directory.
+        directory: String,
+        /// The process that holds it, and since when.
+        who: String,
+        /// How to get it back.
+        how: String,
+    },
+    /// The state directory was written by a newer version.
+    #[error("{directory} has format {found}, this version reads up to {supported}: use the version that wrote it")]
+    Newer {
+        /// The state directory.
+        directory: String,
+        /// Its format.
+        found: u32,
+        /// What this version knows.
+        supported: u32,
+    },
     /// What is there cannot be read, or was written by a newer version.
     #[error("task store {file}: {reason}")]
     Unreadable {
@@ -64,4 +96,20 @@ pub enum StoreError {
         /// What was expected and what was found.
         reason: String,
     },
+}
+
+/// What a task does about it.
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        let text = error.to_string();
+        match error {
+            StoreError::Fenced { .. } => Self::fenced("store.fenced", text),
+            StoreError::Unknown { .. } => {
+                Self::internal("store.unknown", text).suggest("see that the disk is well, then start again")
+            }
+            StoreError::Held { .. } => Self::config("state.held", text),
+            StoreError::Newer { .. } => Self::config("state.newer", text),
+            StoreError::Unreadable { .. } => Self::config("state.unreadable", text),
+        }
+    }
 }
