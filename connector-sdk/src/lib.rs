@@ -6,6 +6,7 @@
 //!
 //! Not here: what the runtime does with documents (crate `longshore`), and what may be said on the wire (crate `longshore-proto`).
 
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests have time limits and play the other side"))]
 #![warn(missing_docs, missing_debug_implementations)]
 
 pub mod binding;

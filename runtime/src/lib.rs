@@ -4,6 +4,8 @@
 //! stores. Beside them [`catalog`] turns what the user wrote into tasks, [`document`] looks into documents, [`progress`] counts for people,
 //! [`store`] keeps what is small and mutable, [`supervise`] runs and restarts tasks, [`cli`] is what people see.
 
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests have time limits and play the other side"))]
+
 #[cfg(not(target_os = "linux"))]
 compile_error!(
     "Longshore runs on Linux (x86-64, aarch64): it relies on parent-death signals, Unix sockets and fdatasync as Linux has them"

@@ -3,6 +3,8 @@
 //! These modules start the shipped binaries in a temporary directory ([`scene`]), lay the committed data
 //! beside a catalog ([`nyc`]) and read what arrived without any code of ours ([`destination`]). The tests themselves are in `tests/tests/`.
 
+#![allow(clippy::disallowed_methods, reason = "tests measure, wait with limits and roll dice")]
+
 pub mod destination;
 pub mod nyc;
 pub mod scene;

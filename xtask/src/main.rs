@@ -1,5 +1,7 @@
 //! `cargo xtask …`: the commands that build, show, test and measure the project. Each does all the set-up it needs.
 
+#![allow(clippy::disallowed_methods, reason = "commands for people: they measure and tell how long things took")]
+
 mod bench;
 mod demo;
 mod long;

@@ -2,6 +2,8 @@
 //!
 //! It is the same over a socket and in memory: it takes a stream of requests and gives a stream of responses.
 
+#![allow(clippy::disallowed_methods, reason = "a session reads and writes in tasks of its own, and ends them")]
+
 use std::sync::Arc;
 
 use futures_util::{Stream, StreamExt as _};

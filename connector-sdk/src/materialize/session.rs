@@ -3,6 +3,8 @@
 //! Three tasks: one reads and parses what the runtime sends into an inbox that is bounded in bytes; one drives the author; one watches
 //! both, says that the connector lives while the author is busy, and ends the author's call when the runtime is gone.
 
+#![allow(clippy::disallowed_methods, reason = "a session reads and writes in tasks of its own, and ends them")]
+
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 

@@ -1,5 +1,10 @@
 //! How a connector is asked to leave: SIGTERM, a second one, and the end of its lifeline.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "signals and the lifeline are watched for as long as the connector lives"
+)]
+
 use std::io::Read as _;
 use std::time::Duration;
 

@@ -1,5 +1,7 @@
 //! Who may call: the one-time token that the first call spends, or the token of a file.
 
+#![allow(clippy::disallowed_methods, reason = "session secrets are random")]
+
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};

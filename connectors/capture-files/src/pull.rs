@@ -3,6 +3,8 @@
 //! One pass over all files, then a wait, then the next; between passes no thread is held. The first checkpoint after which all that
 //! existed at the start is covered says so, and none after it.
 
+#![allow(clippy::disallowed_methods, reason = "progress is told at most so often")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;

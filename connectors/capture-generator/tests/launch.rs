@@ -1,6 +1,8 @@
 //! The launch contract (base-image/README.md) of the real process: token, health, signals, lifeline, logs. The SDK serves it, so this stands
 //! for every connector of ours.
 
+#![allow(clippy::disallowed_methods, reason = "a test has a time limit")]
+
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};

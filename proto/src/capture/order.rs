@@ -3,7 +3,8 @@
 //!
 //! An error status ends the session in any state and is not in the table. Stop crosses what the connector has sent meanwhile, so for the
 //! table everything that could be under way may still come after it, the connector's end included: a source that ends at a checkpoint just
-//! when the runtime says Stop has broken no rule. What crosses the runtime's end of stream is dropped. That nothing new is *started* (C-7) is for the connector's side to see to.
+//! when the runtime says Stop has broken no rule. What crosses the runtime's end of stream is dropped. That nothing new is *started* (C-7)
+//! is for the connector's side to see to.
 
 use super::message::{ToConnector, ToRuntime};
 use crate::error::Error;

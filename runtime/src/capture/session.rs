@@ -3,6 +3,8 @@
 //! It decides nothing: when to commit, acknowledge and stop is in [`super::transaction`]. Documents are checked in [`super::intake`] before
 //! the machine hears of them; the journal is written by [`super::scribe`] on a thread of its own. Nothing it starts outlives it.
 
+#![allow(clippy::disallowed_methods, reason = "the loop around the machine tells it that time has passed")]
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;

@@ -5,6 +5,8 @@
 //! [`stderr`], where its socket is in [`socket`]; the contract both sides follow is `base-image/README.md`. What is said, and what it
 //! means, is not decided here: see [`crate::capture`] and [`crate::materialize`].
 
+#![allow(clippy::disallowed_methods, reason = "session tokens are random")]
+
 mod address;
 mod capture;
 mod dial;

@@ -4,6 +4,8 @@
 //! `$XDG_RUNTIME_DIR/longshore` or `/tmp/longshore-UID`, and a file in the state directory says which one. A directory is held by a lock on
 //! a file inside; what a killed runtime left behind is nobody's, and the next start removes it.
 
+#![allow(clippy::disallowed_methods, reason = "names of socket directories are random")]
+
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};

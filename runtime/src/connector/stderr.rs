@@ -3,6 +3,8 @@
 //! Lines are data from somebody else: cut at 16 KiB, control characters escaped, so many a second and no more. Reading never stops, so a
 //! flood costs the connector nothing but its words. The last lines are kept for the error that says how it died.
 
+#![allow(clippy::disallowed_methods, reason = "what a connector says is limited per second")]
+
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -2,6 +2,8 @@
 //!
 //! The rules are in `longshore_proto::{capture,materialize}::order`; this keeps the state they move and reads the clock they do not.
 
+#![allow(clippy::disallowed_methods, reason = "time-outs of a session's states are kept here")]
+
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 

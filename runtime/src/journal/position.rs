@@ -1,5 +1,7 @@
 //! Where things are in a journal, and the proof that something is durable.
 
+#![allow(clippy::disallowed_methods, reason = "journal and installation ids are random")]
+
 use std::fmt;
 
 use crate::store::Epoch;
