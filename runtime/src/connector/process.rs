@@ -6,7 +6,6 @@
     unsafe_code,
     reason = "`pre_exec` is the only way to ask for the parent-death signal, and a pidfd is waited for as a descriptor"
 )]
-
 #![allow(clippy::disallowed_methods, reason = "a process's words and its end are watched for as long as it lives")]
 #![allow(
     unsafe_code,
