@@ -105,7 +105,7 @@ impl Binding {
             }
         }
         // What was there at the start and is gone now cannot be captured any more.
-        let gone = |name: &String| !settings.root.join(name).exists();
+        let gone = |name: &String| !settings.root.join(name).is_file();
         self.awaited.retain(|name, _| {
             let gone = gone(name);
             if gone {

@@ -4,7 +4,8 @@ use std::io;
 
 use longshore_sdk::Error;
 
-use crate::records::{Fault, RECORD_MAX_BYTES};
+use crate::records::RECORD_MAX_BYTES;
+use crate::text::Fault;
 
 /// A place in a file.
 #[derive(Debug, Clone, Copy)]

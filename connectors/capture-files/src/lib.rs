@@ -1,8 +1,8 @@
 //! Captures CSV, TSV and JSONL files: each record once, however often it is stopped, and types that are never guessed narrower.
 //!
-//! The way of a document: `listing` finds files, `binding` decides what is new in one, `open` enters it, `input` decompresses, `records`
-//! cuts, `row` or `object` makes documents through `writer`, `outbox` hands them to `pull`, which speaks to the SDK. `kind` and `shape` know
-//! types, `state` what is remembered. What it promises is in README.md.
+//! The way of a document: `listing` finds files, `binding` decides what is new in one, `open` enters it, `input` decompresses, `text` and
+//! `records` cut, `row` or `object` makes documents through `writer`, `outbox` hands them to `pull`, which speaks to the SDK. `kind` and
+//! `shape` know types, `state` what is remembered. What it promises is in README.md.
 
 mod binding;
 mod config;
@@ -21,6 +21,7 @@ mod row;
 mod sample;
 mod shape;
 mod state;
+mod text;
 mod validate;
 mod writer;
 

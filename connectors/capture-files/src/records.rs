@@ -3,19 +3,16 @@
 //! A boundary is always behind a whole record, so a resume there neither repeats nor skips one, quoted newlines or not. What a record
 //! means is decided in `row.rs` (delimited) and `object.rs` (JSON lines).
 
-use std::io::{self, Read};
-
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 
 use crate::config::{Dialect, Format};
 use crate::input::{Input, Mark};
+use crate::text::{Fault, Text};
 
 /// The longest record, in bytes: what the protocol allows a document to be.
 pub(crate) const RECORD_MAX_BYTES: usize = longshore_sdk::limits::DOCUMENT_MAX_BYTES;
 /// The most fields in a record.
 const FIELDS_MAX: usize = 1 << 16;
-/// Decompressed bytes are taken this many at a time.
-const TEXT_BUFFER_BYTES: usize = 256 << 10;
 
 /// What stands at the place where reading went on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,26 +23,6 @@ pub(crate) enum Step {
     End,
     /// The end, inside a record or behind one without a newline.
     Torn,
-}
-
-/// Why there is no record.
-#[derive(Debug)]
-pub(crate) enum Fault {
-    Io(io::Error),
-    /// Longer than [`RECORD_MAX_BYTES`].
-    TooLong,
-    /// More than [`FIELDS_MAX`] fields.
-    TooManyFields,
-    /// UTF-16, told by its mark.
-    Utf16,
-    /// The file ends before the place to start at.
-    Shorter,
-}
-
-impl From<io::Error> for Fault {
-    fn from(error: io::Error) -> Fault {
-        Fault::Io(error)
-    }
 }
 
 /// The records of one file.
@@ -148,17 +125,17 @@ impl Records {
 
     /// Where a decoder would have to start to come to the boundary.
     pub(crate) fn mark(&mut self) -> Mark {
-        self.text.input.mark_before(self.boundary)
+        self.text.mark_before(self.boundary)
     }
 
     /// Bytes of the stored file read so far.
     pub(crate) fn stored(&self) -> u64 {
-        self.text.input.stored()
+        self.text.stored()
     }
 
     /// The file ended inside a gzip member or zstd frame.
     pub(crate) fn is_cut(&self) -> bool {
-        self.text.cut
+        self.text.is_cut()
     }
 }
 
@@ -268,93 +245,6 @@ fn advance_line(line: &mut Vec<u8>, text: &mut Text, start: &mut u64) -> Result<
             }
             Some(_) => return Ok(Step::Record),
             None => {}
-        }
-    }
-}
-
-/// Decompressed bytes, buffered.
-struct Text {
-    input: Input,
-    buffer: Box<[u8]>,
-    begin: usize,
-    end: usize,
-    cut: bool,
-}
-
-impl Text {
-    fn open(input: Input, offset: u64) -> Result<Text, Fault> {
-        let buffer = vec![0; TEXT_BUFFER_BYTES].into_boxed_slice();
-        let mut text = Text { input, buffer, begin: 0, end: 0, cut: false };
-        if offset == 0 {
-            text.skip_mark()?;
-        }
-        while text.offset() < offset {
-            let wanted = offset - text.offset();
-            let held = text.unread()?.len();
-            if held == 0 {
-                return Err(Fault::Shorter);
-            }
-            text.consume(held.min(usize::try_from(wanted).unwrap_or(held)));
-        }
-        Ok(text)
-    }
-
-    fn offset(&self) -> u64 {
-        self.input.offset() - (self.end - self.begin) as u64
-    }
-
-    /// What was read and not yet consumed; empty only at the end of the file.
-    fn unread(&mut self) -> Result<&[u8], Fault> {
-        if self.begin == self.end {
-            (self.begin, self.end) = (0, 0);
-            self.fill()?;
-        }
-        Ok(&self.buffer[self.begin..self.end])
-    }
-
-    fn consume(&mut self, count: usize) {
-        self.begin += count;
-    }
-
-    /// Reads more behind what is held; false at the end.
-    fn fill(&mut self) -> Result<bool, Fault> {
-        loop {
-            match self.input.read(&mut self.buffer[self.end..]) {
-                Ok(count) => {
-                    self.end += count;
-                    return Ok(count > 0);
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                    self.cut = true;
-                    return Ok(false);
-                }
-                Err(error) => return Err(Fault::Io(error)),
-            }
-        }
-    }
-
-    /// Drops a UTF-8 byte order mark, refuses those of UTF-16.
-    fn skip_mark(&mut self) -> Result<(), Fault> {
-        while self.end < 3 && self.fill()? {}
-        match &self.buffer[..self.end] {
-            [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => return Err(Fault::Utf16),
-            [0xef, 0xbb, 0xbf, ..] => self.begin = 3,
-            _ => {}
-        }
-        Ok(())
-    }
-
-    /// Skips blank lines, and the second half of a CRLF; tells where it stopped.
-    fn skip_line_ends(&mut self) -> Result<u64, Fault> {
-        loop {
-            let unread = self.unread()?;
-            let count = unread.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-            let more = count > 0 && count == unread.len();
-            self.consume(count);
-            if !more {
-                return Ok(self.offset());
-            }
         }
     }
 }

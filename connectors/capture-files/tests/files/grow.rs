@@ -156,3 +156,19 @@ async fn a_record_that_cannot_be_taken_is_named_with_file_and_place() {
         check_failure(failure(&mut session).await, code, says);
     }
 }
+
+#[tokio::test]
+async fn documents_of_any_size_up_to_the_limit_are_captured_and_one_byte_more_is_told() {
+    let folder = Folder::new();
+    let limit = 16 << 20;
+    let sizes = [1, 64 << 10, 1 << 20, 8 << 20, 1, 8 << 20, limit - r#"{"a":""}"#.len(), 1];
+    let rows: String = sizes.iter().map(|size| "x".repeat(*size) + "\n").collect();
+    folder.write("f.csv", format!("a\n{rows}"));
+    let mut task = folder.discovered(json!({}), "f.csv", &["/a"]).await;
+    let lengths: Vec<usize> =
+        catch_up(&mut task).await.iter().map(|document| document["a"].as_str().unwrap().len()).collect();
+    assert_eq!(lengths, sizes);
+    folder.append("f.csv", "x".repeat(limit - 7) + "\n");
+    let mut session = task.open().await.unwrap();
+    check_failure(failure(&mut session).await, "files.document.too_large", &["record 9", "16777217 bytes"]);
+}
