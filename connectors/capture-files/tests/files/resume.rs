@@ -6,7 +6,7 @@ use capture_files::Files;
 use longshore_sdk::testing::CaptureTask;
 use serde_json::{Value, json};
 
-use crate::folder::{Folder, catch_up, documents};
+use crate::folder::{Dice, Folder, catch_up, documents};
 
 const RECORDS: usize = 33_000;
 
@@ -167,4 +167,45 @@ async fn many_small_files_are_captured_once_with_few_checkpoints() {
     session.stop().await.unwrap();
     assert!(task.state().byte_len() < 600 * 250, "{} bytes of state", task.state().byte_len());
     assert!(catch_up(&mut task).await.is_empty());
+}
+
+/// Appends `text` in pieces cut anywhere; after each that ends a record, a session captures what is whole, and is killed.
+async fn grow_and_kill(name: &str, text: &str, ends: &[usize], seed: u64) -> Vec<Value> {
+    let folder = Folder::new();
+    folder.write(name, "");
+    // Nothing rests for ten seconds here, so no session takes half a record for a whole one.
+    let mut task = folder.task(json!({ "poll_interval": "10s" })).binding(json!({ "glob": name }), "c", &["/id"]);
+    let mut dice = Dice::new(seed);
+    let (mut written, mut all) = (0, Vec::new());
+    while written < text.len() {
+        let piece = (1 + dice.below(9) * dice.below(40)).min(text.len() - written);
+        folder.append(name, &text.as_bytes()[written..written + piece]);
+        written += piece;
+        let whole = ends.iter().filter(|end| **end <= written).count();
+        if whole > all.len() {
+            let mut session = task.open().await.unwrap();
+            let transaction = session.next().await.unwrap().unwrap();
+            session.commit().unwrap();
+            all.extend(documents(&[transaction]));
+            assert_eq!(all.len(), whole, "seed {seed}: at byte {written}");
+        }
+    }
+    all
+}
+
+#[tokio::test]
+async fn files_that_grow_in_pieces_under_kills_are_captured_once() {
+    for seed in 0..12 {
+        let expected: Vec<Value> = (0..120).map(document).collect();
+        let (mut rows, mut row_ends) = ("id,text,share\n".to_owned(), Vec::new());
+        let (mut lines, mut line_ends) = (String::new(), Vec::new());
+        for (number, document) in expected.iter().enumerate() {
+            rows += &record(number);
+            row_ends.push(rows.len());
+            lines += &format!("{document}\n");
+            line_ends.push(lines.len());
+        }
+        assert_eq!(grow_and_kill("f.csv", &rows, &row_ends, seed).await, expected, "seed {seed}");
+        assert_eq!(grow_and_kill("f.jsonl", &lines, &line_ends, seed).await, expected, "seed {seed}");
+    }
 }

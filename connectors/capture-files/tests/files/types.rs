@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::folder::{Folder, catch_up, documents};
+use crate::folder::{Dice, Folder, catch_up, documents};
 
 #[tokio::test]
 async fn a_wider_value_is_stated_first_and_from_then_on_the_column_is_wider() {
@@ -132,4 +132,77 @@ async fn a_million_values_do_not_hide_the_one_that_is_text() {
     );
     assert_eq!(all[0], json!({ "id": "0" }));
     assert_eq!(all.last().map(|document| &document["id"]), Some(&Value::from("x1")));
+}
+
+/// What is easily taken for something else.
+const TRICKY: [&str; 30] = [
+    "",
+    "NA",
+    "0",
+    "-0",
+    "7",
+    "-7",
+    "007",
+    "+1",
+    "9007199254740992",
+    "9007199254740993",
+    "9223372036854775807",
+    "9223372036854775808",
+    "1.5",
+    "-0.25",
+    ".5",
+    "-.5",
+    "5.",
+    "5.e1",
+    "1e3",
+    "1E-3",
+    "1e400",
+    "4.9e-324",
+    "NaN",
+    "inf",
+    "true",
+    "false",
+    "TRUE",
+    "null",
+    " 1",
+    "1_000",
+];
+
+fn says_the_same(text: &str, value: &Value) -> bool {
+    match value {
+        Value::Null => matches!(text, "" | "NA"),
+        Value::Bool(value) => text == value.to_string(),
+        Value::String(value) => text == value,
+        // What is a number in JSON and in the file.
+        Value::Number(value) => text.parse::<f64>().is_ok_and(|number| Some(number) == value.as_f64()),
+        Value::Array(_) | Value::Object(_) => false,
+    }
+}
+
+#[tokio::test]
+async fn what_was_looked_at_whole_is_never_widened_later_and_keeps_its_values() {
+    for seed in 0..60 {
+        let mut dice = Dice::new(seed);
+        let folder = Folder::new();
+        // Few different values a column, so that not every column is text.
+        let pools: Vec<Vec<&str>> =
+            (0..6).map(|_| (0..3).map(|_| TRICKY[dice.below(TRICKY.len())]).collect()).collect();
+        let rows: Vec<Vec<&str>> =
+            (0..20).map(|_| pools.iter().map(|pool| pool[dice.below(pool.len())]).collect()).collect();
+        let text: String = rows.iter().enumerate().map(|(id, row)| format!("{id},{}\n", row.join(","))).collect();
+        folder.write("f.csv", format!("id,a,b,c,d,e,f\n{text}"));
+        let mut task = folder.discovered(json!({ "null_values": ["NA", ""] }), "f.csv", &["/id"]).await;
+        let mut session = task.open().await.unwrap();
+        let transactions = session.until_caught_up().await.unwrap();
+        session.stop().await.unwrap();
+        assert!(transactions.iter().all(|transaction| transaction.schemas.is_empty()), "seed {seed}: {text}");
+        let all = documents(&transactions);
+        assert_eq!(all.len(), rows.len());
+        for (row, document) in rows.iter().zip(&all) {
+            let values = document.as_object().unwrap().values().skip(1);
+            for (text, value) in row.iter().zip(values) {
+                assert!(says_the_same(text, value), "seed {seed}: {text:?} became {value}");
+            }
+        }
+    }
 }
