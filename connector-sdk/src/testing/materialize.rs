@@ -443,6 +443,11 @@ struct TestRow<'d> {
     delete: bool,
 }
 
+/// For [`Runtime::apply_with`]: every binding is made again.
+pub fn all_fresh(apply: &mut Apply) {
+    apply.fresh = apply.bindings.iter().map(|binding| binding.state_key.clone()).collect();
+}
+
 /// The checkpoint that this runtime gives a transaction.
 pub fn checkpoint_of(transaction: u64) -> Bytes {
     json!({ "transaction": transaction }).to_string().into()

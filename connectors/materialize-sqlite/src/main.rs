@@ -1,2 +1,25 @@
-//! In work.
-fn main() {}
+//! Materializes into tables of a SQLite database, transactionally: rows, fence and the runtime's checkpoint commit together.
+//!
+//! A document's way in: [`shape`] says which columns a collection's schema makes, [`convert`] turns a document into their values without
+//! changing one, [`session`] writes them. What a table is made of and how it grows is [`table`]'s business; who may write, [`meta`]'s.
+
+mod apply;
+mod config;
+mod convert;
+mod database;
+mod identifier;
+mod meta;
+mod session;
+mod shape;
+mod sink;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::process::ExitCode;
+
+use longshore_sdk::materialize::{serve_materialize, transactional};
+
+fn main() -> ExitCode {
+    serve_materialize(transactional(sink::Sqlite))
+}

@@ -1,0 +1,161 @@
+//! Apply: makes the tables fit the bindings, in one transaction that begins by comparing the fence.
+
+use longshore_sdk::materialize::{ApplyRequest, Bound, Fence};
+use longshore_sdk::{Error, Result};
+use rusqlite::{Connection, TransactionBehavior};
+
+use crate::config::{Config, Resource};
+use crate::database::failed;
+use crate::meta::{self, Registered};
+use crate::shape::Shape;
+use crate::table::{self, ExistingColumn};
+
+/// Returns what was done, or with `dry_run` would be: then all of it is rolled back.
+pub(crate) fn apply(connection: &mut Connection, request: &ApplyRequest<Config, Resource>) -> Result<Vec<String>> {
+    let doing = |error| failed("applying", error);
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(doing)?;
+    meta::create(&transaction)?;
+    let mut actions = own(&transaction, request)?;
+    if request.remove && request.bindings.is_empty() {
+        meta::remove_task(&transaction, &request.owner.task)?;
+        actions.push(format!("forget the checkpoint of task {}; its tables stay", request.owner.task));
+    }
+    for (index, binding) in request.bindings.iter().enumerate() {
+        actions.extend(fit(&transaction, request, binding).map_err(|error| error.at_binding(index))?);
+    }
+    match request.dry_run {
+        true => transaction.rollback().map_err(doing)?,
+        false => transaction.commit().map_err(doing)?,
+    }
+    Ok(actions)
+}
+
+/// Compares the fence, or writes it anew where the user says so.
+fn own(connection: &Connection, request: &ApplyRequest<Config, Resource>) -> Result<Vec<String>> {
+    let owner = &request.owner;
+    let Some(mut recorded) = meta::recorded(connection, &owner.task)? else { return Ok(Vec::new()) };
+    let foreign = recorded.installation != owner.installation;
+    if foreign && (request.take_over || request.all_fresh()) {
+        // Just below the epoch that opens next.
+        recorded = meta::beginning(owner.installation.clone(), owner.epoch.saturating_sub(1));
+    } else {
+        Fence::new(owner.clone()).may_alter(&recorded)?;
+        if !request.take_over {
+            return Ok(Vec::new());
+        }
+        recorded.checkpoint = Default::default();
+    }
+    meta::write_recorded(connection, &owner.task, &recorded)?;
+    Ok(vec![format!(
+        "write installation {} into the fence of task {}, at the beginning",
+        owner.installation, owner.task
+    )])
+}
+
+/// Makes one table fit its binding.
+fn fit(
+    connection: &Connection,
+    request: &ApplyRequest<Config, Resource>,
+    binding: &Bound<Resource>,
+) -> Result<Vec<String>> {
+    let name = binding.resource.table.as_str();
+    let shape = Shape::of(&binding.collection, binding.delta_updates)?;
+    let ours = Registered {
+        task: request.owner.task.clone(),
+        state_key: binding.state_key.clone(),
+        collection: binding.collection.name.clone(),
+        key: binding.collection.key.clone(),
+        delta: binding.delta_updates,
+    };
+    let registered = meta::registered(connection, name)?;
+    let mut existing = table::columns(connection, name)?;
+    let mut actions = Vec::new();
+    if existing.is_some() {
+        table::refuse_view(connection, name)?;
+        let has_rows = table::has_rows(connection, name)?;
+        let again = request.is_fresh(binding)
+            || !has_rows && !continues(registered.as_ref(), &ours, &shape, existing.as_deref());
+        if again {
+            table::drop_table(connection, name)?;
+            actions.push(format!("drop table {name:?}"));
+            existing = None;
+        } else {
+            may_keep(name, registered.as_ref(), &ours, has_rows, request.take_over)?;
+        }
+    }
+    match existing {
+        None => {
+            table::create(connection, name, &shape)?;
+            actions.push(format!("create table {name:?} with {} columns", shape.columns.len()));
+        }
+        Some(existing) => actions.extend(table::grow(connection, name, &shape, &existing)?),
+    }
+    if registered.as_ref() != Some(&ours) {
+        meta::register(connection, name, &ours)?;
+    }
+    Ok(actions)
+}
+
+/// The table is as this binding would make it but for columns that grow; what is not and is empty is made again.
+fn continues(
+    registered: Option<&Registered>,
+    ours: &Registered,
+    shape: &Shape,
+    existing: Option<&[ExistingColumn]>,
+) -> bool {
+    let has =
+        |name: &str| existing.into_iter().flatten().any(|column| column.name == name && column.column_type.is_some());
+    let keys_are_there = shape.key.iter().all(|&place| has(&shape.columns[place].name));
+    registered.is_some_and(|old| old.task == ours.task && old.key == ours.key && old.delta == ours.delta)
+        && keys_are_there
+}
+
+/// Whether the rows that are there may stay and grow. `--fresh` is the way out of everything else.
+fn may_keep(
+    table: &str,
+    registered: Option<&Registered>,
+    ours: &Registered,
+    has_rows: bool,
+    take_over: bool,
+) -> Result<()> {
+    let fresh = format!("drop its rows with `run --fresh {}/{}`, or name another table", ours.task, ours.collection);
+    let refused = |code: &str, expected: &str, got: String| {
+        Err(Error::config(code, format!("table {table:?}: expected {expected}, got {got}"))
+            .at_pointer("/table")
+            .suggest(fresh.clone()))
+    };
+    let Some(old) = registered else {
+        return refused(
+            "sqlite.table.foreign",
+            "a table that this connector made, or an empty one",
+            "one with rows of somebody else".to_owned(),
+        );
+    };
+    if old.task != ours.task {
+        return refused(
+            "sqlite.table.task",
+            &format!("a table of task {}", ours.task),
+            format!("one that task {} writes", old.task),
+        );
+    }
+    if old.delta != ours.delta {
+        let what = |delta| if delta { "a row for each document (delta)" } else { "a row for each key (standard)" };
+        return refused("sqlite.table.delta", what(ours.delta), what(old.delta).to_owned());
+    }
+    if old.key != ours.key {
+        return refused("sqlite.table.key", &format!("the key {}", ours.key.join(", ")), old.key.join(", "));
+    }
+    let (before, now) = (old.state_key.generation(), ours.state_key.generation());
+    if now < before && !take_over {
+        return refused(
+            "sqlite.table.newer",
+            &format!("generation {now} or an older one"),
+            format!("generation {before}"),
+        );
+    }
+    if ours.delta && has_rows && (now > before || take_over) {
+        let expected = format!("no rows before generation {now}, as a delta binding would add all documents again");
+        return refused("sqlite.table.older", &expected, format!("rows of generation {before}"));
+    }
+    Ok(())
+}

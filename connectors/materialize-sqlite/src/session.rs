@@ -1,0 +1,150 @@
+//! A session: rows go into one transaction of the database, opened at the first of them, the fence first, and committed with the
+//! checkpoint. Dropped in between, it leaves nothing.
+
+use longshore_sdk::materialize::{
+    Bound, Checkpoint, Fence, Next, Row, StoreBatch, Stored, Stores, TransactionalSession,
+};
+use longshore_sdk::{Error, Result, blocking};
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, Statement, ToSql};
+
+use crate::config::Resource;
+use crate::convert::{Converter, Misfit, SqlValue};
+use crate::database::failed;
+use crate::meta;
+use crate::shape::{ColumnType, Shape};
+use crate::table::{self, Statements};
+
+/// An open session.
+#[derive(Debug)]
+pub(crate) struct Session {
+    connection: Connection,
+    fence: Fence,
+    tables: Vec<Table>,
+    /// A transaction is open.
+    writing: bool,
+}
+
+/// The table of a binding.
+#[derive(Debug)]
+struct Table {
+    name: String,
+    converter: Converter,
+    statements: Statements,
+}
+
+impl Session {
+    /// The tables are as Apply left them; the fence is raised already.
+    pub(crate) fn new(connection: Connection, fence: Fence, bindings: &[Bound<Resource>]) -> Result<Self> {
+        let table = |(index, binding)| Table::new(&connection, binding).map_err(|error| error.at_binding(index));
+        let tables = bindings.iter().enumerate().map(table).collect::<Result<_>>()?;
+        Ok(Self { connection, fence, tables, writing: false })
+    }
+
+    fn begin(&mut self) -> Result<()> {
+        self.connection.execute_batch("BEGIN IMMEDIATE").map_err(|error| failed("taking the write lock", error))?;
+        self.writing = true;
+        meta::hold(&self.connection, &self.fence)
+    }
+
+    fn write(&mut self, batch: &StoreBatch) -> Result<()> {
+        if !self.writing {
+            self.begin()?;
+        }
+        self.tables[batch.binding()].write(&self.connection, batch).map_err(|error| error.at_binding(batch.binding()))
+    }
+
+    fn finish(&mut self, transaction: u64, checkpoint: &Checkpoint) -> Result<()> {
+        if !self.writing {
+            self.begin()?;
+        }
+        meta::advance(&self.connection, &self.fence, transaction, checkpoint.as_bytes())?;
+        self.connection.execute_batch("COMMIT").map_err(|error| failed("committing", error))?;
+        self.writing = false;
+        Ok(())
+    }
+}
+
+impl TransactionalSession for Session {
+    async fn store(&mut self, stores: &mut Stores<'_>) -> Result<Stored> {
+        loop {
+            match stores.next().await? {
+                Next::Batch(batch) => blocking(|| self.write(&batch))?,
+                Next::End(stored) => return Ok(stored),
+            }
+        }
+    }
+
+    async fn commit(&mut self, stored: Stored, checkpoint: Checkpoint) -> Result<()> {
+        blocking(|| self.finish(stored.transaction(), &checkpoint))
+    }
+}
+
+impl Table {
+    fn new(connection: &Connection, binding: &Bound<Resource>) -> Result<Self> {
+        let name = binding.resource.table.clone();
+        let shape = Shape::of(&binding.collection, binding.delta_updates)?;
+        let registered = meta::registered(connection, &name)?;
+        let applied = registered.is_some_and(|registered| registered.state_key == binding.state_key);
+        let existing = table::columns(connection, &name)?.unwrap_or_default();
+        let type_of =
+            |name: &str| existing.iter().find(|column| column.name == name).and_then(|column| column.column_type);
+        let types: Option<Vec<ColumnType>> = shape.columns.iter().map(|column| type_of(&column.name)).collect();
+        let Some(types) = types.filter(|_| applied) else {
+            let message =
+                format!("table {name:?}: expected it as Apply left it for {}, got another or none", binding.state_key);
+            return Err(Error::unavailable("sqlite.table.changed", message)
+                .suggest("run again: tables are made at the start of a run"));
+        };
+        let statements = Statements::new(&name, &shape);
+        Ok(Self { converter: Converter::new(&shape, &types), statements, name })
+    }
+
+    fn write(&self, connection: &Connection, batch: &StoreBatch) -> Result<()> {
+        let doing = |error| failed(&format!("writing to table {}", self.name), error);
+        let mut upsert = connection.prepare_cached(&self.statements.upsert).map_err(doing)?;
+        let mut values = Vec::new();
+        for row in batch.rows() {
+            match row.key.filter(|_| row.delete) {
+                Some(key) => {
+                    self.converter.key(key, &mut values).map_err(|misfit| self.refused(&row, &misfit))?;
+                    let mut delete = connection.prepare_cached(&self.statements.delete).map_err(doing)?;
+                    execute(&mut delete, &values).map_err(doing)?;
+                }
+                None => {
+                    self.converter.row(row.document, &mut values).map_err(|misfit| self.refused(&row, &misfit))?;
+                    execute(&mut upsert, &values).map_err(doing)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Names the document by its key, where it has one.
+    fn refused(&self, row: &Row<'_>, misfit: &Misfit) -> Error {
+        let of = row.key.map_or_else(String::new, |key| {
+            let key = String::from_utf8_lossy(key);
+            format!(" in the document with key {}", &key[..key.floor_char_boundary(200)])
+        });
+        Error::data("sqlite.value", format!("table {:?}, {misfit}{of}", self.name))
+            .suggest("correct the document at the source, or declare a wider type in the collection's schema")
+    }
+}
+
+fn execute(statement: &mut Statement<'_>, values: &[SqlValue<'_>]) -> rusqlite::Result<()> {
+    for (place, value) in values.iter().enumerate() {
+        statement.raw_bind_parameter(place + 1, value)?;
+    }
+    statement.raw_execute().map(drop)
+}
+
+impl ToSql for SqlValue<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            SqlValue::Null => ValueRef::Null,
+            SqlValue::Integer(integer) => ValueRef::Integer(*integer),
+            SqlValue::Real(real) => ValueRef::Real(*real),
+            SqlValue::Text(text) => ValueRef::Text(text.as_bytes()),
+        }))
+    }
+}

@@ -1,0 +1,165 @@
+//! The materialization as the SDK sees it.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use longshore_sdk::materialize::{
+    Accepts, ApplyRequest, Constraint, Fence, FieldConstraint, Finding, Materialize, MaterializeSpec, Modes,
+    OpenRequest, Opened, Proposed, Transactional, ValidateRequest, Validation,
+};
+use longshore_sdk::{Error, Result, blocking, finding};
+use rusqlite::{Connection, TransactionBehavior};
+
+use crate::apply::apply;
+use crate::config::{Config, Resource};
+use crate::database::{self, failed};
+use crate::identifier::{fault_in_table, folded};
+use crate::meta;
+use crate::session::Session;
+use crate::shape::Shape;
+use crate::table;
+
+/// Tables of a SQLite database.
+#[derive(Debug)]
+pub(crate) struct Sqlite;
+
+impl Materialize for Sqlite {
+    type Config = Config;
+    type Resource = Resource;
+
+    fn spec(&self) -> MaterializeSpec {
+        MaterializeSpec {
+            name: env!("CARGO_PKG_NAME"),
+            version: env!("CARGO_PKG_VERSION"),
+            resource_path_pointers: &["/table"],
+            documentation_url: "",
+            deletes: true,
+            reserved_field_names: &[],
+            identifier_max_bytes: None,
+            identifier_case_insensitive: true,
+        }
+    }
+
+    async fn validate(&self, request: ValidateRequest<Config, Resource>) -> Result<Validation> {
+        blocking(|| validate(&request))
+    }
+
+    async fn apply(&self, request: ApplyRequest<Config, Resource>) -> Result<Vec<String>> {
+        blocking(|| {
+            let path = &request.config.path;
+            let nothing_yet = request.dry_run && !path.exists();
+            let mut connection = if nothing_yet { database::open_in_memory()? } else { database::open(path)? };
+            apply(&mut connection, &request)
+        })
+    }
+}
+
+impl Transactional for Sqlite {
+    type Session = Session;
+
+    async fn open(&self, open: OpenRequest<Config, Resource>, fence: Fence) -> Result<Opened<Session>> {
+        blocking(|| {
+            let doing = |error| failed("raising the fence", error);
+            let mut connection = database::open(&open.config.path)?;
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(doing)?;
+            meta::create(&transaction)?;
+            let recorded = meta::raise(&transaction, &fence)?;
+            transaction.commit().map_err(doing)?;
+            let session = Session::new(connection, fence, &open.bindings)?;
+            Ok(Opened { session, recorded, close_policy: Default::default() })
+        })
+    }
+}
+
+fn validate(request: &ValidateRequest<Config, Resource>) -> Result<Validation> {
+    let mut findings = Vec::new();
+    let connection = match readable(&request.config.path) {
+        Ok(connection) => connection,
+        Err(error) => {
+            findings.push(finding::error(error));
+            None
+        }
+    };
+    let has_meta = connection.as_ref().map(meta::exists).transpose()?.unwrap_or(false);
+    let recorded = match connection.as_ref().filter(|_| has_meta) {
+        Some(connection) => meta::recorded(connection, &request.owner.task)?,
+        None => None,
+    };
+    let mut tables = HashMap::new();
+    let mut bindings = Vec::with_capacity(request.bindings.len());
+    for (index, binding) in request.bindings.iter().enumerate() {
+        let name = &binding.resource.table;
+        let fault = fault_in_table(name).map(|fault| table_error(format!("expected a name for a table, got {fault}")));
+        let twice = tables.insert(folded(name), name).filter(|other| *other != name).map(|other| {
+            table_error(format!("expected tables that differ in more than case, got {other:?} and {name:?}"))
+        });
+        findings.extend(fault.into_iter().chain(twice).map(|error| finding::error(error.at_binding(index))));
+        match Shape::of(&binding.collection, binding.delta_updates) {
+            Ok(shape) => findings.extend(warnings(connection.as_ref(), has_meta, index, binding, &shape)?),
+            Err(error) => findings.push(finding::error(error.at_binding(index))),
+        }
+        bindings.push(Accepts { fields: required(binding), ..Accepts::new(Modes::Both) });
+    }
+    Ok(Validation { bindings, findings, recorded })
+}
+
+fn table_error(message: String) -> Error {
+    Error::config("sqlite.table.name", message).at_pointer("/table").suggest("name another table")
+}
+
+/// None: there is no database yet, and one can be made.
+fn readable(path: &Path) -> Result<Option<Connection>> {
+    let directory = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
+    if !directory.is_dir() {
+        let message =
+            format!("opening {}: expected the directory {} to be there, got none", path.display(), directory.display());
+        return Err(Error::config("sqlite.open", message)
+            .at_pointer("/path")
+            .suggest("make it; paths are relative to the catalog"));
+    }
+    database::open_to_read(path)
+}
+
+/// The key is needed; what else there is, is the user's choice.
+fn required(binding: &Proposed<Resource>) -> Vec<FieldConstraint> {
+    let required = |pointer: &String| FieldConstraint {
+        pointer: pointer.clone(),
+        constraint: Constraint::Required,
+        reason: "a part of the key".to_owned(),
+    };
+    binding.collection.key.iter().map(required).collect()
+}
+
+/// What Apply will refuse unless the user starts over, and what will not be stored.
+fn warnings(
+    connection: Option<&Connection>,
+    has_meta: bool,
+    index: usize,
+    binding: &Proposed<Resource>,
+    shape: &Shape,
+) -> Result<Vec<Finding>> {
+    let mut warnings = Vec::new();
+    let collection = &binding.collection.name;
+    if shape.open {
+        let message = format!(
+            "collection {collection} admits fields that its schema does not declare; they get no column and are not stored"
+        );
+        warnings.push(
+            Error::config("sqlite.open_schema", message)
+                .suggest("declare them, or close the schema with `additionalProperties: false`"),
+        );
+    }
+    let Some(connection) = connection else { return Ok(to_findings(index, warnings)) };
+    let name = &binding.resource.table;
+    let registered = if has_meta { meta::registered(connection, name)? } else { None };
+    if registered.is_none() && table::columns(connection, name)?.is_some() && table::has_rows(connection, name)? {
+        let message = format!("table {name:?} has rows that this connector did not write; it will not touch them");
+        let way = "name another table, or drop its rows with `run --fresh`";
+        warnings.push(Error::config("sqlite.table.foreign", message).at_pointer("/table").suggest(way));
+    }
+    Ok(to_findings(index, warnings))
+}
+
+fn to_findings(index: usize, warnings: Vec<Error>) -> Vec<Finding> {
+    warnings.into_iter().map(|warning| finding::warning(warning.at_binding(index))).collect()
+}
