@@ -1,0 +1,255 @@
+//! Where a materialization is: checkpoints, and the extent of the transaction under way. Both have one canonical text, so that equal ones
+//! are equal bytes wherever they are kept: in the task store, in a destination's fence row, in an owner record.
+//!
+//! A position is kept for each binding and journal, by names that last. Bindings at equal positions are written as one group. Where to go
+//! on from what two sides remember is decided in [`super::resume`].
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use bytes::Bytes;
+use longshore_proto::Error;
+use longshore_proto::name::{InstallationId, StateKey};
+use serde::{Deserialize, Serialize};
+
+use crate::journal::{JournalId, Position};
+
+/// The format that this version writes and reads.
+const FORMAT: u32 = 1;
+
+/// What a position belongs to: a binding and the journal it reads.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    /// The journal first: an extent is read journal by journal.
+    pub journal: JournalId,
+    /// The binding's durable name.
+    pub binding: StateKey,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "binding {} in journal {}", self.binding, self.journal)
+    }
+}
+
+/// Everything before these positions is in the destination.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// Whose checkpoint it is.
+    pub installation: InstallationId,
+    /// The last transaction that is in it; 0: none.
+    pub transaction: u64,
+    /// A place that is not here is at the beginning.
+    pub places: BTreeMap<Place, Position>,
+}
+
+/// What one transaction covers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Extent {
+    /// Its number.
+    pub transaction: u64,
+    /// The spec it was begun under.
+    pub spec_version: u64,
+    /// Flushed brought state, which counts on the Stores that follow: it must be run to its end.
+    pub flushed_state: bool,
+    /// Every place that moves.
+    pub spans: BTreeMap<Place, Span>,
+}
+
+/// From where to where a transaction reads for one place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Span {
+    /// The first document it takes is here.
+    pub from: Position,
+    /// The first it does not take.
+    pub to: Position,
+}
+
+impl Checkpoint {
+    /// Of a task that has committed nothing.
+    #[must_use]
+    pub fn beginning(installation: InstallationId) -> Self {
+        Self { installation, transaction: 0, places: BTreeMap::new() }
+    }
+
+    /// Where a place is.
+    #[must_use]
+    pub fn position(&self, place: &Place) -> Position {
+        self.places.get(place).copied().unwrap_or(Position::BEGINNING)
+    }
+
+    /// After this transaction.
+    #[must_use]
+    pub fn overlaid(&self, extent: &Extent) -> Self {
+        let mut after = Self { transaction: extent.transaction, ..self.clone() };
+        after.places.extend(extent.spans.iter().map(|(place, span)| (place.clone(), span.to)));
+        after
+    }
+
+    /// Its canonical text.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        let groups = grouped(self.places.iter().map(|(place, position)| (place, *position)))
+            .map(|((journal, at), bindings)| Group { journal, at: At::of(at), bindings })
+            .collect();
+        let installation = self.installation.as_str().to_owned();
+        text(&CheckpointText { format: FORMAT, installation, transaction: self.transaction, groups })
+    }
+
+    /// Reads what [`Checkpoint::encode`] wrote; anything else is refused.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
+        let read: CheckpointText = from_text("checkpoint", bytes)?;
+        let fault = |what: &str| unreadable("checkpoint", what);
+        let installation = InstallationId::parse(&read.installation).ok_or_else(|| fault("its installation id"))?;
+        let mut places = BTreeMap::new();
+        for group in &read.groups {
+            let at = group.at.position().ok_or_else(|| fault("a position"))?;
+            for place in places_of(&group.journal, &group.bindings).ok_or_else(|| fault("a group"))? {
+                places.insert(place, at);
+            }
+        }
+        let parsed = Self { installation, transaction: read.transaction, places };
+        canonical("checkpoint", bytes, &parsed.encode())?;
+        Ok(parsed)
+    }
+}
+
+impl Extent {
+    /// What lies between two checkpoints.
+    #[must_use]
+    pub fn between(before: &Checkpoint, after: &BTreeMap<Place, Position>) -> BTreeMap<Place, Span> {
+        let moved = after.iter().filter_map(|(place, to)| {
+            let from = before.position(place);
+            (from != *to).then(|| (place.clone(), Span { from, to: *to }))
+        });
+        moved.collect()
+    }
+
+    /// Its canonical text.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        let groups = grouped(self.spans.iter().map(|(place, span)| (place, *span)))
+            .map(|((journal, span), bindings)| SpanGroup {
+                journal,
+                from: At::of(span.from),
+                to: At::of(span.to),
+                bindings,
+            })
+            .collect();
+        let Self { transaction, spec_version, flushed_state, .. } = *self;
+        text(&ExtentText { format: FORMAT, transaction, spec_version, flushed_state, groups })
+    }
+
+    /// Reads what [`Extent::encode`] wrote; anything else is refused.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
+        let read: ExtentText = from_text("extent", bytes)?;
+        let fault = |what: &str| unreadable("extent", what);
+        let mut spans = BTreeMap::new();
+        for group in &read.groups {
+            let from = group.from.position().ok_or_else(|| fault("a position"))?;
+            let to = group.to.position().ok_or_else(|| fault("a position"))?;
+            for place in places_of(&group.journal, &group.bindings).ok_or_else(|| fault("a group"))? {
+                spans.insert(place, Span { from, to });
+            }
+        }
+        let ExtentText { transaction, spec_version, flushed_state, .. } = read;
+        let parsed = Self { transaction, spec_version, flushed_state, spans };
+        canonical("extent", bytes, &parsed.encode())?;
+        Ok(parsed)
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CheckpointText {
+    format: u32,
+    installation: String,
+    transaction: u64,
+    groups: Vec<Group>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Group {
+    journal: String,
+    at: At,
+    bindings: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ExtentText {
+    format: u32,
+    transaction: u64,
+    spec_version: u64,
+    flushed_state: bool,
+    groups: Vec<SpanGroup>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SpanGroup {
+    journal: String,
+    from: At,
+    to: At,
+    bindings: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct At {
+    offset: u64,
+    chain: String,
+}
+
+impl At {
+    fn of(position: Position) -> Self {
+        Self { offset: position.offset, chain: format!("{:08x}", position.chain_crc) }
+    }
+
+    fn position(&self) -> Option<Position> {
+        Some(Position { offset: self.offset, chain_crc: u32::from_str_radix(&self.chain, 16).ok()? })
+    }
+}
+
+/// Bindings of a journal at one value, as one group each; in a fixed order, so that equal maps are equal texts.
+fn grouped<'a, T: Copy + Ord>(
+    places: impl Iterator<Item = (&'a Place, T)>,
+) -> impl Iterator<Item = ((String, T), Vec<String>)> {
+    let mut groups: BTreeMap<(JournalId, T), Vec<String>> = BTreeMap::new();
+    for (place, value) in places {
+        groups.entry((place.journal, value)).or_default().push(place.binding.as_str().to_owned());
+    }
+    groups.into_iter().map(|((journal, value), bindings)| ((journal.to_string(), value), bindings))
+}
+
+fn places_of(journal: &str, bindings: &[String]) -> Option<Vec<Place>> {
+    let journal = JournalId::parse(journal)?;
+    bindings.iter().map(|binding| Some(Place { journal, binding: StateKey::parse(binding)? })).collect()
+}
+
+fn text(value: &impl Serialize) -> Bytes {
+    // Maps with string keys and plain values always have a JSON text.
+    serde_json::to_vec(value).map(Bytes::from).unwrap_or_default()
+}
+
+fn from_text<'a, T: Deserialize<'a>>(what: &str, bytes: &'a [u8]) -> Result<T, Error> {
+    serde_json::from_slice(bytes).map_err(|error| unreadable(what, &error.to_string()))
+}
+
+/// One text for one value: what says the same in other words was not written by us.
+fn canonical(what: &str, got: &[u8], expected: &[u8]) -> Result<(), Error> {
+    if got == expected { Ok(()) } else { Err(unreadable(what, "it is not in its canonical form")) }
+}
+
+fn unreadable(what: &str, reason: &str) -> Error {
+    let message = format!(
+        "reading a {what}: expected one that this version wrote (format {FORMAT}), got something else: {reason}"
+    );
+    Error::config(format!("{what}.unreadable"), message)
+        .suggest("use the version of longshore that wrote it, or restore the state directory and the destination from one backup")
+}
+
+#[cfg(test)]
+#[path = "checkpoint_tests.rs"]
+mod tests;

@@ -1,0 +1,271 @@
+//! Where a session goes on: what we remember compared with what the destination remembers. Pure; who wins is the guarantee's business.
+//!
+//! The checks come in this order: installation, (epoch: the destination's own fence, see [`refused`]), journal ids and chain CRCs, offsets.
+//! Doubt stops, and a stop names both sides and the ways out.
+
+use longshore_proto::materialize::message::Guarantee;
+use longshore_proto::name::InstallationId;
+use longshore_proto::session::Recorded;
+use longshore_proto::{Error, ErrorKind};
+
+use super::checkpoint::{Checkpoint, Extent, Place};
+use crate::journal::Position;
+use crate::store::Epoch;
+
+/// What both sides know when a session opens.
+#[derive(Clone, Copy)]
+pub struct Remembered<'a> {
+    /// The task's name.
+    pub task: &'a str,
+    /// What the connector promises.
+    pub guarantee: Guarantee,
+    /// This session's bindings and the journals they read.
+    pub places: &'a [Place],
+    /// Some of these bindings take every document: a take-over would double what is there.
+    pub has_delta: bool,
+    /// The spec this session is opened under.
+    pub spec_version: u64,
+    /// What we committed last.
+    pub ours: &'a Checkpoint,
+    /// A transaction that was begun and not committed.
+    pub extent: Option<&'a Extent>,
+    /// A committed transaction that was not acknowledged.
+    pub pending: Option<u64>,
+    /// What the destination remembers.
+    pub recorded: Option<&'a Recorded>,
+    /// How the journals stand to a position.
+    pub standing: &'a dyn Fn(&Place, Position) -> Standing,
+}
+
+/// How a journal stands to a position that somebody remembers of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// A transaction of it ended there.
+    Has,
+    /// It has that offset, and something else stands before it: a copy that went its own way, or begun anew.
+    Differs,
+    /// It ends before.
+    Short,
+}
+
+/// How a session begins. `checkpoint` is where it goes on, `acknowledge` what it acknowledges first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Resume {
+    /// At our checkpoint. What was begun behind it is begun anew.
+    GoOn { checkpoint: Checkpoint, acknowledge: u64 },
+    /// The destination committed the transaction under way, and we did not hear of it.
+    Promote { checkpoint: Checkpoint, acknowledge: u64 },
+    /// The destination went back to an older checkpoint that the journal still reaches: from there again, and say so.
+    Replay { checkpoint: Checkpoint, acknowledge: u64, warning: String },
+    /// At our checkpoint, and the transaction under way first, as it was.
+    Rerun { checkpoint: Checkpoint, acknowledge: u64, extent: Extent },
+}
+
+/// Decides, or says why not.
+pub fn decide(known: &Remembered<'_>) -> Result<Resume, Error> {
+    if let Some(recorded) = known.recorded {
+        same_installation(known.task, &known.ours.installation, recorded, known.has_delta)?;
+    }
+    let theirs = their_checkpoint(known)?;
+    if let Some(theirs) = &theirs {
+        same_journals(known, theirs, "the destination")?;
+    }
+    same_journals(known, known.ours, "the state directory")?;
+    match known.guarantee {
+        Guarantee::Transactional => transactional(known, theirs),
+        Guarantee::Idempotent => idempotent(known),
+        Guarantee::AtLeastOnce => from_ours(known),
+    }
+}
+
+/// Whether a destination that remembers this belongs to this installation. Also to be asked of what Validated says, before Apply.
+pub fn same_installation(task: &str, ours: &InstallationId, recorded: &Recorded, has_delta: bool) -> Result<(), Error> {
+    let theirs = &recorded.installation;
+    if theirs == ours {
+        return Ok(());
+    }
+    let message = format!(
+        "task {task}: the destination was written by installation {theirs} (epoch {}, transaction {}), this state directory is installation \
+         {ours}: it was deleted and begun anew, or is another one's",
+        recorded.epoch, recorded.transaction
+    );
+    Err(stop("resume.installation", message, task, has_delta))
+}
+
+/// What to do when the destination refused our epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// Take an epoch above this one and open again; then the checkpoints decide.
+    RaiseAbove(Epoch),
+    /// Step aside.
+    StepAside,
+}
+
+/// We hold the state directory's lock, so nobody newer of our installation runs: a destination that saw a higher epoch of ours tells of
+/// an older state put back. Once; if it is refused again, somebody does run.
+#[must_use]
+pub fn refused(ours: &InstallationId, error: &Error, raised_before: bool) -> Refused {
+    match (&error.recorded, error.kind, raised_before) {
+        (Some(recorded), ErrorKind::Fenced, false) if recorded.installation == *ours => {
+            Refused::RaiseAbove(Epoch(recorded.epoch))
+        }
+        _ => Refused::StepAside,
+    }
+}
+
+fn their_checkpoint(known: &Remembered<'_>) -> Result<Option<Checkpoint>, Error> {
+    match known.recorded {
+        Some(recorded) if !recorded.checkpoint.is_empty() => {
+            let parsed = Checkpoint::parse(&recorded.checkpoint)
+                .map_err(|error| error.while_doing(format!("task {}: what the destination remembers", known.task)))?;
+            Ok(Some(parsed))
+        }
+        Some(_) | None => Ok(None),
+    }
+}
+
+/// A journal is known by its id, and its history by the chain CRC at an offset.
+fn same_journals(known: &Remembered<'_>, checkpoint: &Checkpoint, whose: &str) -> Result<(), Error> {
+    let task = known.task;
+    for place in known.places {
+        let of_binding = |other: &&Place| other.binding == place.binding;
+        let others: Vec<_> = checkpoint.places.keys().filter(of_binding).collect();
+        if let Some(other) = others.first().filter(|_| !others.contains(&place)) {
+            let message = format!(
+                "task {task}: {whose} remembers binding {} in journal {}, it now reads journal {}: the journal was deleted and begun anew, \
+                 or the collection is written by another capture",
+                place.binding, other.journal, place.journal
+            );
+            return Err(stop("resume.journal", message, task, known.has_delta));
+        }
+        let position = checkpoint.position(place);
+        let found = match (known.standing)(place, position) {
+            Standing::Has => continue,
+            Standing::Differs => "has another history there",
+            Standing::Short => "ends before",
+        };
+        let message = format!("task {task}: {whose} remembers {place} at {position}, but the journal {found}");
+        return Err(stop("resume.position", message, task, known.has_delta));
+    }
+    Ok(())
+}
+
+/// The destination's own checkpoint decides.
+fn transactional(known: &Remembered<'_>, theirs: Option<Checkpoint>) -> Result<Resume, Error> {
+    let Remembered { task, ours, .. } = *known;
+    let committed = known.places.iter().any(|place| ours.position(place) != Position::BEGINNING);
+    let Some(theirs) = theirs else {
+        return if committed {
+            Err(lost(known))
+        } else {
+            begin(known, known.recorded.map_or(0, |recorded| recorded.transaction))
+        };
+    };
+    let all = |holds: &dyn Fn(Position, &Place) -> bool| {
+        known.places.iter().all(|place| holds(theirs.position(place), place))
+    };
+    let acknowledge = theirs.transaction;
+    if all(&|position, place| position == ours.position(place)) {
+        return match known.extent {
+            Some(extent) if extent.flushed_state => rerun(known, extent, acknowledge),
+            Some(_) | None => begin(known, acknowledge),
+        };
+    }
+    if let Some(extent) = known.extent {
+        let promoted = ours.overlaid(extent);
+        if all(&|position, place| position == promoted.position(place)) {
+            return Ok(Resume::Promote { checkpoint: promoted, acknowledge });
+        }
+    }
+    if all(&|position, place| position.offset <= ours.position(place).offset) {
+        let mut checkpoint = ours.clone();
+        for place in known.places {
+            checkpoint.places.insert(place.clone(), theirs.position(place));
+        }
+        let warning = format!(
+            "task {task}: the destination is at transaction {}, the state directory at {}: the destination went back (restored from a \
+             backup?); what came since is sent again from the journal",
+            theirs.transaction, ours.transaction
+        );
+        return Ok(Resume::Replay { checkpoint, acknowledge, warning });
+    }
+    Err(newer(known, theirs.transaction))
+}
+
+/// Our log decides; the destination's record only tells whether it is the destination, and the state, that we know.
+fn idempotent(known: &Remembered<'_>) -> Result<Resume, Error> {
+    let committed = known.places.iter().any(|place| known.ours.position(place) != Position::BEGINNING);
+    match known.recorded {
+        None if committed => Err(lost(known)),
+        Some(recorded) if recorded.transaction > known.ours.transaction => Err(newer(known, recorded.transaction)),
+        Some(recorded) if committed && recorded.transaction == 0 && known.pending.is_none() => Err(lost(known)),
+        Some(_) | None => from_ours(known),
+    }
+}
+
+fn from_ours(known: &Remembered<'_>) -> Result<Resume, Error> {
+    let acknowledge = known.ours.transaction;
+    match (known.extent, known.guarantee) {
+        (Some(extent), Guarantee::AtLeastOnce) => rerun(known, extent, acknowledge),
+        (Some(extent), Guarantee::Transactional | Guarantee::Idempotent) if extent.flushed_state => {
+            rerun(known, extent, acknowledge)
+        }
+        (Some(_) | None, _) => begin(known, acknowledge),
+    }
+}
+
+fn begin(known: &Remembered<'_>, acknowledge: u64) -> Result<Resume, Error> {
+    Ok(Resume::GoOn { checkpoint: known.ours.clone(), acknowledge })
+}
+
+/// The same documents in the same batches need the same bindings: it runs under the spec it names or not at all.
+fn rerun(known: &Remembered<'_>, extent: &Extent, acknowledge: u64) -> Result<Resume, Error> {
+    if extent.spec_version != known.spec_version {
+        let message = format!(
+            "task {}: transaction {} was begun under version {} of the task and must be finished under it, the task is at version {}",
+            known.task, extent.transaction, extent.spec_version, known.spec_version
+        );
+        return Err(Error::config("resume.spec_version", message)
+            .suggest("put the catalog back as it was, let the task run until it has caught up, then change it"));
+    }
+    Ok(Resume::Rerun { checkpoint: known.ours.clone(), acknowledge, extent: extent.clone() })
+}
+
+fn lost(known: &Remembered<'_>) -> Error {
+    let Remembered { task, ours, .. } = *known;
+    let message = format!(
+        "task {task}: the state directory (installation {}) has committed transaction {}, the destination remembers nothing of it: it was \
+         deleted, or is another one",
+        ours.installation, ours.transaction
+    );
+    Error::config("resume.destination_lost", message)
+        .suggest(format!("put the destination back, or fill it anew: longshore run --fresh {task}"))
+}
+
+fn newer(known: &Remembered<'_>, theirs: u64) -> Error {
+    let Remembered { task, ours, .. } = *known;
+    let message = format!(
+        "task {task}: the destination has transaction {theirs}, the state directory (installation {}) knows transactions up to {}: the state \
+         is older than what it wrote (restored from a copy?)",
+        ours.installation, ours.transaction
+    );
+    stop("resume.state_older", message, task, known.has_delta)
+}
+
+/// A stop with all ways out that there are.
+fn stop(code: &str, message: String, task: &str, has_delta: bool) -> Error {
+    let take_over = if has_delta {
+        String::new()
+    } else {
+        format!("longshore run --take-over {task} (keeps the rows and reads the journal from its beginning), or ")
+    };
+    Error::config(code, message).suggest(format!(
+        "put the state back that wrote the destination, or {take_over}longshore run --fresh {task} (drops what was written and fills it anew; \
+         {task}/BINDING for one binding)"
+    ))
+}
+
+#[cfg(test)]
+#[path = "resume_tests.rs"]
+mod tests;
