@@ -1,0 +1,46 @@
+//! The end of a session: what is under way is dropped or finished, then the stream is half-closed.
+
+use longshore_proto::Error;
+
+use super::{Action, End, Head, Tail, Transaction};
+
+impl Transaction {
+    /// Before Flush nothing was stored: that is dropped. Everything later is finished to Acknowledged.
+    pub(super) fn stop_requested(&mut self) {
+        self.ending = match self.ending {
+            Some(End::Drained) => Some(End::Drained),
+            Some(End::Stopped | End::SchemaGrew) | None => Some(End::Stopped),
+        };
+        self.head = match std::mem::replace(&mut self.head, Head::Resting) {
+            Head::Gathering(_) | Head::Asking(_) | Head::Asked(_) => Head::Resting,
+            other @ (Head::Opening
+            | Head::Adopting { .. }
+            | Head::Resting
+            | Head::Flushing(_)
+            | Head::Recording(_)
+            | Head::Storing(_)
+            | Head::Committing(_)
+            | Head::Settling(_)
+            | Head::HalfClosed
+            | Head::Finished) => other,
+        };
+    }
+
+    pub(super) fn half_close_when_over(&mut self, out: &mut Vec<Action>) {
+        if let (Head::Resting, Tail::Idle, Some(_)) = (&self.head, self.tail, self.ending) {
+            self.head = Head::HalfClosed;
+            out.push(Action::HalfClose);
+        }
+    }
+
+    pub(super) fn stream_ended(&mut self, out: &mut Vec<Action>) -> Result<(), Error> {
+        match (&self.head, self.ending) {
+            (Head::HalfClosed, Some(end)) => {
+                self.head = Head::Finished;
+                out.push(Action::Finish(end));
+                Ok(())
+            }
+            _ => Err(self.unexpected("the end of the stream")),
+        }
+    }
+}
