@@ -1,0 +1,509 @@
+//! Reads journals into the transaction that is being made, whole journal transactions at a time, and gives it back as Loads and Stores.
+//!
+//! Standard bindings go through the reduction. Documents of delta bindings are kept as they are while they fit the budget; if they do not,
+//! they are read from the journal again when they are stored. What is read when is decided in [`super::transaction`]; the messages are cut
+//! in [`super::outgoing`]. All calls block: they belong on a thread that may.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use longshore_proto::Error;
+use longshore_proto::batch::Batch;
+use longshore_proto::document::{Op, Scanned, Scanner};
+use longshore_proto::key::{KeyPointers, encode_json_key_into};
+use longshore_proto::materialize::message::{Loaded, ToConnector};
+use longshore_proto::session::Binding;
+
+use super::checkpoint::Place;
+use super::outgoing::{Loads, Outlet, Stores, Tally};
+use super::reduce::{Budget, Key, Reduction};
+use super::resume::Standing;
+use super::transaction::{Advanced, Then};
+use super::turns::{Ends, Reading, Selection, Take};
+use crate::journal::{Entry, Filter, Journal, JournalError, JournalId, LocalId, Position, Reader, Schemas};
+
+/// One step of reading ends after so many bytes: a decision may follow.
+const STEP_BYTES: u64 = 1 << 20;
+
+/// A journal that the task reads.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// It was acquired in this process: its end is known.
+    pub journal: Arc<dyn Journal>,
+    /// The newest schemas that the session's spec was made of.
+    pub schemas: Schemas,
+}
+
+/// A binding of the session.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// As it is opened.
+    pub binding: Binding,
+    /// The journal it reads.
+    pub journal: JournalId,
+    /// Its Stores say whether the row exists.
+    pub wants_existence: bool,
+    /// Its destination takes deletes; asked of standard bindings only.
+    pub takes_deletes: bool,
+}
+
+/// Answers to Loads; written by whoever receives them, while others read on.
+pub type Present = Arc<std::sync::Mutex<Existing>>;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Gatherer {
+    sources: BTreeMap<JournalId, Open>,
+    targets: Vec<Planned>,
+    selection: Selection,
+    /// How far each reading of the selection is.
+    reached: Vec<Position>,
+    /// Journals take turns in being read first.
+    first: usize,
+    reduction: Reduction,
+    deltas: Deltas,
+    present: Present,
+    scanned: Scanned,
+}
+
+/// A journal that is being read.
+#[derive(Debug)]
+struct Open {
+    reader: Box<dyn Reader>,
+    schemas: Schemas,
+    at: Position,
+}
+
+/// A binding, with what reading it needs.
+#[derive(Debug)]
+pub(super) struct Planned {
+    pub(super) target: Target,
+    /// Its place in the order of the durable names, which is the order of Stores: indexes live in one session only.
+    pub(super) rank: u32,
+    place: Place,
+    scanner: Scanner,
+}
+
+/// Documents of delta bindings, in the order of their journals.
+#[derive(Debug)]
+struct Deltas {
+    budget_bytes: usize,
+    held_bytes: usize,
+    /// By reading; `None` when the budget was passed.
+    held: Option<BTreeMap<usize, Vec<Piece>>>,
+}
+
+/// A part of a batch for one binding.
+#[derive(Debug)]
+struct Piece {
+    target: usize,
+    batch: Batch,
+    from: usize,
+    to: usize,
+}
+
+/// Keys that are in the destination, by binding.
+#[derive(Debug)]
+pub struct Existing {
+    ranks: Vec<u32>,
+    keys: Reduction,
+    encoded: Vec<u8>,
+}
+
+/// What one binding takes of a batch.
+struct Taken {
+    target: usize,
+    from: usize,
+    to: usize,
+}
+
+impl Gatherer {
+    /// Stands nowhere yet: begin with a selection.
+    pub fn new(
+        sources: Vec<Source>,
+        targets: Vec<Target>,
+        budget_bytes: usize,
+        spill_dir: PathBuf,
+    ) -> Result<Self, Error> {
+        let targets = planned(targets)?;
+        let collections: BTreeSet<String> = targets.iter().map(|t| t.target.binding.collection.name.clone()).collect();
+        let mut open = BTreeMap::new();
+        for Source { journal, schemas } in sources {
+            let id = journal
+                .id()
+                .ok_or_else(|| Error::internal("materialize.journal", "a journal to be read was never acquired"))?;
+            let reader = journal.reader(Filter::Collections(collections.clone()));
+            open.insert(id, Open { reader, schemas, at: Position::BEGINNING });
+        }
+        let deltas = targets.iter().filter(|t| t.target.binding.delta_updates).count();
+        let delta_bytes = match deltas {
+            0 => 0,
+            n if n == targets.len() => budget_bytes,
+            _ => budget_bytes / 2,
+        };
+        let budget = |bytes| Budget { bytes, spill_dir: spill_dir.clone() };
+        let ranks = targets.iter().map(|planned| planned.rank).collect();
+        let existing = Existing { ranks, keys: Reduction::new(budget(budget_bytes / 8)), encoded: Vec::new() };
+        Ok(Self {
+            sources: open,
+            targets,
+            selection: Selection::default(),
+            reached: Vec::new(),
+            first: 0,
+            reduction: Reduction::new(budget(budget_bytes - delta_bytes)),
+            deltas: Deltas { budget_bytes: delta_bytes, held_bytes: 0, held: Some(BTreeMap::new()) },
+            present: Arc::new(std::sync::Mutex::new(existing)),
+            scanned: Scanned::default(),
+        })
+    }
+
+    /// Where answers to Loads go.
+    #[must_use]
+    pub fn present(&self) -> Present {
+        Arc::clone(&self.present)
+    }
+
+    /// Forgets what was read and begins with this.
+    pub fn begin(&mut self, selection: Selection) {
+        self.reduction.clear();
+        self.deltas.clear();
+        lock(&self.present).keys.clear();
+        self.reached = selection.readings.iter().map(|reading| reading.start).collect();
+        self.first = self.first.wrapping_add(1);
+        self.selection = selection;
+    }
+
+    /// Reads on: whole transactions, until it has done enough for one step or nothing more is there. `abandon` ends it early; what was read
+    /// is then of no more use.
+    pub fn advance(&mut self, ends: &Ends, abandon: &AtomicBool) -> Result<Advanced, Error> {
+        let mut advanced = Advanced { documents: 0, bytes: 0, positions: Vec::new(), then: Then::Nothing };
+        let (first, readings) = (self.first, self.selection.readings.len());
+        for reading in (0..readings).map(|i| (i + first) % readings) {
+            advanced.then = self.read_journal(reading, ends, abandon, &mut advanced)?;
+            if advanced.then != Then::Nothing {
+                break;
+            }
+        }
+        let journals = self.selection.readings.iter().map(|reading| reading.journal);
+        advanced.positions = journals.zip(self.reached.iter().copied()).collect();
+        Ok(advanced)
+    }
+
+    /// Loads of all keys of bindings that want to know what exists.
+    pub fn loads(&mut self, outlet: Outlet<'_>) -> Result<(), Error> {
+        if !self.targets.iter().any(|planned| planned.target.wants_existence) {
+            return Ok(());
+        }
+        let mut loads = Loads::new(&self.targets, outlet);
+        let mut sorted = self.reduction.sorted()?;
+        while let Some(record) = sorted.next()? {
+            loads.key(&record)?;
+        }
+        loads.finish()
+    }
+
+    /// Stores of the whole transaction: the standard bindings' by key, then the delta bindings' in the order of their journals.
+    pub fn stores(&mut self, outlet: Outlet<'_>) -> Result<Tally, Error> {
+        let mut stores = Stores::new(&self.targets, outlet);
+        {
+            let mut existing = lock(&self.present);
+            let mut existing = existing.keys.sorted()?;
+            let mut sorted = self.reduction.sorted()?;
+            while let Some(record) = sorted.next()? {
+                stores.row(&record, &mut existing)?;
+            }
+        }
+        stores.rows_end()?;
+        match self.deltas.held.take() {
+            Some(held) => {
+                for piece in held.into_values().flatten() {
+                    stores.documents(piece.target, &piece.batch, piece.from, piece.to)?;
+                }
+            }
+            None => self.read_deltas_again(&mut stores)?,
+        }
+        stores.finish()
+    }
+
+    /// How journals stand to the places' positions in what somebody remembers.
+    pub fn standing(journal: &dyn Journal, position: Position) -> Result<Standing, JournalError> {
+        if position == Position::BEGINNING {
+            return Ok(Standing::Has);
+        }
+        let end = journal.committed().borrow().map_or(Position::BEGINNING, |end| end.position);
+        if position.offset > end.offset {
+            return Ok(Standing::Short);
+        }
+        match journal.reader(Filter::Collections(BTreeSet::new())).seek(position) {
+            Ok(()) => Ok(Standing::Has),
+            Err(JournalError::UnknownPosition { .. }) => Ok(Standing::Differs),
+            Err(
+                error @ (JournalError::Fenced { .. }
+                | JournalError::Corrupt { .. }
+                | JournalError::NewerVersion { .. }
+                | JournalError::Unknown { .. }
+                | JournalError::Io { .. }
+                | JournalError::OtherJournal { .. }
+                | JournalError::TransactionTooLarge { .. }
+                | JournalError::Refused { .. }),
+            ) => Err(error),
+        }
+    }
+
+    fn read_journal(&mut self, i: usize, ends: &Ends, abandon: &AtomicBool, sum: &mut Advanced) -> Result<Then, Error> {
+        let reading = &self.selection.readings[i];
+        let (journal, own) = (reading.journal, reading.limit);
+        let limit = [own, ends.get(&journal).copied()].into_iter().flatten().min();
+        self.stand_at(journal, self.reached[i])?;
+        let enough = sum.bytes + STEP_BYTES;
+        while limit.is_none_or(|limit| self.reached[i].offset < limit) {
+            if sum.bytes >= enough || abandon.load(Ordering::Relaxed) {
+                return Ok(Then::More);
+            }
+            match self.read_transaction(i, abandon, sum)? {
+                Passed::End(end) => {
+                    if own.is_some_and(|limit| end.offset > limit) {
+                        let message = format!(
+                            "journal {journal}: no transaction ends at the position of another binding, offset {own:?}"
+                        );
+                        return Err(Error::internal("materialize.limit", message));
+                    }
+                    self.reached[i] = end;
+                    self.open(journal)?.at = end;
+                }
+                Passed::Nothing => return Ok(Then::Nothing),
+                Passed::NewerSchema { inside } => return Ok(Then::NewerSchema { inside }),
+                Passed::Abandoned => return Ok(Then::More),
+            }
+        }
+        Ok(Then::Nothing)
+    }
+
+    fn read_transaction(&mut self, i: usize, abandon: &AtomicBool, sum: &mut Advanced) -> Result<Passed, Error> {
+        let journal = self.selection.readings[i].journal;
+        let mut inside = false;
+        loop {
+            if abandon.load(Ordering::Relaxed) {
+                self.open(journal)?.at = NOWHERE;
+                return Ok(Passed::Abandoned);
+            }
+            let open = self.open(journal)?;
+            match open.reader.next()? {
+                None => return Ok(Passed::Nothing),
+                Some(Entry::Commit(committed)) => return Ok(Passed::End(committed.end)),
+                Some(Entry::Bindings(_)) => {}
+                Some(Entry::Schema { local, version, .. }) => {
+                    let known = open.schemas.get(&local).map_or(0, |schema| schema.version);
+                    if version > known && self.is_read(i, local) {
+                        self.open(journal)?.at = NOWHERE;
+                        return Ok(Passed::NewerSchema { inside });
+                    }
+                }
+                Some(Entry::Documents { local, first_offset, documents }) => {
+                    inside |= self.take(i, local, first_offset, &documents, sum)?;
+                }
+                Some(Entry::Control { control, .. }) => {
+                    let message =
+                        format!("journal {journal} holds {control:?}, which this version does not materialize");
+                    return Err(
+                        Error::config("materialize.control", message).suggest("use a newer version of longshore")
+                    );
+                }
+            }
+        }
+    }
+
+    /// Whether some binding of the reading takes what has this number in the journal.
+    fn is_read(&self, i: usize, local: LocalId) -> bool {
+        let reading = &self.selection.readings[i];
+        self.collection(reading.journal, local).is_some_and(|collection| {
+            reading
+                .takes
+                .iter()
+                .any(|take| self.target(take).is_some_and(|(_, t)| t.target.binding.collection.name == collection))
+        })
+    }
+
+    fn take(&mut self, i: usize, local: LocalId, first: u64, batch: &Batch, sum: &mut Advanced) -> Result<bool, Error> {
+        let taken = self.taken(&self.selection.readings[i], local, first, batch.len());
+        let (before, mut rows) = (sum.documents, Vec::new());
+        for taken in taken {
+            let part = || batch.documents().skip(taken.from).take(taken.to - taken.from);
+            sum.documents += (taken.to - taken.from) as u64;
+            sum.bytes += part().map(|document| document.len() as u64).sum::<u64>();
+            if self.targets[taken.target].target.binding.delta_updates {
+                let Taken { target, from, to } = taken;
+                self.deltas.hold(i, Piece { target, batch: batch.clone(), from, to });
+            } else {
+                rows.push(taken);
+            }
+        }
+        if !rows.is_empty() {
+            self.reduce(&rows, batch)?;
+        }
+        Ok(sum.documents > before)
+    }
+
+    fn taken(&self, reading: &Reading, local: LocalId, first: u64, len: usize) -> Vec<Taken> {
+        let Some(collection) = self.collection(reading.journal, local) else { return Vec::new() };
+        let within = |offset: u64| usize::try_from(offset.saturating_sub(first)).map_or(len, |i| i.min(len));
+        let taken = |take: &Take| {
+            let (target, planned) = self.target(take)?;
+            let (from, to) = (within(take.from), take.to.map_or(len, within));
+            (planned.target.binding.collection.name == collection && from < to).then_some(Taken { target, from, to })
+        };
+        reading.takes.iter().filter_map(taken).collect()
+    }
+
+    /// All of these read one collection, so a document's key is taken out once.
+    fn reduce(&mut self, rows: &[Taken], batch: &Batch) -> Result<(), Error> {
+        let Self { targets, reduction, scanned, .. } = self;
+        let held = reduction.hold(batch)?;
+        for (i, document) in batch.documents().enumerate() {
+            let mut takers = rows.iter().filter(|taken| (taken.from..taken.to).contains(&i)).peekable();
+            let Some(first) = takers.peek() else { continue };
+            let planned = &mut targets[first.target];
+            planned.scanner.scan(document, scanned).map_err(|error| {
+                error.while_doing(format!(
+                    "reading collection {} from its journal",
+                    planned.target.binding.collection.name
+                ))
+            })?;
+            let delete = scanned.op == Op::Delete;
+            for taken in takers {
+                let planned = &targets[taken.target];
+                if delete && !planned.target.takes_deletes {
+                    return Err(no_deletes(planned, &scanned.key_json).at_binding(taken.target));
+                }
+                let key = Key { encoded: &scanned.key_encoded, json: &scanned.key_json };
+                reduction.push(held, i, planned.rank, key, delete);
+            }
+        }
+        Ok(())
+    }
+
+    fn read_deltas_again(&mut self, stores: &mut Stores<'_>) -> Result<(), Error> {
+        for i in 0..self.selection.readings.len() {
+            let (journal, start) = (self.selection.readings[i].journal, self.selection.readings[i].start);
+            self.stand_at(journal, start)?;
+            let mut at = start;
+            while at.offset < self.reached[i].offset {
+                match self.open(journal)?.reader.next()? {
+                    Some(Entry::Documents { local, first_offset, documents }) => {
+                        let taken = self.taken(&self.selection.readings[i], local, first_offset, documents.len());
+                        for Taken { target, from, to } in taken {
+                            if self.targets[target].target.binding.delta_updates {
+                                stores.documents(target, &documents, from, to)?;
+                            }
+                        }
+                    }
+                    Some(Entry::Commit(committed)) => at = committed.end,
+                    Some(Entry::Bindings(_) | Entry::Schema { .. } | Entry::Control { .. }) => {}
+                    None => {
+                        let message =
+                            format!("journal {journal} ends before {}, which was read before", self.reached[i]);
+                        return Err(Error::internal("materialize.again", message));
+                    }
+                }
+            }
+            self.open(journal)?.at = at;
+        }
+        Ok(())
+    }
+
+    fn stand_at(&mut self, journal: JournalId, position: Position) -> Result<(), Error> {
+        let open = self.open(journal)?;
+        if open.at != position {
+            open.reader.seek(position)?;
+            open.at = position;
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, journal: JournalId) -> Result<&mut Open, Error> {
+        let missing =
+            || Error::internal("materialize.journal", format!("journal {journal} is not one of this session's"));
+        self.sources.get_mut(&journal).ok_or_else(missing)
+    }
+
+    fn collection(&self, journal: JournalId, local: LocalId) -> Option<&str> {
+        let row = self.sources.get(&journal)?.reader.bindings().row(local)?;
+        Some(&row.collection)
+    }
+
+    fn target(&self, take: &Take) -> Option<(usize, &Planned)> {
+        self.targets.iter().enumerate().find(|(_, planned)| planned.place == take.place)
+    }
+}
+
+/// No reader stands here: the next one has to seek.
+const NOWHERE: Position = Position { offset: u64::MAX, chain_crc: 0 };
+
+/// What reading one transaction came to.
+enum Passed {
+    End(Position),
+    Nothing,
+    NewerSchema { inside: bool },
+    Abandoned,
+}
+
+impl Deltas {
+    fn clear(&mut self) {
+        self.held_bytes = 0;
+        self.held = Some(BTreeMap::new());
+    }
+
+    fn hold(&mut self, reading: usize, piece: Piece) {
+        self.held_bytes += piece.batch.byte_len();
+        if self.held_bytes > self.budget_bytes {
+            self.held = None;
+        }
+        if let Some(held) = &mut self.held {
+            held.entry(reading).or_default().push(piece);
+        }
+    }
+}
+
+impl Existing {
+    /// Takes an answer in.
+    pub fn loaded(&mut self, loaded: &Loaded) -> Result<(), Error> {
+        let rank = self.ranks.get(loaded.documents.binding()).copied().unwrap_or(u32::MAX);
+        for json in loaded.keys.keys() {
+            self.encoded.clear();
+            encode_json_key_into(json, &mut self.encoded)?;
+            self.keys.push_key(rank, Key { encoded: &self.encoded, json: b"" })?;
+        }
+        Ok(())
+    }
+}
+
+fn planned(targets: Vec<Target>) -> Result<Vec<Planned>, Error> {
+    let mut names: Vec<_> = targets.iter().map(|target| target.binding.state_key.clone()).collect();
+    names.sort_unstable();
+    let plan = |target: Target| {
+        let rank = names.binary_search(&target.binding.state_key).unwrap_or_default();
+        let place = Place { journal: target.journal, binding: target.binding.state_key.clone() };
+        let scanner = Scanner::new(&KeyPointers::compile(&target.binding.collection.key)?);
+        Ok(Planned { target, rank: u32::try_from(rank).unwrap_or(u32::MAX), place, scanner })
+    };
+    targets.into_iter().map(plan).collect()
+}
+
+fn no_deletes(planned: &Planned, key_json: &[u8]) -> Error {
+    let (collection, key) = (&planned.target.binding.collection.name, String::from_utf8_lossy(key_json));
+    Error::data(
+        "materialize.deletes",
+        format!("{collection}: the document of key {key} deletes its row, the destination takes no deletes"),
+    )
+    .suggest("set `delta_updates: true` on the binding: then the delete is stored as a document")
+}
+
+/// A panic while it was held leaves a transaction that is not flushed any more.
+fn lock(present: &Present) -> std::sync::MutexGuard<'_, Existing> {
+    present.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// What is sent, one message at a time; blocks while there is no room.
+pub type Sink<'a> = dyn FnMut(ToConnector) -> Result<(), Error> + 'a;

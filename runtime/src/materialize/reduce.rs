@@ -1,0 +1,271 @@
+//! Reduction: of all documents of a key the last one counts. Collects them within a budget of bytes, past it in sorted runs on disk, and
+//! gives them back sorted by binding and key, each key once.
+//!
+//! In memory a document is not copied: the batch it came in is held. The runs are in [`super::spill`]. What is read and stored when is not
+//! decided here.
+
+use std::cmp::Ordering;
+use std::path::PathBuf;
+
+use longshore_proto::Error;
+use longshore_proto::batch::Batch;
+
+use super::spill::{Merge, Run, RunWriter};
+
+/// What an entry costs beside its key and document.
+const ENTRY_BYTES: usize = size_of::<Entry>();
+
+/// Bytes that may be held in memory, and where to go past them.
+#[derive(Debug, Clone)]
+pub struct Budget {
+    /// Of documents, keys and what goes with them.
+    pub bytes: usize,
+    /// A directory for runs, on a disk.
+    pub spill_dir: PathBuf,
+}
+
+/// What stands for a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Record<'a> {
+    /// The binding, by its rank in the order in which they are stored.
+    pub binding: u32,
+    /// The key in key encoding version 1.
+    pub key_encoded: &'a [u8],
+    /// The key as a JSON array.
+    pub key_json: &'a [u8],
+    /// The last document; empty where only keys are collected.
+    pub document: &'a [u8],
+    /// It says that the row is deleted.
+    pub delete: bool,
+}
+
+/// Names a document of a batch that is held.
+#[derive(Debug, Clone, Copy)]
+pub struct Held {
+    batch: u32,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Reduction {
+    budget: Budget,
+    entries: Vec<Entry>,
+    /// Encoded keys and their JSON, back to back.
+    keys: Vec<u8>,
+    batches: Vec<Batch>,
+    held_bytes: usize,
+    is_sorted: bool,
+    runs: Vec<Run>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    binding: u32,
+    /// Among equals the last one counts.
+    sequence: u32,
+    /// The first bytes of the key: most comparisons need no more.
+    prefix: u64,
+    key_at: usize,
+    encoded_len: u32,
+    json_len: u32,
+    batch: u32,
+    document: u32,
+    delete: bool,
+}
+
+/// No document goes with it.
+const KEY_ONLY: u32 = u32::MAX;
+
+impl Reduction {
+    /// An empty one.
+    #[must_use]
+    pub fn new(budget: Budget) -> Self {
+        Self {
+            budget,
+            entries: Vec::new(),
+            keys: Vec::new(),
+            batches: Vec::new(),
+            held_bytes: 0,
+            is_sorted: true,
+            runs: Vec::new(),
+        }
+    }
+
+    /// Nothing was pushed since it was made or cleared.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.runs.is_empty()
+    }
+
+    /// Runs on disk so far.
+    #[must_use]
+    pub fn runs(&self) -> usize {
+        self.runs.len()
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.forget_memory();
+        self.runs.clear();
+    }
+
+    /// Holds a batch whose documents follow. Spills first if the budget is used up.
+    pub fn hold(&mut self, batch: &Batch) -> Result<Held, Error> {
+        let bytes = batch.byte_len() + size_of_val(batch.ends());
+        self.make_room(bytes)?;
+        self.held_bytes += bytes;
+        self.batches.push(batch.clone());
+        Ok(Held { batch: index(self.batches.len() - 1) })
+    }
+
+    /// Takes a document of the batch held last.
+    pub fn push(&mut self, held: Held, document: usize, binding: u32, key: Key<'_>, delete: bool) {
+        self.add(binding, key, held.batch, index(document), delete);
+    }
+
+    /// Takes a key alone.
+    pub fn push_key(&mut self, binding: u32, key: Key<'_>) -> Result<(), Error> {
+        self.make_room(key.encoded.len() + key.json.len() + ENTRY_BYTES)?;
+        self.add(binding, key, KEY_ONLY, 0, false);
+        Ok(())
+    }
+
+    /// All keys, sorted, each with what came last. May be asked for again.
+    pub fn sorted(&mut self) -> Result<Sorted<'_>, Error> {
+        if self.runs.is_empty() {
+            self.sort();
+            return Ok(Sorted::Memory { reduction: self, next: 0 });
+        }
+        if !self.entries.is_empty() {
+            self.spill()?;
+        }
+        Ok(Sorted::Runs(Merge::of(&self.runs)?))
+    }
+
+    fn add(&mut self, binding: u32, key: Key<'_>, batch: u32, document: u32, delete: bool) {
+        let key_at = self.keys.len();
+        self.keys.extend_from_slice(key.encoded);
+        self.keys.extend_from_slice(key.json);
+        self.held_bytes += key.encoded.len() + key.json.len() + ENTRY_BYTES;
+        self.is_sorted = false;
+        self.entries.push(Entry {
+            binding,
+            sequence: index(self.entries.len()),
+            prefix: prefix(key.encoded),
+            key_at,
+            encoded_len: index(key.encoded.len()),
+            json_len: index(key.json.len()),
+            batch,
+            document,
+            delete,
+        });
+    }
+
+    fn make_room(&mut self, bytes: usize) -> Result<(), Error> {
+        let full = self.held_bytes + bytes > self.budget.bytes;
+        if full && !self.entries.is_empty() { self.spill() } else { Ok(()) }
+    }
+
+    fn spill(&mut self) -> Result<(), Error> {
+        self.sort();
+        let mut run = RunWriter::create(&self.budget.spill_dir)?;
+        for entry in &self.entries {
+            run.push(&self.record(entry))?;
+        }
+        self.runs.push(run.finish()?);
+        self.forget_memory();
+        Ok(())
+    }
+
+    fn forget_memory(&mut self) {
+        self.entries.clear();
+        self.keys.clear();
+        self.batches.clear();
+        self.held_bytes = 0;
+        self.is_sorted = true;
+    }
+
+    /// Sorts, and keeps of equal keys the last one.
+    fn sort(&mut self) {
+        if std::mem::replace(&mut self.is_sorted, true) {
+            return;
+        }
+        let keys = &self.keys;
+        self.entries.sort_unstable_by(|a, b| compare(keys, a, b).then(a.sequence.cmp(&b.sequence)));
+        self.entries.dedup_by(|later, kept| {
+            let same = compare(keys, later, kept) == Ordering::Equal;
+            if same {
+                *kept = *later;
+            }
+            same
+        });
+    }
+
+    fn record(&self, entry: &Entry) -> Record<'_> {
+        let (encoded, json) = key_of(&self.keys, entry);
+        let document = match entry.batch {
+            KEY_ONLY => &[][..],
+            batch => self.batches[batch as usize].document(entry.document as usize).unwrap_or_default(),
+        };
+        Record { binding: entry.binding, key_encoded: encoded, key_json: json, document, delete: entry.delete }
+    }
+}
+
+/// A key in both forms.
+#[derive(Debug, Clone, Copy)]
+pub struct Key<'a> {
+    /// In key encoding version 1.
+    pub encoded: &'a [u8],
+    /// As a JSON array.
+    pub json: &'a [u8],
+}
+
+/// What [`Reduction::sorted`] walks over.
+#[derive(Debug)]
+#[allow(missing_docs)]
+pub enum Sorted<'a> {
+    /// It all fits.
+    Memory { reduction: &'a Reduction, next: usize },
+    /// Of several runs, each key's last.
+    Runs(Merge<'a>),
+}
+
+impl Sorted<'_> {
+    /// The next key.
+    pub fn next(&mut self) -> Result<Option<Record<'_>>, Error> {
+        match self {
+            Self::Memory { reduction, next } => {
+                let entry = reduction.entries.get(*next);
+                *next += 1;
+                Ok(entry.map(|entry| reduction.record(entry)))
+            }
+            Self::Runs(merge) => merge.next(),
+        }
+    }
+}
+
+fn compare(keys: &[u8], a: &Entry, b: &Entry) -> Ordering {
+    let by_prefix = a.binding.cmp(&b.binding).then(a.prefix.cmp(&b.prefix));
+    by_prefix.then_with(|| key_of(keys, a).0.cmp(key_of(keys, b).0))
+}
+
+fn key_of<'a>(keys: &'a [u8], entry: &Entry) -> (&'a [u8], &'a [u8]) {
+    keys[entry.key_at..][..entry.encoded_len as usize + entry.json_len as usize].split_at(entry.encoded_len as usize)
+}
+
+/// Padded with zeros, which compare as less than any byte a longer key has there, or equal.
+fn prefix(key: &[u8]) -> u64 {
+    let mut first = [0; 8];
+    let len = key.len().min(8);
+    first[..len].copy_from_slice(&key[..len]);
+    u64::from_be_bytes(first)
+}
+
+/// The budget keeps all of these far below 2^32.
+fn index(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+#[path = "reduce_tests.rs"]
+mod tests;

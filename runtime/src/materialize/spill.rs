@@ -1,0 +1,165 @@
+//! Sorted runs on disk, and their merge. A run's file has no name from the start: whatever happens to the process, nothing stays behind.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Read, Write as _};
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+
+use longshore_proto::Error;
+
+use super::reduce::Record;
+
+/// Buffer of each run that is written or read.
+const BUFFER_BYTES: usize = 64 << 10;
+/// Binding, three lengths, delete.
+const HEADER_BYTES: usize = 17;
+
+/// Records, sorted by binding and key, each key once.
+#[derive(Debug)]
+pub struct Run {
+    file: File,
+}
+
+/// Writes one.
+#[derive(Debug)]
+pub(super) struct RunWriter {
+    file: BufWriter<File>,
+}
+
+impl RunWriter {
+    pub(super) fn create(dir: &Path) -> Result<Self, Error> {
+        let file = tempfile::tempfile_in(dir)
+            .map_err(|error| failed("making a file in", &dir.display().to_string(), &error))?;
+        Ok(Self { file: BufWriter::with_capacity(BUFFER_BYTES, file) })
+    }
+
+    pub(super) fn push(&mut self, record: &Record<'_>) -> Result<(), Error> {
+        let length = |part: &[u8]| u32::try_from(part.len()).unwrap_or(u32::MAX).to_le_bytes();
+        let mut header = [0; HEADER_BYTES];
+        header[0..4].copy_from_slice(&record.binding.to_le_bytes());
+        header[4..8].copy_from_slice(&length(record.key_encoded));
+        header[8..12].copy_from_slice(&length(record.key_json));
+        header[12..16].copy_from_slice(&length(record.document));
+        header[16] = u8::from(record.delete);
+        [&header[..], record.key_encoded, record.key_json, record.document]
+            .into_iter()
+            .try_for_each(|part| self.file.write_all(part))
+            .map_err(|error| failed("writing to", "a sorted run", &error))
+    }
+
+    pub(super) fn finish(self) -> Result<Run, Error> {
+        let file = self.file.into_inner().map_err(|error| failed("writing to", "a sorted run", error.error()))?;
+        Ok(Run { file })
+    }
+}
+
+/// Walks over several runs at once: of equal keys the one of the youngest run counts.
+#[derive(Debug)]
+pub struct Merge<'a> {
+    cursors: Vec<Cursor<'a>>,
+    /// The next key of each run that has one: least first, and of equals the youngest run.
+    heap: BinaryHeap<Reverse<(u32, Vec<u8>, Reverse<usize>)>>,
+    /// The run whose record was given last: it moves on when the next is asked for.
+    given: Option<(usize, Vec<u8>)>,
+}
+
+impl<'a> Merge<'a> {
+    /// The oldest run first.
+    pub(super) fn of(runs: &'a [Run]) -> Result<Self, Error> {
+        let cursors: Vec<_> = runs.iter().map(Cursor::new).collect();
+        let mut merge = Self { cursors, heap: BinaryHeap::with_capacity(runs.len()), given: None };
+        for run in 0..merge.cursors.len() {
+            merge.move_on(run, Vec::new())?;
+        }
+        Ok(merge)
+    }
+
+    pub(super) fn next(&mut self) -> Result<Option<Record<'_>>, Error> {
+        if let Some((run, key)) = self.given.take() {
+            self.move_on(run, key)?;
+        }
+        let Some(Reverse((binding, key, Reverse(run)))) = self.heap.pop() else { return Ok(None) };
+        while let Some(Reverse((other_binding, other_key, _))) = self.heap.peek()
+            && *other_binding == binding
+            && *other_key == key
+        {
+            if let Some(Reverse((_, older_key, Reverse(older)))) = self.heap.pop() {
+                self.move_on(older, older_key)?;
+            }
+        }
+        self.given = Some((run, key));
+        Ok(Some(self.cursors[run].record()))
+    }
+
+    fn move_on(&mut self, run: usize, mut key: Vec<u8>) -> Result<(), Error> {
+        let cursor = &mut self.cursors[run];
+        if cursor.advance().map_err(|error| failed("reading", "a sorted run", &error))? {
+            key.clear();
+            key.extend_from_slice(cursor.record().key_encoded);
+            self.heap.push(Reverse((cursor.binding, key, Reverse(run))));
+        }
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+struct Cursor<'a> {
+    input: BufReader<FromStart<'a>>,
+    binding: u32,
+    delete: bool,
+    encoded_len: usize,
+    json_len: usize,
+    body: Vec<u8>,
+}
+
+impl<'a> Cursor<'a> {
+    fn new(run: &'a Run) -> Self {
+        let input = BufReader::with_capacity(BUFFER_BYTES, FromStart { file: &run.file, at: 0 });
+        Self { input, binding: 0, delete: false, encoded_len: 0, json_len: 0, body: Vec::new() }
+    }
+
+    /// `false` at the end.
+    fn advance(&mut self) -> io::Result<bool> {
+        let mut header = [0; HEADER_BYTES];
+        let first = self.input.read(&mut header)?;
+        if first == 0 {
+            return Ok(false);
+        }
+        self.input.read_exact(&mut header[first..])?;
+        let number = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        self.binding = number(0);
+        (self.encoded_len, self.json_len) = (number(4) as usize, number(8) as usize);
+        self.delete = header[16] != 0;
+        self.body.resize(self.encoded_len + self.json_len + number(12) as usize, 0);
+        self.input.read_exact(&mut self.body)?;
+        Ok(true)
+    }
+
+    fn record(&self) -> Record<'_> {
+        let (key_encoded, rest) = self.body.split_at(self.encoded_len);
+        let (key_json, document) = rest.split_at(self.json_len);
+        Record { binding: self.binding, key_encoded, key_json, document, delete: self.delete }
+    }
+}
+
+/// Reads a file from its beginning without moving the file's own position: a run may be read again.
+#[derive(Debug)]
+struct FromStart<'a> {
+    file: &'a File,
+    at: u64,
+}
+
+impl Read for FromStart<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read_at(into, self.at)?;
+        self.at += read as u64;
+        Ok(read)
+    }
+}
+
+fn failed(doing: &str, what: &str, error: &io::Error) -> Error {
+    Error::unavailable("materialize.spill", format!("sorting documents on disk: {doing} {what}: {error}"))
+        .suggest("see that the state directory's disk has room")
+}
