@@ -198,7 +198,7 @@ impl Gatherer {
         }
         let mut loads = Loads::new(&self.targets, outlet);
         let mut sorted = self.reduction.sorted()?;
-        while let Some(record) = sorted.next()? {
+        while let Some(record) = sorted.next_record()? {
             loads.key(&record)?;
         }
         loads.finish()
@@ -211,7 +211,7 @@ impl Gatherer {
             let mut existing = lock(&self.present);
             let mut existing = existing.keys.sorted()?;
             let mut sorted = self.reduction.sorted()?;
-            while let Some(record) = sorted.next()? {
+            while let Some(record) = sorted.next_record()? {
                 stores.row(&record, &mut existing)?;
             }
         }

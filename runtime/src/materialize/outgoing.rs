@@ -200,7 +200,7 @@ impl Walk {
     }
 
     fn step(&mut self, existing: &mut Sorted<'_>) -> Result<(), Error> {
-        self.at = existing.next()?.map(|record| (record.binding, record.key_encoded.to_vec()));
+        self.at = existing.next_record()?.map(|record| (record.binding, record.key_encoded.to_vec()));
         Ok(())
     }
 }

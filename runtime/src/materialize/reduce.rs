@@ -232,14 +232,14 @@ pub enum Sorted<'a> {
 
 impl Sorted<'_> {
     /// The next key.
-    pub fn next(&mut self) -> Result<Option<Record<'_>>, Error> {
+    pub fn next_record(&mut self) -> Result<Option<Record<'_>>, Error> {
         match self {
             Self::Memory { reduction, next } => {
                 let entry = reduction.entries.get(*next);
                 *next += 1;
                 Ok(entry.map(|entry| reduction.record(entry)))
             }
-            Self::Runs(merge) => merge.next(),
+            Self::Runs(merge) => merge.next_record(),
         }
     }
 }

@@ -37,7 +37,7 @@ fn reduce(documents: &[(u32, u16, u8, bool)], budget_bytes: usize) -> (Vec<Row>,
 fn walk(reduction: &mut Reduction) -> Vec<Row> {
     let mut rows = Vec::new();
     let mut sorted = reduction.sorted().expect("sorted");
-    while let Some(record) = sorted.next().expect("next") {
+    while let Some(record) = sorted.next_record().expect("next") {
         let Record { binding, key_encoded, key_json, document, delete } = record;
         rows.push((binding, key_encoded.to_vec(), key_json.to_vec(), document.to_vec(), delete));
     }

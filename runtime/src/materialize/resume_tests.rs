@@ -195,7 +195,7 @@ fn rows() -> Vec<Row> {
             five(),
             None,
             None,
-            { Some(recorded(3, &checkpoint(1, 6, at(25), at(10)))) },
+            Some(recorded(3, &checkpoint(1, 6, at(25), at(10)))),
             ["stop resume.state_older", "stop resume.state_older", "go on 5"],
         ),
         row(

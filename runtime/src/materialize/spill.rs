@@ -60,7 +60,7 @@ impl RunWriter {
 pub struct Merge<'a> {
     cursors: Vec<Cursor<'a>>,
     /// The next key of each run that has one: least first, and of equals the youngest run.
-    heap: BinaryHeap<Reverse<(u32, Vec<u8>, Reverse<usize>)>>,
+    heap: BinaryHeap<Reverse<Next>>,
     /// The run whose record was given last: it moves on when the next is asked for.
     given: Option<(usize, Vec<u8>)>,
 }
@@ -76,7 +76,7 @@ impl<'a> Merge<'a> {
         Ok(merge)
     }
 
-    pub(super) fn next(&mut self) -> Result<Option<Record<'_>>, Error> {
+    pub(super) fn next_record(&mut self) -> Result<Option<Record<'_>>, Error> {
         if let Some((run, key)) = self.given.take() {
             self.move_on(run, key)?;
         }
@@ -103,6 +103,9 @@ impl<'a> Merge<'a> {
         Ok(())
     }
 }
+
+/// Binding, key, run.
+type Next = (u32, Vec<u8>, Reverse<usize>);
 
 #[derive(Debug)]
 struct Cursor<'a> {

@@ -367,10 +367,16 @@ impl Transaction {
                 out.push(Action::SendStores);
             }
             Head::Settling(extent) => self.settled(extent, out),
-            other => {
-                self.head = other;
-                return Err(self.unexpected("the end of a write"));
-            }
+            head @ (Head::Opening
+            | Head::Resting
+            | Head::Gathering(_)
+            | Head::Asking(_)
+            | Head::Asked(_)
+            | Head::Flushing(_)
+            | Head::Storing(_)
+            | Head::Committing(_)
+            | Head::HalfClosed
+            | Head::Finished) => return Err(self.unexpected_in(head, "the end of a write")),
         }
         Ok(())
     }
@@ -393,32 +399,27 @@ impl Transaction {
         Ok(())
     }
 
+    /// A session that is ending has dropped what was asked for.
     fn loads_sent(&mut self) {
-        self.head = match std::mem::replace(&mut self.head, Head::Resting) {
-            Head::Asking(extent) => Head::Asked(extent),
-            // The session is ending and dropped what was asked for.
-            other => other,
-        };
+        if matches!(self.head, Head::Asking(_))
+            && let Head::Asking(extent) = std::mem::replace(&mut self.head, Head::Resting)
+        {
+            self.head = Head::Asked(extent);
+        }
     }
 
     fn flush_when_acknowledged(&mut self, out: &mut Vec<Action>) {
-        if self.tail != Tail::Idle {
-            return;
+        if matches!((&self.head, self.tail), (Head::Asked(_), Tail::Idle))
+            && let Head::Asked(extent) = std::mem::replace(&mut self.head, Head::Resting)
+        {
+            out.push(Action::Flush { transaction: extent.transaction });
+            self.head = Head::Flushing(extent);
         }
-        self.head = match std::mem::replace(&mut self.head, Head::Resting) {
-            Head::Asked(extent) => {
-                out.push(Action::Flush { transaction: extent.transaction });
-                Head::Flushing(extent)
-            }
-            other => other,
-        };
     }
 
     fn flushed(&mut self, state_patch: &StatePatch, out: &mut Vec<Action>) -> Result<(), Error> {
-        let mut extent = match std::mem::replace(&mut self.head, Head::Resting) {
-            Head::Flushing(extent) => extent,
-            other => return Err(self.unexpected_in(other, "Flushed")),
-        };
+        let head = std::mem::replace(&mut self.head, Head::Resting);
+        let Head::Flushing(mut extent) = head else { return Err(self.unexpected_in(head, "Flushed")) };
         extent.flushed_state = !state_patch.is_empty();
         let written = store::Extent {
             transaction: extent.transaction,
@@ -433,10 +434,8 @@ impl Transaction {
     }
 
     fn stores_sent(&mut self, out: &mut Vec<Action>) -> Result<(), Error> {
-        let extent = match std::mem::replace(&mut self.head, Head::Resting) {
-            Head::Storing(extent) => extent,
-            other => return Err(self.unexpected_in(other, "the last Store")),
-        };
+        let head = std::mem::replace(&mut self.head, Head::Resting);
+        let Head::Storing(extent) = head else { return Err(self.unexpected_in(head, "the last Store")) };
         let checkpoint = self.committed.overlaid(&extent).encode();
         out.push(Action::Commit { transaction: extent.transaction, checkpoint });
         self.head = Head::Committing(extent);
@@ -449,10 +448,8 @@ impl Transaction {
         plan: Bytes,
         out: &mut Vec<Action>,
     ) -> Result<(), Error> {
-        let extent = match std::mem::replace(&mut self.head, Head::Resting) {
-            Head::Committing(extent) => extent,
-            other => return Err(self.unexpected_in(other, "Committed")),
-        };
+        let head = std::mem::replace(&mut self.head, Head::Resting);
+        let Head::Committing(extent) = head else { return Err(self.unexpected_in(head, "Committed")) };
         if self.guarantee == Guarantee::Transactional && !(state_patch.is_empty() && plan.is_empty()) {
             // A crash between its commit and ours would lose them.
             let message = "a transactional connector, Committed: expected neither state nor plan, got some";

@@ -34,13 +34,11 @@ impl Transaction {
     }
 
     pub(super) fn stream_ended(&mut self, out: &mut Vec<Action>) -> Result<(), Error> {
-        match (&self.head, self.ending) {
-            (Head::HalfClosed, Some(end)) => {
-                self.head = Head::Finished;
-                out.push(Action::Finish(end));
-                Ok(())
-            }
-            _ => Err(self.unexpected("the end of the stream")),
-        }
+        let (Head::HalfClosed, Some(end)) = (&self.head, self.ending) else {
+            return Err(self.unexpected("the end of the stream"));
+        };
+        self.head = Head::Finished;
+        out.push(Action::Finish(end));
+        Ok(())
     }
 }

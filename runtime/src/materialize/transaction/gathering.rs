@@ -168,9 +168,9 @@ impl Transaction {
 
     /// The transaction covers what was read so far.
     fn close(&mut self, out: &mut Vec<Action>) -> Result<(), Error> {
-        let rerun = match std::mem::replace(&mut self.head, Head::Resting) {
-            Head::Gathering(gathering) => gathering.rerun,
-            other => return Err(self.unexpected_in(other, "the end of reading")),
+        let head = std::mem::replace(&mut self.head, Head::Resting);
+        let Head::Gathering(Gathering { rerun, .. }) = head else {
+            return Err(self.unexpected_in(head, "the end of reading"));
         };
         let spans = Extent::between(&self.committed, &self.places);
         let extent = match rerun {

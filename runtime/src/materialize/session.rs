@@ -1,0 +1,617 @@
+//! One session of one materialization: waits for an event, steps the machine, does what it says, until it ends.
+//!
+//! It decides nothing: that is [`super::transaction`]'s part, and at Opened [`super::resume`]'s. Journals are read and Stores are made on
+//! threads that may block; what is said and what is heard go their own ways ([`super::speech`]), so that neither waits for the other.
+//! Nothing it starts outlives it.
+
+#![allow(clippy::disallowed_methods, reason = "the loop around the machine tells it that time has passed")]
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use longshore_proto::Error;
+use longshore_proto::materialize::message::{Guarantee, Open, Opened, Rejected, ToConnector, ToRuntime};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::checkpoint::{Checkpoint, Extent, Place};
+use super::gather::{Gatherer, Present, Source, Target};
+use super::outgoing::Tally;
+use super::resume::{self, Remembered, Resume, Standing};
+use super::speech::{Speech, Spoken};
+use super::transaction::{Action, Advanced, Beginning, Event, Limits, Then, Transaction};
+use super::turns::{Ends, Selection};
+use crate::connector::{MaterializeClient, TransactReceiver};
+use crate::journal::{CommittedEnd, JournalId, Position};
+use crate::progress::{Phase, Progress};
+use crate::store::{Epoch, StoreError, TaskChanges, TaskRecord, TaskStore};
+
+pub use super::transaction::End;
+
+/// Documents in memory, of one task.
+const BUDGET_BYTES: usize = 64 << 20;
+/// After a stop, what is under way may take so long to be finished.
+const GRACE: Duration = Duration::from_secs(30);
+/// A stream that broke while we spoke explains itself to who listens, within this.
+const EXPLANATION: Duration = Duration::from_secs(5);
+
+/// Gives the ends at which the session is over, by the names of [`MaterializeSession::sources`]; never, if it goes on.
+pub type NotedEnds = Pin<Box<dyn Future<Output = BTreeMap<String, u64>> + Send>>;
+
+/// All that a session needs. The epoch in `open` was taken before, and what the connector was told in Apply is durable.
+pub struct MaterializeSession<'a> {
+    /// A connector that has answered Spec.
+    pub client: &'a MaterializeClient,
+    /// The message that opens it; its state, transaction and plan are those of `record`.
+    pub open: Open,
+    /// What the connector promises.
+    pub guarantee: Guarantee,
+    /// The destination takes deletes in standard bindings.
+    pub takes_deletes: bool,
+    /// By binding: its Stores say whether the row exists.
+    pub wants_existence: Vec<bool>,
+    /// What the task store knows of the task.
+    pub record: TaskRecord,
+    /// The journals it reads, by the capture that writes them.
+    pub sources: BTreeMap<String, Source>,
+    /// Where everything durable of the task is.
+    pub store: Arc<dyn TaskStore>,
+    /// A directory for what does not fit into memory; made if it is missing.
+    pub spill_directory: PathBuf,
+    /// Cancelled when the session shall end in order.
+    pub stop: CancellationToken,
+    /// What people look at.
+    pub progress: Arc<Progress>,
+    /// See there.
+    pub ends: NotedEnds,
+}
+
+/// Runs it to its end. After an error nothing is lost: the next session compares what both sides have and goes on from there.
+pub async fn run(mut session: MaterializeSession<'_>) -> Result<End, Error> {
+    session.progress.enter(Phase::Starting);
+    let (stop, facts, gatherer) = prepare(&mut session).await?;
+    let MaterializeSession { client, open, record, store, progress, ends, sources, .. } = session;
+    let (sender, receiver) = tokio::select! {
+        biased;
+        () = stop.cancelled() => return Ok(End::Stopped),
+        stream = client.transact(open) => stream?,
+    };
+    let (speech, spoken) = Speech::over(sender);
+    let machine = facts.machine(&record);
+    let present = gatherer.present();
+    let mut running = Running {
+        machine,
+        receiver,
+        speech,
+        spoken,
+        work: Work::Home(Box::new(gatherer)),
+        write: None,
+        present,
+        abandon: Arc::default(),
+        tally: Vec::new(),
+        age: None,
+        overdue: None,
+        stop,
+        ends: Some((ends, sources.iter().filter_map(|(name, s)| Some((name.clone(), s.journal.id()?))).collect())),
+        sources: sources.into_values().map(Watched::from).collect(),
+        record: Arc::new(record),
+        store,
+        facts: Arc::new(facts),
+        progress,
+    };
+    let end = running.run().await;
+    running.leave().await;
+    end
+}
+
+/// What does not change in a session.
+#[derive(Debug, Clone)]
+struct Facts {
+    task: String,
+    epoch: Epoch,
+    guarantee: Guarantee,
+    places: Vec<Place>,
+    has_delta: bool,
+    spec_version: u64,
+    ours: Checkpoint,
+    extent: Option<Extent>,
+}
+
+async fn prepare(session: &mut MaterializeSession<'_>) -> Result<(CancellationToken, Facts, Gatherer), Error> {
+    let bindings = &session.open.bindings;
+    let mut targets = Vec::with_capacity(bindings.len());
+    for (index, binding) in bindings.iter().enumerate() {
+        let writes = |source: &&Source| {
+            source.journal.known().bindings.iter().any(|(_, row)| row.collection == binding.collection.name)
+        };
+        let journal =
+            session.sources.values().find(writes).and_then(|source| source.journal.id()).ok_or_else(|| {
+                let message = format!(
+                    "task {}: no journal holds collection {}",
+                    session.open.owner.task, binding.collection.name
+                );
+                Error::config("materialize.collection", message)
+                    .at_binding(index)
+                    .suggest("run the capture that writes it first")
+            })?;
+        let wants_existence = session.wants_existence.get(index).copied().unwrap_or(false) && !binding.delta_updates;
+        targets.push(Target {
+            binding: binding.clone(),
+            journal,
+            wants_existence,
+            takes_deletes: session.takes_deletes,
+        });
+    }
+    let facts = Facts::of(session, &targets)?;
+    let (sources, directory) = (session.sources.values().cloned().collect(), session.spill_directory.clone());
+    let gatherer = blocking(move || {
+        std::fs::create_dir_all(&directory).map_err(|error| {
+            Error::unavailable("materialize.spill", format!("making the directory {}: {error}", directory.display()))
+        })?;
+        Gatherer::new(sources, targets, BUDGET_BYTES, directory)
+    })
+    .await?;
+    Ok((session.stop.clone(), facts, gatherer))
+}
+
+impl Facts {
+    fn of(session: &MaterializeSession<'_>, targets: &[Target]) -> Result<Self, Error> {
+        let (owner, record) = (&session.open.owner, &session.record);
+        let ours = match &record.checkpoint.bytes {
+            none if none.is_empty() => Checkpoint::beginning(owner.installation.clone()),
+            bytes => Checkpoint::parse(bytes)?,
+        };
+        let place = |t: &Target| Place { journal: t.journal, binding: t.binding.state_key.clone() };
+        Ok(Self {
+            task: owner.task.clone(),
+            epoch: Epoch(owner.epoch),
+            guarantee: session.guarantee,
+            places: targets.iter().map(place).collect(),
+            has_delta: targets.iter().any(|target| target.binding.delta_updates),
+            spec_version: record.spec.as_ref().map_or(0, |spec| spec.version),
+            ours,
+            extent: record.extent.as_ref().map(|extent| Extent::parse(&extent.bytes)).transpose()?,
+        })
+    }
+
+    fn machine(&self, record: &TaskRecord) -> Transaction {
+        let begun = self.extent.as_ref().map_or(0, |extent| extent.transaction);
+        let beginning = Beginning {
+            guarantee: self.guarantee,
+            spec_version: self.spec_version,
+            places: self.places.clone(),
+            state: record.state.clone(),
+            last_number: record.checkpoint.transaction.max(begun),
+            is_pending: record.pending.is_some(),
+            limits: Limits::default(),
+        };
+        Transaction::new(beginning, self.ours.clone())
+    }
+}
+
+struct Running {
+    machine: Transaction,
+    receiver: TransactReceiver,
+    speech: Speech,
+    spoken: Spoken,
+    work: Work,
+    write: Option<JoinHandle<Result<(), StoreError>>>,
+    present: Present,
+    /// Tells whoever reads or sends that the session is over.
+    abandon: Arc<AtomicBool>,
+    /// What the transaction under way has stored.
+    tally: Tally,
+    age: Option<Instant>,
+    overdue: Option<Instant>,
+    stop: CancellationToken,
+    ends: Option<(NotedEnds, BTreeMap<String, JournalId>)>,
+    sources: Vec<Watched>,
+    record: Arc<TaskRecord>,
+    store: Arc<dyn TaskStore>,
+    facts: Arc<Facts>,
+    progress: Arc<Progress>,
+}
+
+/// A journal, and what we have seen of its growing.
+struct Watched {
+    source: Source,
+    committed: watch::Receiver<Option<CommittedEnd>>,
+}
+
+impl From<Source> for Watched {
+    fn from(source: Source) -> Self {
+        Self { committed: source.journal.committed(), source }
+    }
+}
+
+impl Watched {
+    fn end(&self) -> Option<CommittedEnd> {
+        *self.committed.borrow()
+    }
+}
+
+/// Who has the gatherer.
+enum Work {
+    Home(Box<Gatherer>),
+    Out(JoinHandle<(Box<Gatherer>, Result<Done, Error>)>),
+    /// It never came back: the session is over.
+    Lost,
+}
+
+/// What the gatherer has done.
+enum Done {
+    Advanced(Advanced),
+    LoadsSent,
+    StoresSent(Tally),
+}
+
+/// What the loop woke up for.
+enum Woken {
+    Message(Option<ToRuntime>),
+    Done(Done),
+    Event(Event),
+    Overdue,
+}
+
+impl Running {
+    async fn run(&mut self) -> Result<End, Error> {
+        loop {
+            let event = match self.wait().await? {
+                Woken::Message(message) => match self.heard(message).await? {
+                    Some(event) => event,
+                    None => continue,
+                },
+                Woken::Done(done) => self.done(done),
+                Woken::Event(event) => event,
+                Woken::Overdue => {
+                    let waited = GRACE.as_secs();
+                    tracing::warn!(
+                        task = self.facts.task,
+                        "the transaction under way was not finished within {waited} s of the stop"
+                    );
+                    return Ok(End::Stopped);
+                }
+            };
+            if let Some(end) = self.step(event)? {
+                return Ok(end);
+            }
+        }
+    }
+
+    async fn wait(&mut self) -> Result<Woken, Error> {
+        let Self { receiver, spoken, work, write, stop, ends, overdue, age, sources, .. } = self;
+        let is_home = matches!(work, Work::Home(_));
+        tokio::select! {
+            biased;
+            () = stop.cancelled(), if overdue.is_none() => {
+                *overdue = Some(Instant::now() + GRACE);
+                Ok(Woken::Event(Event::StopRequested))
+            }
+            written = joined(write.as_mut()), if write.is_some() => {
+                *write = None;
+                written?.map_err(Error::from)?;
+                Ok(Woken::Event(Event::Persisted))
+            }
+            done = work.back(), if !is_home => done.map(Woken::Done),
+            message = receiver.recv() => message.map(Woken::Message),
+            broken = spoken.broken() => Err(explanation(receiver, broken).await),
+            () = sleep_until(*age), if age.is_some() => {
+                *age = None;
+                Ok(Woken::Event(Event::AgeElapsed))
+            }
+            noted = noted(ends.as_mut()), if ends.is_some() => {
+                *ends = None;
+                Ok(Woken::Event(Event::EndsNoted(noted)))
+            }
+            // Not while it reads: what comes then is seen when it is back.
+            () = more(sources), if is_home => Ok(Woken::Event(Event::MoreToRead)),
+            () = sleep_until(*overdue), if overdue.is_some() => Ok(Woken::Overdue),
+        }
+    }
+
+    /// What the machine has to know of a message.
+    async fn heard(&mut self, message: Option<ToRuntime>) -> Result<Option<Event>, Error> {
+        Ok(match message {
+            None => Some(Event::StreamEnded),
+            Some(ToRuntime::Opened(opened)) => Some(self.opened(opened).await?),
+            Some(ToRuntime::Acknowledged { state_patch }) => Some(Event::Acknowledged { state_patch }),
+            Some(ToRuntime::Flushed { state_patch }) => Some(Event::Flushed { state_patch }),
+            Some(ToRuntime::Committed(committed)) => {
+                Some(Event::Committed { state_patch: committed.state_patch, plan: committed.plan })
+            }
+            Some(ToRuntime::Loaded(loaded)) => {
+                let present = Arc::clone(&self.present);
+                // It may go to disk. We never stop listening to these, whatever our own sending waits for.
+                blocking(move || present.lock().unwrap_or_else(std::sync::PoisonError::into_inner).loaded(&loaded))
+                    .await?;
+                None
+            }
+            Some(ToRuntime::Rejected(rejected)) => return Err(refusal(&self.facts.task, &rejected)),
+            Some(ToRuntime::Progress(progress)) => {
+                self.progress.doing(&progress.doing);
+                None
+            }
+        })
+    }
+
+    async fn opened(&mut self, opened: Opened) -> Result<Event, Error> {
+        let Opened { recorded, close_policy } = opened;
+        let recorded_transaction = recorded.as_ref().map_or(0, |recorded| recorded.transaction);
+        let facts = Arc::clone(&self.facts);
+        let sources: Vec<_> = self.sources.iter().map(|watched| watched.source.clone()).collect();
+        let pending = self.record.pending.as_ref().map(|pending| pending.transaction);
+        let resume = blocking(move || compare(&facts, &sources, pending, recorded.as_ref())).await?;
+        if let Resume::Replay { warning, .. } = &resume {
+            tracing::warn!(task = self.facts.task, "{warning}");
+        }
+        Ok(Event::Opened { resume, recorded_transaction, close_policy })
+    }
+
+    fn done(&mut self, done: Done) -> Event {
+        match done {
+            Done::Advanced(advanced) => {
+                if (advanced.documents, advanced.then) == (0, Then::Nothing) {
+                    self.progress.enter(Phase::Waiting);
+                }
+                Event::Advanced(advanced)
+            }
+            Done::LoadsSent => Event::LoadsSent,
+            Done::StoresSent(tally) => {
+                self.tally = tally;
+                Event::StoresSent
+            }
+        }
+    }
+
+    fn step(&mut self, event: Event) -> Result<Option<End>, Error> {
+        let mut end = None;
+        let mut selection = None;
+        for action in self.machine.step(event)? {
+            match action {
+                Action::Persist(changes) => self.persist(*changes),
+                Action::Acknowledge { transaction } => {
+                    self.progress.enter(Phase::Acknowledging);
+                    self.speech.say(ToConnector::Acknowledge { transaction })?;
+                }
+                Action::Read(read) => {
+                    self.age = None;
+                    self.progress.enter(Phase::Loading);
+                    selection = Some(read);
+                }
+                Action::Advance { ends } => self.advance(selection.take(), ends)?,
+                Action::StartAge { ms } => self.age = Some(Instant::now() + Duration::from_millis(ms)),
+                Action::SendLoads => self.send(|gatherer, outlet| gatherer.loads(outlet).map(|()| Done::LoadsSent))?,
+                Action::Flush { transaction } => {
+                    self.progress.enter(Phase::Flushing);
+                    self.speech.say(ToConnector::Flush { transaction })?;
+                }
+                Action::SendStores => {
+                    self.progress.enter(Phase::Storing);
+                    self.send(|gatherer, outlet| gatherer.stores(outlet).map(Done::StoresSent))?;
+                }
+                Action::Commit { transaction, checkpoint } => {
+                    self.progress.enter(Phase::Committing);
+                    self.speech.say(ToConnector::Commit { transaction, checkpoint })?;
+                }
+                Action::Published { transaction: _ } => self.published(),
+                Action::HalfClose => {
+                    self.progress.enter(Phase::Stopping);
+                    self.abandon.store(true, Ordering::Relaxed);
+                    self.speech.half_close()?;
+                }
+                Action::Finish(how) => end = Some(how),
+            }
+        }
+        self.lag();
+        Ok(end)
+    }
+
+    fn persist(&mut self, mut changes: TaskChanges) {
+        changes.durable = self.sources.iter().filter_map(Watched::end).map(|end| end.durable).collect();
+        let (store, facts) = (Arc::clone(&self.store), Arc::clone(&self.facts));
+        self.write = Some(tokio::task::spawn_blocking(move || store.commit(&facts.task, facts.epoch, changes)));
+    }
+
+    fn advance(&mut self, selection: Option<Selection>, ends: Ends) -> Result<(), Error> {
+        let abandon = Arc::clone(&self.abandon);
+        for watched in &mut self.sources {
+            watched.committed.mark_unchanged();
+        }
+        self.work.give(move |gatherer| {
+            if let Some(selection) = selection {
+                gatherer.begin(selection);
+            }
+            gatherer.advance(&ends, &abandon).map(Done::Advanced)
+        })
+    }
+
+    fn send(
+        &mut self,
+        cut: impl FnOnce(&mut Gatherer, &mut super::gather::Sink<'_>) -> Result<Done, Error> + Send + 'static,
+    ) -> Result<(), Error> {
+        let (mut outlet, abandon) = (self.speech.outlet(), Arc::clone(&self.abandon));
+        self.work.give(move |gatherer| {
+            let mut sink = |message| match abandon.load(Ordering::Relaxed) {
+                true => Err(Error::unavailable("materialize.over", "the session is over")),
+                false => outlet.say(message),
+            };
+            cut(gatherer, &mut sink)
+        })
+    }
+
+    fn published(&mut self) {
+        for (binding, rows, bytes) in std::mem::take(&mut self.tally) {
+            self.progress.committed(binding, rows, bytes);
+        }
+        self.progress.transaction();
+    }
+
+    fn lag(&self) {
+        let behind = |watched: &Watched| {
+            let (end, journal) = (watched.end()?.position.offset, watched.source.journal.id()?);
+            let places = self.machine.committed().places.iter().filter(|(place, _)| place.journal == journal);
+            let least = places.filter(|(place, _)| self.facts.places.contains(place)).map(|(_, at)| at.offset).min();
+            Some(end.saturating_sub(least.unwrap_or(0)))
+        };
+        self.progress.lag(self.sources.iter().filter_map(behind).sum());
+    }
+
+    /// Whatever happened: nothing that was started outlives the session.
+    async fn leave(self) {
+        self.abandon.store(true, Ordering::Relaxed);
+        drop((self.spoken, self.speech, self.receiver));
+        if let Work::Out(handle) = self.work {
+            drop(handle.await);
+        }
+        if let Some(write) = self.write {
+            drop(write.await);
+        }
+    }
+}
+
+impl Work {
+    fn give(&mut self, work: impl FnOnce(&mut Gatherer) -> Result<Done, Error> + Send + 'static) -> Result<(), Error> {
+        match std::mem::replace(self, Self::Lost) {
+            Self::Home(mut gatherer) => {
+                *self = Self::Out(tokio::task::spawn_blocking(move || {
+                    let done = work(&mut gatherer);
+                    (gatherer, done)
+                }));
+                Ok(())
+            }
+            other @ (Self::Out(_) | Self::Lost) => {
+                *self = other;
+                Err(Error::internal("materialize.session", "two things were asked of the reader at once"))
+            }
+        }
+    }
+
+    /// Cancel-safe.
+    async fn back(&mut self) -> Result<Done, Error> {
+        let Self::Out(handle) = self else { return std::future::pending().await };
+        let ended = handle.await;
+        *self = Self::Lost;
+        let (gatherer, done) =
+            ended.map_err(|panic| Error::internal("materialize.reader", format!("the reader ended: {panic}")))?;
+        *self = Self::Home(gatherer);
+        done
+    }
+}
+
+/// Compares what both sides remember.
+fn compare(
+    facts: &Facts,
+    sources: &[Source],
+    pending: Option<u64>,
+    recorded: Option<&longshore_proto::session::Recorded>,
+) -> Result<Resume, Error> {
+    let failed = std::cell::RefCell::new(None);
+    let standing = |place: &Place, position: Position| {
+        let source = sources.iter().find(|source| source.journal.id() == Some(place.journal));
+        match source.map(|source| Gatherer::standing(&*source.journal, position)) {
+            Some(Ok(standing)) => standing,
+            Some(Err(error)) => {
+                failed.borrow_mut().get_or_insert(error);
+                Standing::Has
+            }
+            None => Standing::Differs,
+        }
+    };
+    let remembered = Remembered {
+        task: &facts.task,
+        guarantee: facts.guarantee,
+        places: &facts.places,
+        has_delta: facts.has_delta,
+        spec_version: facts.spec_version,
+        ours: &facts.ours,
+        extent: facts.extent.as_ref(),
+        pending,
+        recorded,
+        standing: &standing,
+    };
+    let resume = resume::decide(&remembered);
+    match failed.into_inner() {
+        Some(error) => Err(error.into()),
+        None => resume,
+    }
+}
+
+/// A connector that broke the stream says why to who listens.
+async fn explanation(receiver: &mut TransactReceiver, broken: Error) -> Error {
+    let last_words = async {
+        loop {
+            match receiver.recv().await {
+                Err(error) => return error,
+                Ok(Some(ToRuntime::Rejected(rejected))) => return refusal("", &rejected),
+                Ok(Some(_)) => {}
+                Ok(None) => std::future::pending().await,
+            }
+        }
+    };
+    tokio::time::timeout(EXPLANATION, last_words).await.unwrap_or(broken)
+}
+
+fn refusal(task: &str, rejected: &Rejected) -> Error {
+    const SHOWN: usize = 10;
+    let Rejected { binding, keys, code, reason } = rejected;
+    let shown: Vec<_> = keys.keys().take(SHOWN).map(String::from_utf8_lossy).collect();
+    let more = if keys.len() > SHOWN { format!(" and {} more", keys.len() - SHOWN) } else { String::new() };
+    let message =
+        format!("task {task}: the destination cannot store the documents of key {}{more}: {reason}", shown.join(", "));
+    Error::data(code.clone(), message)
+        .at_binding(*binding)
+        .suggest("mend them at the source, or change the destination so that it takes them")
+}
+
+async fn joined<T>(handle: Option<&mut JoinHandle<T>>) -> Result<T, Error> {
+    match handle {
+        Some(handle) => {
+            handle.await.map_err(|panic| Error::internal("materialize.store", format!("the task store: {panic}")))
+        }
+        None => std::future::pending().await,
+    }
+}
+
+async fn noted(ends: Option<&mut (NotedEnds, BTreeMap<String, JournalId>)>) -> Ends {
+    match ends {
+        Some((ends, journals)) => {
+            let noted = ends.await;
+            journals.iter().filter_map(|(name, journal)| Some((*journal, *noted.get(name)?))).collect()
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// Some journal has more than it had when it was last looked at.
+async fn more(sources: &mut [Watched]) {
+    let mut changes: Vec<_> = sources.iter_mut().map(|watched| Box::pin(watched.committed.changed())).collect();
+    // A journal that nobody can write any more has nothing more either.
+    while !changes.is_empty() {
+        let (changed, _, others) = futures_util::future::select_all(changes).await;
+        if changed.is_ok() {
+            return;
+        }
+        changes = others;
+    }
+    std::future::pending().await
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|panic| {
+        Err(Error::internal("materialize.session", format!("a thread of the session ended: {panic}")))
+    })
+}
