@@ -44,7 +44,7 @@ rules! { COMMON:
     KEY_JSON = "X-7", "A key is one JSON array with a value for each key pointer of the collection: null, a boolean, a number or a string. Absent is null.";
     JSON_BYTES = "X-8", "Config, resources and schemas are JSON objects in UTF-8; no object holds a name twice.";
     STATE_SHAPE = "X-9", "A state is a JSON object for the task, or nothing, and a JSON object for each state key; the keys are unique and ascending; all is at most 16 MiB. A patch holds RFC 7396 merge patches in the same places, and null drops the part; so a state holds no member that is null.";
-    NAMES = "X-10", "Names of tasks and collections match ^[a-z0-9][a-z0-9_./-]{0,254}$ and hold no `..`. A state key is the percent-encoded resource path, `.v` and the generation, and fits the resource path beside it; an installation id is 32 lower-case hex digits; a pointer is empty or begins with `/`.";
+    NAMES = "X-10", "Names of tasks and collections match `^[a-z0-9][a-z0-9_./-]{0,254}$` and hold no `..`. A state key is the percent-encoded resource path, `.v` and the generation, and fits the resource path beside it; an installation id is 32 lower-case hex digits; a pointer is empty or begins with `/`.";
     OWNER = "X-11", "Each call that acts for a task names its owner: task, installation, an epoch of at least 1 (Validate may come without a session: 0) and the full key range.";
     ANSWERS_IN_ORDER = "X-12", "A list that answers a list has one entry for each asked, in the same order.";
     SPEC = "X-13", "A Spec names the connector, speaks version 1 and JSON, and says which resource fields make the resource path (at least one).";

@@ -2,7 +2,7 @@
 //!
 //! Flat schemas, which is what sources of rows have, are checked on the document's bytes ([`flat`]); everything else goes through
 //! `jsonschema` on a parsed value. Keys and operations are not looked at here: `longshore_proto::document` pulls those out, and has seen
-//! that the bytes are one JSON object before they come here. Widening is in [`widen`].
+//! that the bytes are one JSON object before they come here. Widening is in [`widen`](mod@widen).
 
 mod flat;
 mod number;

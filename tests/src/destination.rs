@@ -56,7 +56,7 @@ pub fn csv(path: &Path) -> Content {
 pub fn table(database: &Path, table: &str) -> Content {
     let connection = open(database);
     let mut select = connection.prepare(&format!("SELECT * FROM \"{table}\"")).expect("a table");
-    let names: Vec<String> = select.column_names().into_iter().map(str::to_owned).collect();
+    let names: Vec<String> = select.column_names().map(str::to_owned).collect();
     let mut found = select.query([]).expect("rows");
     let mut rows = Vec::new();
     while let Some(row) = found.next().expect("a row") {
@@ -99,7 +99,9 @@ pub fn jsonl(directory: &Path) -> Content {
                     None => format!("r{:016x}", n.as_f64().expect("a number").to_bits()),
                 },
                 serde_json::Value::String(text) => format!("t{text}"),
-                other => panic!("{name} holds {other}"),
+                serde_json::Value::Bool(_) | serde_json::Value::Array(_) | serde_json::Value::Object(_) => {
+                    panic!("{name} holds {value}")
+                }
             };
             (name.clone(), value)
         };

@@ -187,7 +187,7 @@ impl Running {
     /// Sends it a signal.
     pub fn signal(&self, signal: Signal) {
         // It may have ended by itself just now.
-        drop(rustix::process::kill_process(Pid::from_child(&self.child), signal));
+        rustix::process::kill_process(Pid::from_child(&self.child), signal).ok();
     }
 
     /// Kills the process itself (not its group: connectors must notice by themselves) and waits.
@@ -236,10 +236,10 @@ impl Running {
     fn end_group(&mut self) {
         for child in self.children() {
             if let Some(pid) = Pid::from_raw(child.cast_signed()) {
-                drop(rustix::process::kill_process(pid, Signal::KILL));
+                rustix::process::kill_process(pid, Signal::KILL).ok();
             }
         }
-        drop(rustix::process::kill_process_group(Pid::from_child(&self.child), Signal::KILL));
+        rustix::process::kill_process_group(Pid::from_child(&self.child), Signal::KILL).ok();
         drop(self.child.wait());
     }
 

@@ -11,9 +11,9 @@ const TEXT_BUFFER_BYTES: usize = 256 << 10;
 #[derive(Debug)]
 pub(crate) enum Fault {
     Io(io::Error),
-    /// Longer than [`RECORD_MAX_BYTES`].
+    /// Longer than [`RECORD_MAX_BYTES`](crate::records::RECORD_MAX_BYTES).
     TooLong,
-    /// More than [`FIELDS_MAX`] fields.
+    /// More fields than a record may have.
     TooManyFields,
     /// UTF-16, told by its mark.
     Utf16,

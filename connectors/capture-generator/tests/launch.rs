@@ -1,11 +1,12 @@
 //! The launch contract (base-image/README.md) of the real process: token, health, signals, lifeline, logs. The SDK serves it, so this stands
 //! for every connector of ours.
 
-#![allow(clippy::disallowed_methods, reason = "a test has a time limit")]
+#![allow(clippy::disallowed_methods, reason = "the end of a process is waited for with a limit")]
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::sync::mpsc::sync_channel;
+use std::time::Duration;
 
 use longshore_proto::capture::message::{Open, Spec, ToConnector, ToRuntime};
 use longshore_proto::name::{InstallationId, StateKey};
@@ -42,14 +43,17 @@ impl Connector {
     async fn channel(&self) -> Channel {
         let endpoint = Endpoint::from_shared(format!("unix://{}", self.directory.path().join("c.sock").display()));
         let endpoint = endpoint.expect("an address");
-        let begin = Instant::now();
-        loop {
-            match endpoint.connect().await {
-                Ok(channel) => return channel,
-                Err(error) => assert!(begin.elapsed() < LIMIT, "it does not serve: {error}"),
+        // Nothing tells that a socket is there but a connection.
+        let mut tries = tokio::time::interval(Duration::from_millis(10));
+        let connected = async {
+            loop {
+                tries.tick().await;
+                if let Ok(channel) = endpoint.connect().await {
+                    return channel;
+                }
             }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        };
+        tokio::time::timeout(LIMIT, connected).await.expect("it serves")
     }
 
     fn terminate(&self) {
@@ -57,19 +61,13 @@ impl Connector {
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it is there");
     }
 
-    /// Waits for the end; with what it logged.
+    /// Waits for the end, which closes its standard error; with what it logged.
     fn ended(mut self) -> (ExitStatus, Vec<String>) {
-        let begin = Instant::now();
-        let status = loop {
-            if let Some(status) = self.child.try_wait().expect("a child of ours") {
-                break status;
-            }
-            assert!(begin.elapsed() < LIMIT, "it does not end");
-            std::thread::sleep(Duration::from_millis(10));
-        };
-        let lines =
-            self.child.stderr.take().map(|stderr| BufReader::new(stderr).lines().map_while(Result::ok).collect());
-        (status, lines.unwrap_or_default())
+        let stderr = self.child.stderr.take().expect("a pipe");
+        let (sender, lines) = sync_channel(1);
+        std::thread::spawn(move || sender.send(BufReader::new(stderr).lines().map_while(Result::ok).collect()));
+        let lines: Vec<String> = lines.recv_timeout(LIMIT).expect("it ends");
+        (self.child.wait().expect("a child of ours"), lines)
     }
 }
 

@@ -2,10 +2,7 @@
 //!
 //! The process leads a group of its own, dies with us (parent-death signal and lifeline), and is watched by a keeper task that reaps it.
 //! Nothing here knows what a connector says: see [`super::dial`].
-#![allow(
-    unsafe_code,
-    reason = "`pre_exec` is the only way to ask for the parent-death signal, and a pidfd is waited for as a descriptor"
-)]
+
 #![allow(clippy::disallowed_methods, reason = "a process's words and its end are watched for as long as it lives")]
 #![allow(
     unsafe_code,

@@ -11,6 +11,8 @@
 //!   spill/             sorted runs of a transaction under way
 //! ```
 
+#![allow(clippy::disallowed_methods, reason = "installation ids are random")]
+
 use std::collections::BTreeSet;
 use std::fs::{DirBuilder, File};
 use std::io::Write as _;

@@ -2,6 +2,8 @@
 //!
 //! The lock itself is `flock`, which ends with its process however that ends; what is written in the file only tells people.
 
+#![allow(clippy::disallowed_methods, reason = "the lock says since when it is held")]
+
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::Path;
