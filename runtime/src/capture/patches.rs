@@ -48,6 +48,12 @@ impl Patches {
         Ok(())
     }
 
+    /// So large that the user should know.
+    #[must_use]
+    pub fn is_large(&self) -> bool {
+        self.committed.is_large()
+    }
+
     /// The patch for a commit of all that has come; from here on that counts as committed.
     pub fn take(&mut self) -> Result<StatePatch, Error> {
         match std::mem::replace(&mut self.since, Since::Nothing) {

@@ -62,6 +62,7 @@ pub async fn run(session: CaptureSession) -> Result<End, Error> {
     let state = writer.state().clone();
     let intake = Intake::new(client.name(), &bindings, &mut *writer)?;
     let bindings = intake.as_known(bindings.into_iter().map(|(binding, _)| binding));
+    let task = owner.task.clone();
     let open = Open { owner, config_json, bindings, state: state.clone() };
     let (sender, receiver) = tokio::select! {
         biased;
@@ -70,6 +71,7 @@ pub async fn run(session: CaptureSession) -> Result<End, Error> {
     };
     let scribe = Scribe::start(writer, &limits);
     let mut running = Running {
+        task,
         machine: Transaction::new(limits),
         sender: Some(sender),
         receiver,
@@ -81,6 +83,7 @@ pub async fn run(session: CaptureSession) -> Result<End, Error> {
         stop,
         stop_heard: false,
         idle_told: false,
+        large_state_told: false,
         caught_up,
         progress,
     };
@@ -94,6 +97,7 @@ pub async fn run(session: CaptureSession) -> Result<End, Error> {
 }
 
 struct Running {
+    task: String,
     machine: Transaction,
     /// Gone after the half-close.
     sender: Option<PullSender>,
@@ -106,6 +110,7 @@ struct Running {
     stop: CancellationToken,
     stop_heard: bool,
     idle_told: bool,
+    large_state_told: bool,
     caught_up: Box<dyn Fn(Committed) + Send>,
     progress: Arc<Progress>,
 }
@@ -239,11 +244,19 @@ impl Running {
 
     fn commit(&mut self, splits: bool) -> Result<(), Error> {
         if splits {
-            tracing::warn!("a transaction of the source is too large to stay whole: it is committed in parts");
+            tracing::warn!(
+                task = self.task,
+                "a transaction of the source is too large to stay whole: it is committed in parts"
+            );
         }
         self.timers.age = None;
         self.tally.commit();
-        self.scribe.tell(Command::Commit(self.patches.take()?))
+        let patch = self.patches.take()?;
+        if self.patches.is_large() && !self.large_state_told {
+            self.large_state_told = true;
+            tracing::warn!(task = self.task, "the connector's state is over 1 MiB; over 16 MiB it is refused");
+        }
+        self.scribe.tell(Command::Commit(patch))
     }
 }
 

@@ -99,8 +99,6 @@ impl PullReceiver {
     fn take(&self, message: Option<pb::PullResponse>) -> Result<Option<ToRuntime>, Error> {
         let message = message.map(|message| ToRuntime::parse(message, self.bindings)).transpose()?;
         self.turn.step(|session| match &message {
-            // It crossed our half-close, which the connector had not seen: no rule is broken, and the session drops it.
-            Some(_) if session.state() == State::Closing => Ok(()),
             Some(message) => session.connector(message),
             None => session.end(Side::Connector),
         })?;

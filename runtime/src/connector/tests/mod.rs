@@ -204,6 +204,36 @@ async fn a_death_during_a_call_is_told_with_its_status() {
     .await;
 }
 
+#[tokio::test]
+async fn a_death_during_a_session_is_told_with_its_status_however_often_it_is_asked() {
+    within(async {
+        let stage = stage("serves");
+        let launched = Launched::start(&stage.launch).await.unwrap();
+        let client = launched.capture();
+        client.spec().await.unwrap();
+        let owner = longshore_proto::session::Owner {
+            task: "t".to_owned(),
+            installation: longshore_proto::name::InstallationId::from_bytes([1; 16]),
+            epoch: 1,
+        };
+        let open = longshore_proto::capture::message::Open {
+            owner,
+            config_json: "{}".into(),
+            bindings: vec![],
+            state: longshore_proto::state::State::new(),
+        };
+        let (sender, mut receiver) = client.pull(open).await.unwrap();
+        assert!(receiver.recv().await.unwrap().is_some());
+        sender.stop().unwrap();
+        for _ in 0..2 {
+            let error = receiver.recv().await.unwrap_err();
+            assert_eq!((error.kind, error.code.as_str()), (ErrorKind::Unavailable, "connector.exited"), "{error}");
+            assert!(error.message.contains("exit status 5"), "{}", error.message);
+        }
+    })
+    .await;
+}
+
 #[test]
 fn nothing_is_left_when_the_runtime_is_killed() {
     let directory = tempfile::tempdir().unwrap();

@@ -4,10 +4,11 @@ use std::io::Read as _;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
+use longshore_proto::capture::message::ToRuntime;
 use longshore_proto::pb::capture::v1 as pb;
 use longshore_proto::pb::capture::v1::capture_server::{Capture, CaptureServer};
 use tokio::net::UnixListener;
-use tokio_stream::wrappers::UnixListenerStream;
+use tokio_stream::wrappers::{ReceiverStream, UnixListenerStream};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::super::{Kind, Launch, Launched, Location};
@@ -187,9 +188,21 @@ impl Capture for Small {
         Err(Status::unimplemented("Apply"))
     }
 
-    type PullStream = tokio_stream::Empty<Result<pb::PullResponse, Status>>;
+    type PullStream = ReceiverStream<Result<pb::PullResponse, Status>>;
 
-    async fn pull(&self, _: Request<Streaming<pb::PullRequest>>) -> Result<Response<Self::PullStream>, Status> {
-        Err(Status::unimplemented("Pull"))
+    /// Opens, and dies of what is said next.
+    async fn pull(&self, request: Request<Streaming<pb::PullRequest>>) -> Result<Response<Self::PullStream>, Status> {
+        self.admit(&request)?;
+        let mut requests = request.into_inner();
+        requests.message().await?;
+        let (out, responses) = tokio::sync::mpsc::channel(1);
+        out.send(Ok(ToRuntime::Opened.into())).await.map_err(|_| Status::cancelled("nobody listens"))?;
+        tokio::spawn(async move {
+            requests.message().await.ok();
+            // Held until here: the stream has not ended, it breaks.
+            let _out = out;
+            std::process::exit(5);
+        });
+        Ok(Response::new(ReceiverStream::new(responses)))
     }
 }
