@@ -18,7 +18,8 @@ pub(crate) const FALLBACK_KEY: [&str; 2] = ["/_meta/source/file", "/_meta/source
 /// Describes exactly these resources.
 pub(crate) fn describe(settings: &Settings, resources: &[Resource]) -> Result<Vec<Discovered>> {
     let describe = |(index, resource): (usize, &Resource)| {
-        let at = |error: Error| error.at_binding(index);
+        // The directory is a matter of the config, not of this binding.
+        let at = |error: Error| if error.pointer == "/path" { error } else { error.at_binding(index) };
         let files = Pattern::of(resource).and_then(|pattern| pattern.list(&settings.root)).map_err(at)?;
         if files.is_empty() {
             return Err(at(no_match(settings, resource)));

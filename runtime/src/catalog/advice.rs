@@ -34,7 +34,8 @@ pub(super) fn explain(violation: &Violation, root: &Node, schema: &Value, what: 
 }
 
 /// "did you mean `x`?" for a word close to one of these.
-pub(super) fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+#[must_use]
+pub fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = word.to_lowercase();
     let scored = known.into_iter().map(|candidate| {
         let close = strsim::damerau_levenshtein(&lower, &candidate.to_lowercase());

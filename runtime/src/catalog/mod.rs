@@ -17,6 +17,7 @@ mod insert;
 mod node;
 mod resolve;
 mod schema;
+mod settings;
 mod shape;
 mod source;
 mod syntax;
@@ -33,10 +34,12 @@ use std::sync::Arc;
 
 use longshore_proto::session;
 
+pub use advice::did_you_mean;
 pub use code::Code;
 pub use diagnostic::{Diagnostic, Diagnostics, Paint};
 pub use insert::{Addition, NewBinding, NewCollection, NotInserted};
 pub use node::{Entry, Node, Scalar, Value};
+pub use settings::{Setting, settings};
 pub use source::{Place, Source, Span};
 pub use typed::Typed;
 pub use variables::Environment;

@@ -154,6 +154,16 @@ impl<'s> Shape<'s> {
         keys
     }
 
+    /// Whether a key must be there.
+    pub(super) fn requires(&self, key: &str) -> bool {
+        self.schemas.iter().any(|schema| list(schema, "required").any(|name| name == key))
+    }
+
+    /// What it is when nothing is written.
+    pub(super) fn default(&self) -> Option<&'s Value> {
+        self.schemas.iter().find_map(|schema| schema.get("default")).filter(|value| !value.is_null())
+    }
+
     /// What it is for, in the connector's words: the first sentence.
     pub(super) fn description(&self) -> Option<&'s str> {
         let text = self.schemas.iter().find_map(|schema| schema.get("description")?.as_str())?;

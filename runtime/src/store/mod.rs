@@ -16,7 +16,7 @@ use std::fmt;
 
 use longshore_proto::Error;
 
-pub use directory::{StateDirectory, is_state_directory};
+pub use directory::{StateDirectory, installation_of, is_state_directory};
 pub use sqlite::SqliteStore;
 
 pub use record::{Change, Checkpoint, Extent, Pending, RememberedBinding, SpecVersion, TaskChanges, TaskRecord};
