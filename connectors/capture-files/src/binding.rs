@@ -10,7 +10,7 @@ use std::time::Instant;
 use longshore_sdk::{Error, Result};
 
 use crate::config::{Encoded, Format, Settings};
-use crate::faults::{At, replaced};
+use crate::faults::{At, of_binding, replaced};
 use crate::kind::TypeSet;
 use crate::listing::{Found, Pattern, Stamp};
 use crate::open::{Opened, read_header};
@@ -99,7 +99,7 @@ impl Binding {
             let settled = self.looks.get(&found.name).is_some_and(|look| look.settled && look.stamp == found.stamp);
             if !settled {
                 self.visit(settings, &found, out).map_err(|halt| match halt {
-                    Halt::Failed(error) => Halt::Failed(error.at_binding(self.index)),
+                    Halt::Failed(error) => Halt::Failed(of_binding(error, self.index)),
                     Halt::Stopped => Halt::Stopped,
                 })?;
             }

@@ -4,8 +4,9 @@ use longshore_sdk::capture::Discovered;
 use longshore_sdk::{Error, Result};
 
 use crate::config::{Resource, Settings, strip_compression};
+use crate::faults::of_binding;
 use crate::listing::{Found, Pattern};
-use crate::nearby::no_match;
+use crate::nearby::{check_root, no_match};
 use crate::sample::Sample;
 use crate::shape::schema_of;
 
@@ -17,9 +18,9 @@ pub(crate) const FALLBACK_KEY: [&str; 2] = ["/_meta/source/file", "/_meta/source
 
 /// Describes exactly these resources.
 pub(crate) fn describe(settings: &Settings, resources: &[Resource]) -> Result<Vec<Discovered>> {
+    check_root(settings)?;
     let describe = |(index, resource): (usize, &Resource)| {
-        // The directory is a matter of the config, not of this binding.
-        let at = |error: Error| if error.pointer == "/path" { error } else { error.at_binding(index) };
+        let at = |error: Error| of_binding(error, index);
         let files = Pattern::of(resource).and_then(|pattern| pattern.list(&settings.root)).map_err(at)?;
         if files.is_empty() {
             return Err(at(no_match(settings, resource)));
@@ -32,6 +33,7 @@ pub(crate) fn describe(settings: &Settings, resources: &[Resource]) -> Result<Ve
 
 /// One suggestion for each file below the root whose format is known.
 pub(crate) fn list(settings: &Settings) -> Result<Vec<Discovered>> {
+    check_root(settings)?;
     let everything = Pattern::compile("**/*").map_err(|why| Error::internal("files.glob", why))?;
     let mut files = everything.list(&settings.root)?;
     files.retain(|found| settings.format_of(&found.name).is_some());

@@ -64,6 +64,11 @@ impl At<'_> {
     }
 }
 
+/// Says which binding an error is about, unless it points into the config that all bindings share.
+pub(crate) fn of_binding(error: Error, index: usize) -> Error {
+    if error.pointer == "/path" { error } else { error.at_binding(index) }
+}
+
 /// The file is not the one that was captured before.
 pub(crate) fn replaced(file: &str, why: &str) -> Error {
     let message = format!(

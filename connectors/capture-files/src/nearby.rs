@@ -1,9 +1,11 @@
-//! Names that a misspelt one may have meant, and what to say of a glob that matches nothing.
+//! Names that a misspelt one may have meant, and what to say of a directory that is not there or a glob that matches nothing.
 
-use longshore_sdk::Error;
+use std::path::Path;
+
+use longshore_sdk::{Error, Result};
 
 use crate::config::{Resource, Settings};
-use crate::listing::Pattern;
+use crate::listing::{Pattern, unreadable};
 
 /// So many names are compared at most.
 const COMPARED_MAX: usize = 1_000;
@@ -11,6 +13,36 @@ const COMPARED_MAX: usize = 1_000;
 const TOLD_MAX: usize = 3;
 /// Less alike than this (0 to 1) is something else.
 const ALIKE: f64 = 0.7;
+
+/// The directory of the config is there and is one.
+pub(crate) fn check_root(settings: &Settings) -> Result<()> {
+    let root = &settings.root;
+    let name = root.file_name().unwrap_or_default().to_string_lossy();
+    let parent = root.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match std::fs::metadata(root) {
+        Ok(metadata) if metadata.is_dir() => Ok(()),
+        Ok(_) => {
+            let message = format!("capture-files reads {}: expected a directory, got a file", root.display());
+            let parent = parent.display();
+            Err(Error::config("files.path.not_a_directory", message).at_pointer("/path").suggest(format!(
+                "`path` is the directory ({parent}), and the resource's `glob` names the file ({name})"
+            )))
+        }
+        Err(error) => {
+            let missing = unreadable(root, &error);
+            let beside = std::fs::read_dir(parent).into_iter().flatten().flatten();
+            let folders = beside.filter(|entry| entry.path().is_dir()).take(COMPARED_MAX);
+            let names: Vec<String> = folders.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+            Err(match best(&name, names.iter().map(String::as_str)).first() {
+                Some(near) if missing.pointer == "/path" => missing.suggest(format!(
+                    "did you mean {}? Paths are relative to the catalog",
+                    parent.join(near).display()
+                )),
+                Some(_) | None => missing,
+            })
+        }
+    }
+}
 
 /// What to say where a glob matches nothing.
 pub(crate) fn no_match(settings: &Settings, resource: &Resource) -> Error {

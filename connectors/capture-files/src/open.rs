@@ -121,6 +121,6 @@ fn header_names(records: &Records, name: &str, dialect: &Dialect) -> Result<Vec<
 fn unknown_format(name: &str) -> Error {
     let message = format!("capture-files reads {name}: its extension does not tell how it is written");
     Error::config("files.format.unknown", message)
-        .at_pointer("/format")
+        .at_pointer("/glob")
         .suggest("say so in the config: `format: csv`, `tsv` or `jsonl`")
 }

@@ -6,8 +6,9 @@ use longshore_sdk::{Error, Result};
 
 use crate::binding::key_columns;
 use crate::config::{Config, Format, Resource, Settings};
-use crate::listing::{Found, Pattern, unreadable};
-use crate::nearby::{best, no_match};
+use crate::faults::of_binding;
+use crate::listing::{Found, Pattern};
+use crate::nearby::{best, check_root, no_match};
 use crate::open::{Opened, read_header};
 
 /// Files of one binding whose headers are looked at.
@@ -26,28 +27,12 @@ pub(crate) fn validate(config: Config, bindings: &[Proposed<Resource>]) -> Vec<F
     for (index, binding) in bindings.iter().enumerate() {
         match check_binding(&settings, binding) {
             Ok(warnings) => {
-                findings.extend(warnings.into_iter().map(|error| finding::warning(error.at_binding(index))))
+                findings.extend(warnings.into_iter().map(|error| finding::warning(of_binding(error, index))))
             }
-            Err(error) if error.pointer == "/path" => findings.push(finding::error(error)),
-            Err(error) => findings.push(finding::error(error.at_binding(index))),
+            Err(error) => findings.push(finding::error(of_binding(error, index))),
         }
     }
     findings
-}
-
-fn check_root(settings: &Settings) -> Result<()> {
-    let root = &settings.root;
-    let metadata = std::fs::metadata(root).map_err(|error| unreadable(root, &error))?;
-    if metadata.is_dir() {
-        return Ok(());
-    }
-    let message = format!("capture-files reads {}: expected a directory, got a file", root.display());
-    let (folder, name) = (root.parent(), root.file_name().unwrap_or_default().to_string_lossy());
-    let folder =
-        folder.filter(|folder| !folder.as_os_str().is_empty()).map_or(".".into(), |folder| folder.to_string_lossy());
-    Err(Error::config("files.path.not_a_directory", message)
-        .at_pointer("/path")
-        .suggest(format!("`path` is the directory ({folder}), and the resource's `glob` names the file ({name})")))
 }
 
 /// What stops it is the error, what does not are the warnings.

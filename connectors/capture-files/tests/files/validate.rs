@@ -32,7 +32,15 @@ async fn each_mistake_is_found_where_it_was_made() {
     let folder = Folder::new();
     folder.write("flights.csv", "id,name\n1,x\n");
     folder.write("data", "id\n");
+    std::fs::create_dir(folder.path("flights-2013")).unwrap();
     let error = Severity::Error;
+    check(
+        &findings(&folder, json!({ "path": folder.path("flight-2013") }), "*", "/id").await,
+        error,
+        "files.path.missing",
+        "/path",
+        "did you mean",
+    );
     check(
         &findings(&folder, json!({ "path": folder.path("gone") }), "*", "/id").await,
         error,
@@ -48,7 +56,7 @@ async fn each_mistake_is_found_where_it_was_made() {
         "flights.csv",
     );
     check(&findings(&folder, json!({}), "[a", "/id").await, error, "files.glob.invalid", "/glob", "*.csv");
-    check(&findings(&folder, json!({}), "data", "/id").await, error, "files.format.unknown", "/format", "format: csv");
+    check(&findings(&folder, json!({}), "data", "/id").await, error, "files.format.unknown", "/glob", "format: csv");
     check(&findings(&folder, json!({}), "flights.csv", "/nam").await, error, "files.key.missing", "/glob", "/name");
     check(
         &findings(&folder, json!({ "header": false }), "*.csv", "/id").await,
