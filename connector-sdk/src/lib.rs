@@ -12,10 +12,14 @@
 pub mod binding;
 pub mod capture;
 pub mod config;
+pub mod durable;
 pub mod finding;
 pub mod materialize;
 pub mod schema;
 pub mod testing;
+
+#[doc = include_str!("../GUIDE.md")]
+pub mod guide {}
 
 mod epochs;
 mod outgoing;

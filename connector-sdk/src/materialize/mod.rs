@@ -22,6 +22,7 @@ mod at_least_once;
 mod door;
 mod fence;
 mod idempotent;
+mod record;
 mod request;
 mod service;
 pub(crate) mod session;
@@ -43,6 +44,7 @@ pub use at_least_once::{AtLeastOnce, AtLeastOnceDoor, AtLeastOnceSession, at_lea
 pub use door::Door;
 pub use fence::Fence;
 pub use idempotent::{Applied, Idempotent, IdempotentDoor, IdempotentSession, Marker, StageId, Staging, idempotent};
+pub use record::Record;
 pub use request::{Accepts, ApplyRequest, MaterializeSpec, OpenRequest, ValidateRequest, Validation};
 pub(crate) use service::Server;
 pub use service::serve_materialize;

@@ -30,6 +30,22 @@ pub struct MaterializeSpec {
     pub identifier_case_insensitive: bool,
 }
 
+impl MaterializeSpec {
+    /// One that takes deletes and any name, and has no more to say.
+    pub fn new(name: &'static str, version: &'static str, resource_path_pointers: &'static [&'static str]) -> Self {
+        Self {
+            name,
+            version,
+            resource_path_pointers,
+            documentation_url: "",
+            deletes: true,
+            reserved_field_names: &[],
+            identifier_max_bytes: None,
+            identifier_case_insensitive: false,
+        }
+    }
+}
+
 /// Asks whether what the user wrote will work; read-only.
 #[derive(Debug)]
 #[allow(missing_docs)]
@@ -48,6 +64,13 @@ pub struct Validation {
     pub findings: Vec<Finding>,
     /// What the destination remembers of this task, where it exists and can tell.
     pub recorded: Option<Recorded>,
+}
+
+impl Validation {
+    /// So many bindings of these kinds are as they should be; `recorded` is what the destination remembers of this task.
+    pub fn good(modes: Modes, bindings: usize, recorded: Option<Recorded>) -> Self {
+        Self { bindings: vec![Accepts::new(modes); bindings], findings: Vec::new(), recorded }
+    }
 }
 
 /// What the destination says of one binding.

@@ -1,8 +1,11 @@
 //! What a session brings an author, in bounded memory: the documents to store as a stream that ends in a witness, the keys to look up and
 //! the place for the rows found. The order of all this is the driver's business, in [`super::session`].
 
+use std::borrow::Cow;
+
 use longshore_proto::batch::{Batch, BatchBuilder, Keys, KeysBuilder};
 use longshore_proto::materialize::message::{self, Exists, Loaded, ToConnector, ToRuntime};
+use serde::de::DeserializeOwned;
 
 use super::session::{Inbox, Outbox};
 use crate::{Error, Result};
@@ -71,6 +74,16 @@ impl<'a> Stores<'a> {
         }
     }
 
+    /// Hands out every row with the index of its binding, up to the end.
+    pub async fn each(&mut self, mut take: impl FnMut(usize, Row<'_>) -> Result<()>) -> Result<Stored> {
+        loop {
+            match self.next().await? {
+                Next::End(stored) => return Ok(stored),
+                Next::Batch(batch) => batch.rows().try_for_each(|row| take(batch.binding(), row))?,
+            }
+        }
+    }
+
     /// The checkpoint that came with the end; none if `store` returned before it, with a witness of another transaction.
     pub(crate) fn into_checkpoint(self) -> Option<Checkpoint> {
         self.checkpoint
@@ -112,6 +125,23 @@ pub struct Row<'a> {
     pub exists: Exists,
     /// The row is to be deleted.
     pub delete: bool,
+}
+
+impl Row<'_> {
+    /// The document as a type of the author's.
+    pub fn parse<T: DeserializeOwned>(&self) -> Result<T> {
+        serde_json::from_slice(self.document).map_err(|error| {
+            Error::data(
+                "sdk.document",
+                format!("reading a document: expected what this connector can store, got {error}"),
+            )
+        })
+    }
+
+    /// The key as the text of a JSON array; empty in a delta binding.
+    pub fn key_text(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(self.key.unwrap_or_default())
+    }
 }
 
 impl StoreBatch {

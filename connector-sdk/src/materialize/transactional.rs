@@ -43,6 +43,13 @@ pub struct Opened<S> {
     pub close_policy: ClosePolicy,
 }
 
+impl<S> Opened<S> {
+    /// A session that leaves it to the runtime when transactions close.
+    pub fn new(session: S, recorded: Option<Recorded>) -> Self {
+        Self { session, recorded, close_policy: ClosePolicy::default() }
+    }
+}
+
 /// One transaction after the other. An error ends the session; what was not committed must then be gone.
 pub trait TransactionalSession: Send + 'static {
     /// Looks rows up. Only called if Validate asked for existence or a reduction needs the old row.
