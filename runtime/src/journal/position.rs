@@ -98,6 +98,15 @@ impl<T> std::ops::Deref for Durable<T> {
     }
 }
 
+impl DurableLength {
+    /// Of two witnesses of one journal the one that covers more.
+    #[must_use]
+    pub fn newer_of(self, other: Self) -> Self {
+        let age = |d: &Self| (d.transaction, d.segment.epoch, d.segment.number, d.length_bytes);
+        if age(&other) > age(&self) { other } else { self }
+    }
+}
+
 impl Position {
     /// Before the first document of any journal.
     pub const BEGINNING: Self = Self { offset: 0, chain_crc: 0 };

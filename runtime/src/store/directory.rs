@@ -117,7 +117,7 @@ fn check_private(path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn check_format(path: &Path) -> Result<(), StoreError> {
+pub(super) fn check_format(path: &Path) -> Result<(), StoreError> {
     let file = path.join("format");
     match std::fs::read_to_string(&file) {
         Ok(text) => match text.trim().parse::<u32>() {
@@ -145,13 +145,20 @@ pub fn installation_of(path: &Path) -> Result<Option<InstallationId>, StoreError
 }
 
 /// The id that is there, else a new one: durable before anybody hears of it.
-fn installation(path: &Path) -> Result<InstallationId, StoreError> {
+pub(super) fn installation(path: &Path) -> Result<InstallationId, StoreError> {
     let file = path.join("installation");
     match std::fs::read_to_string(&file) {
         Ok(text) => InstallationId::parse(text.trim()).ok_or_else(|| StoreError::Unreadable {
             file: file.display().to_string(),
             reason: "expected an installation id of 32 hex digits; put a copy of the state directory back".into(),
         }),
+        // One that has tasks has had an id, and destinations know it: another one would disown them all.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && path.join("state.db").exists() => {
+            Err(StoreError::Unreadable {
+                file: file.display().to_string(),
+                reason: "it is gone, and the task store is there; put a copy of the state directory back".into(),
+            })
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let mut random = [0; 16];
             getrandom::fill(&mut random)
@@ -214,6 +221,8 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         drop(StateDirectory::open(directory.path(), false).expect("made"));
         std::fs::write(directory.path().join("installation"), "").expect("write");
+        StateDirectory::open(directory.path(), false).expect_err("doubt stops");
+        std::fs::remove_file(directory.path().join("installation")).expect("removed");
         StateDirectory::open(directory.path(), false).expect_err("doubt stops");
     }
 }

@@ -5,10 +5,14 @@
 
 mod directory;
 mod lock;
+mod look;
+mod memory;
 mod record;
 mod rows;
 mod sqlite;
 
+#[cfg(test)]
+mod promise_tests;
 #[cfg(test)]
 mod sqlite_tests;
 
@@ -17,6 +21,8 @@ use std::fmt;
 use longshore_proto::Error;
 
 pub use directory::{StateDirectory, installation_of, is_state_directory};
+pub use look::StateLook;
+pub use memory::MemoryStore;
 pub use sqlite::SqliteStore;
 
 pub use record::{Change, Checkpoint, Extent, Pending, RememberedBinding, SpecVersion, TaskChanges, TaskRecord};
@@ -88,6 +94,14 @@ pub enum StoreError {
         /// What this version knows.
         supported: u32,
     },
+    /// What was asked breaks a rule of the store; nothing was changed.
+    #[error("task {task}: {reason}")]
+    Refused {
+        /// The task.
+        task: String,
+        /// The rule and what was asked.
+        reason: String,
+    },
     /// What is there cannot be read, or was written by a newer version.
     #[error("task store {file}: {reason}")]
     Unreadable {
@@ -109,6 +123,7 @@ impl From<StoreError> for Error {
             }
             StoreError::Held { .. } => Self::config("state.held", text),
             StoreError::Newer { .. } => Self::config("state.newer", text),
+            StoreError::Refused { .. } => Self::internal("store.refused", text),
             StoreError::Unreadable { .. } => Self::config("state.unreadable", text),
         }
     }

@@ -112,3 +112,47 @@ pub enum Change<T> {
     /// Is this.
     Set(T),
 }
+
+impl TaskRecord {
+    /// Takes the changes in, all or none. `Err`: a rule they break.
+    pub(super) fn apply(&mut self, changes: TaskChanges) -> Result<(), String> {
+        let TaskChanges { checkpoint, state, extent, spec, pending, durable, remember } = changes;
+        for binding in &remember {
+            let known = self.remembered.iter().find(|known| known.resource_path == binding.resource_path);
+            if known.is_some_and(|known| known.generation > binding.generation) {
+                return Err(generation_went_back(binding));
+            }
+        }
+        self.checkpoint = checkpoint.unwrap_or_else(|| std::mem::take(&mut self.checkpoint));
+        self.state = state.unwrap_or_else(|| std::mem::take(&mut self.state));
+        self.spec = spec.or(self.spec.take());
+        extent.apply_to(&mut self.extent);
+        pending.apply_to(&mut self.pending);
+        for witness in durable {
+            self.durable.retain(|known| known.journal != witness.journal);
+            self.durable.push(witness);
+        }
+        self.durable.sort_unstable_by_key(|witness| witness.journal);
+        for binding in remember {
+            self.remembered.retain(|known| known.resource_path != binding.resource_path);
+            self.remembered.push(binding);
+        }
+        self.remembered.sort_unstable_by(|a, b| a.resource_path.cmp(&b.resource_path));
+        Ok(())
+    }
+}
+
+impl<T> Change<T> {
+    fn apply_to(self, slot: &mut Option<T>) {
+        match self {
+            Self::Keep => {}
+            Self::Clear => *slot = None,
+            Self::Set(value) => *slot = Some(value),
+        }
+    }
+}
+
+pub(super) fn generation_went_back(binding: &RememberedBinding) -> String {
+    let path = binding.resource_path.join("/");
+    format!("the generation of {path} would go back to {}", binding.generation)
+}

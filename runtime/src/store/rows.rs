@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use longshore_proto::name::StateKey;
 use longshore_proto::state::State;
 
+use super::record::generation_went_back;
 use super::{
     Change, Checkpoint, Epoch, Extent, Pending, RememberedBinding, SpecVersion, StoreError, TaskChanges, TaskRecord,
 };
@@ -44,18 +45,25 @@ pub(super) fn prepare(connection: &Connection, file: &str) -> Result<(), StoreEr
     let failed = |error: rusqlite::Error| StoreError::Unreadable { file: file.to_owned(), reason: error.to_string() };
     connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
     connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
-    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
+    if check_version(connection, file)? == SCHEMA_VERSION {
+        return Ok(());
+    }
+    connection
+        .execute_batch(&format!("BEGIN IMMEDIATE; {TABLES} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"))
+        .map_err(failed)
+}
+
+/// The version of the tables, 0: there are none yet. A newer one is refused.
+pub(super) fn check_version(connection: &Connection, file: &str) -> Result<i64, StoreError> {
+    let unreadable = |reason: String| StoreError::Unreadable { file: file.to_owned(), reason };
+    let version: i64 = connection
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .map_err(|error| unreadable(error.to_string()))?;
     match version {
-        0 => connection
-            .execute_batch(&format!("BEGIN IMMEDIATE; {TABLES} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"))
-            .map_err(failed),
-        SCHEMA_VERSION => Ok(()),
-        other => Err(StoreError::Unreadable {
-            file: file.to_owned(),
-            reason: format!(
-                "its tables have version {other}, this version of longshore reads {SCHEMA_VERSION}: use the version that wrote it"
-            ),
-        }),
+        0 | SCHEMA_VERSION => Ok(version),
+        other => Err(unreadable(format!(
+            "its tables have version {other}, this version of longshore reads {SCHEMA_VERSION}: use the version that wrote it"
+        ))),
     }
 }
 
@@ -213,7 +221,7 @@ fn remember(connection: &Connection, task: &str, binding: &RememberedBinding) ->
         )
         .map_err(writing)?;
     if changed == 0 {
-        return Err(damaged(&format!("task {task}: the generation of {path} would go back to {}", binding.generation)));
+        return Err(StoreError::Refused { task: task.to_owned(), reason: generation_went_back(binding) });
     }
     Ok(())
 }
@@ -278,7 +286,7 @@ fn number(value: u64) -> Result<i64, StoreError> {
     i64::try_from(value).map_err(|_| damaged(&format!("{value} is more than the store can hold")))
 }
 
-fn reading(error: rusqlite::Error) -> StoreError {
+pub(super) fn reading(error: rusqlite::Error) -> StoreError {
     damaged(&error.to_string())
 }
 

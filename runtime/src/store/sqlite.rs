@@ -26,10 +26,20 @@ pub struct SqliteStore {
 type Work = Box<dyn Piece>;
 
 trait Piece: Send {
-    /// Does it; the savepoint is kept if it gives true.
-    fn run(&mut self, connection: &Connection) -> bool;
+    /// Does it, and says what becomes of the savepoint.
+    fn run(&mut self, connection: &Connection) -> Ran;
     /// It is durable, or nobody knows why not.
     fn answer(self: Box<Self>, committed: Result<(), StoreError>);
+}
+
+/// What became of one piece of work.
+enum Ran {
+    /// What it wrote stays.
+    Keep,
+    /// It was fenced or refused, alone.
+    Drop,
+    /// The database failed under it: nothing that goes with it may be called durable.
+    Failed,
 }
 
 struct Asked<T, F> {
@@ -39,11 +49,21 @@ struct Asked<T, F> {
 }
 
 impl<T: Send, F: FnMut(&Connection) -> Result<T, StoreError> + Send> Piece for Asked<T, F> {
-    fn run(&mut self, connection: &Connection) -> bool {
+    fn run(&mut self, connection: &Connection) -> Ran {
         let result = (self.work)(connection);
-        let kept = result.is_ok();
+        let ran = match &result {
+            Ok(_) => Ran::Keep,
+            Err(StoreError::Unknown { .. }) => Ran::Failed,
+            Err(
+                StoreError::Fenced { .. }
+                | StoreError::Refused { .. }
+                | StoreError::Held { .. }
+                | StoreError::Newer { .. }
+                | StoreError::Unreadable { .. },
+            ) => Ran::Drop,
+        };
         self.result = Some(result);
-        kept
+        ran
     }
 
     fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
@@ -132,14 +152,19 @@ fn serve(connection: &Connection, waiting: &Receiver<Work>) {
     }
 }
 
-fn commit_together(connection: &Connection, together: &mut [Work]) -> rusqlite::Result<()> {
-    connection.execute_batch("BEGIN IMMEDIATE")?;
+fn commit_together(connection: &Connection, together: &mut [Work]) -> Result<(), StoreError> {
+    let run = |sql: &str| connection.execute_batch(sql).map_err(|error| unknown("committing", &error.to_string()));
+    run("BEGIN IMMEDIATE")?;
     for piece in together {
-        connection.execute_batch("SAVEPOINT piece")?;
-        let kept = piece.run(connection);
-        connection.execute_batch(if kept { "RELEASE piece" } else { "ROLLBACK TO piece; RELEASE piece" })?;
+        run("SAVEPOINT piece")?;
+        match piece.run(connection) {
+            Ran::Keep => run("RELEASE piece")?,
+            Ran::Drop => run("ROLLBACK TO piece; RELEASE piece")?,
+            // Whatever was begun is rolled back when the connection closes.
+            Ran::Failed => return Err(unknown("writing", "the database failed under one of the tasks")),
+        }
     }
-    connection.execute_batch("COMMIT")
+    run("COMMIT")
 }
 
 pub(super) fn unknown(doing: &'static str, reason: &str) -> StoreError {
