@@ -1,2 +1,5 @@
-//! In work.
-fn main() {}
+//! The binary `longshore`. Everything it does is in [`longshore::cli`].
+
+fn main() -> std::process::ExitCode {
+    longshore::cli::main()
+}

@@ -1,1 +1,53 @@
-//! In work.
+//! What people see: the words of the command line, where output goes, and what an exit code means.
+//!
+//! One file a verb; each parses nothing itself, prints through [`output::Output`] and returns an [`output::Failure`] that carries its exit
+//! code. Results go to standard output, logs and errors to standard error.
+
+mod args;
+mod catalogs;
+mod logs;
+mod output;
+mod run;
+mod view;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+pub use args::Cli;
+use args::Verb;
+use output::{Failure, Output};
+
+/// Runs the command line of this process and says how it ended: 0 ok, 1 failed while running, 2 configuration, 3 something outside cannot
+/// be reached.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let code = if error.use_stderr() { 2 } else { 0 };
+            // Nobody is left to tell when the terminal is gone.
+            drop(error.print());
+            return ExitCode::from(code);
+        }
+    };
+    let output = Output::new(&cli.global);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return output.fail(&Failure::running(format!("cannot start the worker threads: {error}"))),
+    };
+    let result = runtime.block_on(dispatch(cli, &output));
+    // Blocking file reads of a session that has ended must not hold the process.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => output.fail(&failure),
+    }
+}
+
+async fn dispatch(cli: Cli, output: &Output) -> Result<(), Failure> {
+    let global = cli.global;
+    match cli.verb {
+        Verb::Run(args) => run::run(&global, args, output).await,
+    }
+}

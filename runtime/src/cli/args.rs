@@ -1,0 +1,154 @@
+//! The words of the command line, and the help that teaches them.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use super::output::Failure;
+
+/// What the runtime looks for when no catalog is named.
+const DEFAULT_CATALOG: &str = "longshore.yaml";
+
+/// Moves documents from captures through a durable journal into materializations, exactly once.
+#[derive(Debug, Parser)]
+#[command(
+    name = "longshore",
+    version = version(),
+    max_term_width = 120,
+    after_help = "The catalog comes last and is `longshore.yaml` when it is left out. State lives in `.longshore/` beside it.\n\n\
+        Exit codes: 0 ok, 1 failed while running, 2 configuration, 3 something outside cannot be reached."
+)]
+pub struct Cli {
+    #[command(flatten)]
+    pub(super) global: Global,
+    #[command(subcommand)]
+    pub(super) verb: Verb,
+}
+
+/// What every verb understands.
+#[derive(Debug, Args)]
+pub(super) struct Global {
+    /// Keep the state here instead of in `.longshore/` beside the catalog
+    #[arg(long, global = true, value_name = "DIR", env = "LONGSHORE_STATE_DIR")]
+    pub(super) state_dir: Option<PathBuf>,
+    /// Say more (-v debug, -vv trace)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, conflicts_with = "quiet")]
+    pub(super) verbose: u8,
+    /// Say only what went wrong
+    #[arg(short, long, global = true)]
+    pub(super) quiet: bool,
+    /// How log lines are written on standard error
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
+    pub(super) log_format: LogFormat,
+    /// Print one JSON object a line, each with a `type`
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum LogFormat {
+    /// For people.
+    Text,
+    /// One object a line: ts, level, msg, fields.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    /// Move documents until told to stop
+    #[command(after_help = "Examples:\n  \
+        longshore run                                 what longshore.yaml says, until Ctrl-C\n  \
+        longshore run --until caught-up flights.yaml  what is there now, then end\n  \
+        longshore run --only lake flights.yaml        one task alone\n\n\
+        Ctrl-C (or SIGTERM) finishes the transactions under way and ends with 0; twice ends at once, and nothing is lost.")]
+    Run(RunArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    /// End when all that existed at the sources at the start is published everywhere
+    #[arg(long, value_enum, value_name = "WHEN")]
+    pub(super) until: Option<Until>,
+    /// Run this task alone
+    #[arg(long, value_name = "TASK")]
+    pub(super) only: Option<String>,
+    /// Start a task, or one of its bindings, over: its resources in the destination are dropped and made again
+    #[arg(long, value_name = "TASK[/BINDING]")]
+    pub(super) fresh: Vec<String>,
+    /// This installation now owns the destination of a task; its rows stay
+    #[arg(long, value_name = "TASK")]
+    pub(super) take_over: Vec<String>,
+    /// Answer yes to what `--fresh` and `--take-over` ask
+    #[arg(long)]
+    pub(super) yes: bool,
+    /// Kill the process that holds the state directory
+    #[arg(long)]
+    pub(super) break_lock: bool,
+    /// The catalog
+    #[arg(value_name = "CATALOG")]
+    pub(super) words: Vec<String>,
+}
+
+/// When `run` ends by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Until {
+    /// When every source's present end is published everywhere.
+    CaughtUp,
+}
+
+/// A verb's words and its catalog, which comes last: a last word that ends in .yaml or .yml, or names a file.
+///
+/// # Errors
+/// More or fewer words than the verb takes.
+pub(super) fn split_words<const N: usize>(
+    mut words: Vec<String>,
+    names: [&str; N],
+) -> Result<([String; N], PathBuf), Failure> {
+    let is_catalog = |word: &String| word.ends_with(".yaml") || word.ends_with(".yml") || Path::new(word).is_file();
+    let catalog = if words.len() > N || words.last().is_some_and(is_catalog) { words.pop() } else { None };
+    let given = words.len();
+    let words = words.try_into().map_err(|_| {
+        let wanted = if N == 0 { "no words".to_owned() } else { names.join(" ") };
+        Failure::configuration(format!("expected {wanted} and then the catalog, got {given} words before it"))
+    })?;
+    Ok((words, catalog.map_or_else(|| PathBuf::from(DEFAULT_CATALOG), PathBuf::from)))
+}
+
+fn version() -> &'static str {
+    concat!(env!("CARGO_PKG_VERSION"), " (", env!("LONGSHORE_COMMIT"), ")")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(of: &[&str]) -> Vec<String> {
+        of.iter().map(|&w| w.to_owned()).collect()
+    }
+
+    #[test]
+    fn the_catalog_is_the_last_word() {
+        let (_, catalog) = split_words::<0>(words(&["flights.yaml"]), []).expect("a catalog");
+        assert_eq!(catalog, PathBuf::from("flights.yaml"));
+        let ([task], catalog) = split_words(words(&["nyc", "flights.yml"]), ["TASK"]).expect("a task and a catalog");
+        assert_eq!((task.as_str(), catalog), ("nyc", PathBuf::from("flights.yml")));
+    }
+
+    #[test]
+    fn without_one_it_is_the_default() {
+        let ([task], catalog) = split_words(words(&["nyc"]), ["TASK"]).expect("a task");
+        assert_eq!((task.as_str(), catalog), ("nyc", PathBuf::from(DEFAULT_CATALOG)));
+    }
+
+    #[test]
+    fn a_missing_word_is_told_by_its_name() {
+        let failure = split_words(words(&["flights.yaml"]), ["TASK"]).expect_err("no task");
+        assert!(failure.to_string().contains("TASK"), "{failure}");
+    }
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        <Cli as clap::CommandFactory>::command().debug_assert();
+    }
+}

@@ -1,0 +1,69 @@
+//! Loading a catalog for a verb, and showing what is wrong with one.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::Path;
+
+use longshore_proto::ErrorKind;
+
+use super::output::{Failure, Output};
+use crate::catalog::{self, Catalog, Diagnostics, Paint};
+use crate::supervise::Problem;
+
+/// Loads a catalog; findings are shown.
+pub(super) fn load(path: &Path, output: &Output) -> Result<Catalog, Failure> {
+    catalog::load(path, catalog::process_environment()).map_err(|diagnostics| failure(diagnostics.into(), output))
+}
+
+/// Shows a problem and gives the failure that only carries its exit code.
+pub(super) fn failure(problem: Problem, output: &Output) -> Failure {
+    match problem {
+        Problem::Catalog(diagnostics) => {
+            show_findings(&diagnostics, output);
+            Failure::with_exit(2).already_told()
+        }
+        Problem::Error(error) => error.into(),
+    }
+}
+
+/// Shows why a task cannot go on.
+pub(super) fn show(task: &str, problem: &Problem, output: &Output) {
+    match problem {
+        Problem::Catalog(diagnostics) => show_findings(diagnostics, output),
+        Problem::Error(error) => {
+            let mut text = format!("error[{}]: task {task}: {}\n", error.code, error.message);
+            if !error.suggestion.is_empty() {
+                text.push_str(&format!("  help: {}\n", error.suggestion));
+            }
+            to_stderr(&text);
+            output.object(
+                "error",
+                serde_json::json!({
+                    "task": task, "kind": error.kind.as_str(), "code": error.code, "message": error.message, "help": error.suggestion,
+                }),
+            );
+        }
+    }
+}
+
+/// Shows findings on standard error, or as objects with `--json`.
+pub(super) fn show_findings(diagnostics: &Diagnostics, output: &Output) {
+    if output.json() {
+        output.lines(&diagnostics.json_lines());
+    }
+    let plain = !std::io::stderr().is_terminal() || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    to_stderr(&diagnostics.render(if plain { Paint::Plain } else { Paint::Colour }));
+}
+
+/// The exit code that a problem means.
+pub(super) fn exit_code(problem: &Problem) -> u8 {
+    match problem.kind() {
+        ErrorKind::Config => 2,
+        ErrorKind::Unavailable => 3,
+        ErrorKind::Protocol | ErrorKind::Data | ErrorKind::Fenced | ErrorKind::Internal => 1,
+    }
+}
+
+fn to_stderr(text: &str) {
+    // Standard error may be gone; the exit code still tells.
+    drop(std::io::stderr().lock().write_all(text.as_bytes()));
+}

@@ -1,0 +1,59 @@
+//! Log lines on standard error: how many, and how they are written. They never tear the live view apart.
+
+use std::io::{self, IsTerminal as _, Write};
+
+use indicatif::MultiProgress;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::fmt::MakeWriter;
+
+use super::args::{Global, LogFormat};
+
+/// Sets up logging for this process; lines are written above `view` where one is drawn.
+pub(super) fn start(global: &Global, view: Option<MultiProgress>) {
+    let level = match (global.quiet, global.verbose) {
+        (true, _) => LevelFilter::ERROR,
+        (false, 0) => LevelFilter::INFO,
+        (false, 1) => LevelFilter::DEBUG,
+        (false, _) => LevelFilter::TRACE,
+    };
+    let color = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let filter = tracing_subscriber::EnvFilter::builder()
+        .with_default_directive(LevelFilter::WARN.into())
+        .parse_lossy(format!("warn,longshore={level},connector={level}"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(color).with_writer(Stderr { view });
+    let started = match global.log_format {
+        LogFormat::Text => builder.with_target(false).compact().try_init(),
+        LogFormat::Json => builder.json().flatten_event(false).try_init(),
+    };
+    // A second set-up in one process (tests) keeps the first.
+    drop(started);
+}
+
+/// Standard error, with the live view held aside while a line is written.
+#[derive(Debug, Clone)]
+struct Stderr {
+    view: Option<MultiProgress>,
+}
+
+impl Write for Stderr {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let write = || io::stderr().lock().write_all(line);
+        match &self.view {
+            Some(view) => view.suspend(write)?,
+            None => write()?,
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().lock().flush()
+    }
+}
+
+impl MakeWriter<'_> for Stderr {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}

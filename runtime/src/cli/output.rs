@@ -1,0 +1,148 @@
+//! Where output goes: results on standard output, errors on standard error; for people, or one JSON object a line.
+
+use std::fmt::{self, Write as _};
+use std::io::{IsTerminal as _, Write as _};
+use std::process::ExitCode;
+
+use longshore_proto::ErrorKind;
+use serde_json::{Value, json};
+
+use super::args::Global;
+
+/// How this process speaks.
+#[derive(Debug)]
+pub(super) struct Output {
+    json: bool,
+    quiet: bool,
+}
+
+impl Output {
+    pub(super) fn new(global: &Global) -> Self {
+        Self { json: global.json, quiet: global.quiet }
+    }
+
+    /// Whether results are JSON objects.
+    pub(super) fn json(&self) -> bool {
+        self.json
+    }
+
+    /// Whether only failures are to be told.
+    pub(super) fn quiet(&self) -> bool {
+        self.quiet
+    }
+
+    /// Whether a person watches standard error.
+    pub(super) fn watched(&self) -> bool {
+        !self.json && !self.quiet && std::io::stderr().is_terminal()
+    }
+
+    /// One line of a result for people; nothing with `--json`.
+    pub(super) fn line(&self, text: impl fmt::Display) {
+        if !self.json {
+            print(&format!("{text}\n"));
+        }
+    }
+
+    /// One object of a result; nothing without `--json`. `kind` becomes its `type`.
+    pub(super) fn object(&self, kind: &str, fields: Value) {
+        if self.json {
+            let mut object = json!({ "type": kind });
+            if let (Some(into), Value::Object(fields)) = (object.as_object_mut(), fields) {
+                into.extend(fields);
+            }
+            print(&format!("{object}\n"));
+        }
+    }
+
+    /// Lines that are objects already; nothing without `--json`.
+    pub(super) fn lines(&self, text: &str) {
+        if self.json {
+            print(text);
+        }
+    }
+
+    /// Tells a failure and gives its exit code.
+    pub(super) fn fail(&self, failure: &Failure) -> ExitCode {
+        if !failure.told {
+            self.object("error", json!({ "exit": failure.exit, "message": failure.message, "help": failure.help }));
+            let mut text = format!("error: {}\n", failure.message);
+            if let Some(help) = &failure.help {
+                writeln!(text, "  help: {help}").expect("a String takes everything");
+            }
+            // Standard error may be gone; the exit code still tells.
+            drop(std::io::stderr().lock().write_all(text.as_bytes()));
+        }
+        ExitCode::from(failure.exit)
+    }
+}
+
+/// Writes a result. A reader that went away (`longshore … | head`) ends the process quietly, as it ends other tools.
+fn print(text: &str) {
+    let mut stdout = std::io::stdout().lock();
+    if stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).is_err() {
+        std::process::exit(0);
+    }
+}
+
+/// Why a verb did not do what it was asked, and the exit code that says which kind of thing went wrong.
+#[derive(Debug)]
+pub(super) struct Failure {
+    exit: u8,
+    message: String,
+    help: Option<String>,
+    told: bool,
+}
+
+impl Failure {
+    /// Exit code 1.
+    pub(super) fn running(message: impl Into<String>) -> Self {
+        Self { exit: 1, message: message.into(), help: None, told: false }
+    }
+
+    /// Exit code 2.
+    pub(super) fn configuration(message: impl Into<String>) -> Self {
+        Self { exit: 2, ..Self::running(message) }
+    }
+
+    /// A failure of which only the exit code is left to say.
+    pub(super) fn with_exit(exit: u8) -> Self {
+        Self { exit, ..Self::running(String::new()) }
+    }
+
+    /// What to do about it.
+    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// The details are already on standard error; only the exit code is left to say.
+    pub(super) fn already_told(mut self) -> Self {
+        self.told = true;
+        self
+    }
+}
+
+impl From<longshore_proto::Error> for Failure {
+    fn from(error: longshore_proto::Error) -> Self {
+        let exit = match error.kind {
+            ErrorKind::Config => 2,
+            ErrorKind::Unavailable => 3,
+            ErrorKind::Protocol | ErrorKind::Data | ErrorKind::Fenced | ErrorKind::Internal => 1,
+        };
+        let help = (!error.suggestion.is_empty()).then(|| error.suggestion.clone());
+        let message = format!("{} ({} error {})", error.message, error.kind, error.code);
+        Self { exit, message, help, told: false }
+    }
+}
+
+impl From<crate::store::StoreError> for Failure {
+    fn from(error: crate::store::StoreError) -> Self {
+        longshore_proto::Error::from(error).into()
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}

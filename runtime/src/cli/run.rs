@@ -1,0 +1,158 @@
+//! `longshore run`: starts the tasks of a catalog, shows how they do, stops in order, and says what was moved.
+
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::path::PathBuf;
+
+use indicatif::MultiProgress;
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use super::args::{Global, RunArgs, split_words};
+use super::output::{Failure, Output};
+use super::view::{self, grouped, size};
+use super::{catalogs, logs};
+use crate::store::StateDirectory;
+use crate::supervise::{Ended, Options, Problem, Run, Running};
+
+pub(super) async fn run(global: &Global, args: RunArgs, output: &Output) -> Result<(), Failure> {
+    let view = output.watched().then(MultiProgress::new);
+    logs::start(global, view.clone());
+    let ([], path) = split_words(args.words.clone(), [])?;
+    let catalog = catalogs::load(&path, output)?;
+    confirm(&args)?;
+    let state_path = state_directory(global, &catalog.directory);
+    let state = StateDirectory::open(&state_path, args.break_lock)?;
+    let options = Options {
+        until_caught_up: args.until.is_some(),
+        only: args.only.clone(),
+        fresh: args.fresh.clone(),
+        take_over: args.take_over.clone(),
+    };
+    let stop = CancellationToken::new();
+    let run = Run::new(catalog, state, &options, stop.clone()).map_err(|problem| catalogs::failure(problem, output))?;
+    let watched = run.tasks().to_vec();
+    let told = |task: &Running, problem: &Problem| tell(task, problem, view.as_ref(), output);
+    let ended = tokio::select! {
+        ended = run.to_the_end(told) => ended,
+        () = view::show(watched, view.clone(), output.quiet()) => unreachable!("the view never ends by itself"),
+        () = stop_on_signals(stop) => unreachable!("there is always one signal more to wait for"),
+    };
+    let ended = ended.map_err(|problem| catalogs::failure(problem, output))?;
+    summarise(&ended, &state_path, output);
+    match ended
+        .iter()
+        .filter_map(|task| task.problem.as_ref())
+        .map(catalogs::exit_code)
+        .max_by_key(|&code| (code != 3, code == 1))
+    {
+        None => Ok(()),
+        Some(code) => Err(Failure::with_exit(code).already_told()),
+    }
+}
+
+/// The first Ctrl-C or SIGTERM ends the run in order, the second at once.
+async fn stop_on_signals(stop: CancellationToken) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        tracing::warn!(target: "longshore", "cannot listen for signals: Ctrl-C ends at once");
+        return std::future::pending().await;
+    };
+    for times in 1.. {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        if times > 1 {
+            // Nothing is lost: what is not committed is done again at the next run.
+            std::process::exit(1);
+        }
+        tracing::info!(target: "longshore", "stopping: finishing the transactions under way (once more ends at once)");
+        stop.cancel();
+    }
+}
+
+/// Where the state is: as asked for, else beside the catalog.
+pub(super) fn state_directory(global: &Global, catalog_directory: &std::path::Path) -> PathBuf {
+    global.state_dir.clone().unwrap_or_else(|| catalog_directory.join(".longshore"))
+}
+
+/// Starting over and taking over change what others may rely on: ask, unless told not to.
+fn confirm(args: &RunArgs) -> Result<(), Failure> {
+    if args.yes || (args.fresh.is_empty() && args.take_over.is_empty()) {
+        return Ok(());
+    }
+    let mut question = String::new();
+    for word in &args.fresh {
+        question.push_str(&format!("--fresh {word}: what it wrote so far is dropped and made again.\n"));
+    }
+    for task in &args.take_over {
+        question.push_str(&format!(
+            "--take-over {task}: its destination belongs to this state directory from now on; rows stay.\n"
+        ));
+    }
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::configuration(format!("{}nobody is there to be asked", question))
+            .help("add --yes if that is meant"));
+    }
+    let mut stderr = std::io::stderr().lock();
+    // If the question cannot be shown, the answer cannot be yes.
+    if write!(stderr, "{question}Go on? [y/N] ").and_then(|()| stderr.flush()).is_err() {
+        return Err(Failure::configuration("cannot ask"));
+    }
+    let mut answer = String::new();
+    let read = std::io::stdin().lock().read_line(&mut answer);
+    match (read, answer.trim()) {
+        (Ok(_), "y" | "Y" | "yes") => Ok(()),
+        _ => Err(Failure::configuration("nothing was changed")),
+    }
+}
+
+fn tell(task: &Running, problem: &Problem, view: Option<&MultiProgress>, output: &Output) {
+    let show = || catalogs::show(&task.task, problem, output);
+    match view {
+        Some(view) => view.suspend(show),
+        None => show(),
+    }
+}
+
+fn summarise(ended: &[Ended], state: &std::path::Path, output: &Output) {
+    let tasks: Vec<_> = ended
+        .iter()
+        .map(|task| {
+            let totals = task.task.progress.totals();
+            let bindings: Vec<_> = totals
+                .iter()
+                .map(|t| json!({ "collection": t.collection, "rows": t.rows, "bytes": t.bytes }))
+                .collect();
+            json!({
+                "task": task.task.task,
+                "kind": task.task.kind,
+                "seconds": (task.lasted.as_secs_f64() * 1000.0).round() / 1000.0,
+                "transactions": task.task.progress.transactions(),
+                "failed": task.problem.is_some(),
+                "bindings": bindings,
+            })
+        })
+        .collect();
+    output.object("summary", json!({ "tasks": tasks }));
+    let moved = ended.iter().any(|task| task.task.progress.totals().iter().any(|t| t.rows > 0));
+    let width = ended.iter().map(|task| task.task.task.len()).max().unwrap_or(0);
+    for task in ended {
+        let totals = task.task.progress.totals();
+        let (rows, bytes) = (totals.iter().map(|t| t.rows).sum(), totals.iter().map(|t| t.bytes).sum());
+        let end = if task.problem.is_some() { "  FAILED, see above" } else { "" };
+        output.line(format_args!(
+            "{:width$}  {:15} {:>12} rows  {:>10}  {:>7.1} s{end}",
+            task.task.task,
+            task.task.kind,
+            grouped(rows),
+            size(bytes),
+            task.lasted.as_secs_f64(),
+        ));
+    }
+    if !moved && ended.iter().all(|task| task.problem.is_none()) {
+        output.line("nothing new: everything was there already");
+    }
+    output.line(format_args!("state: {}", state.display()));
+}

@@ -1,0 +1,239 @@
+//! One capture task through its sessions: start the connector, prepare, take an epoch, acquire the journal, apply, pull; again when it ends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use longshore_proto::capture::message::Apply;
+use longshore_proto::name::StateKey;
+use longshore_proto::session::Binding;
+use longshore_proto::state::{State, StatePatch};
+
+use crate::capture::intake::SchemaPolicy;
+use crate::capture::session::{self, CaptureSession};
+use crate::capture::transaction::{End, Limits};
+use crate::catalog::CaptureTask;
+use crate::connector::{CaptureClient, GRACE, Kind};
+use crate::journal::{Journal, NewBinding, Writer};
+use crate::progress::{Phase, Progress};
+use crate::store::{Epoch, TaskChanges, TaskRecord};
+
+use super::context::{Context, Fresh, blocking, collections};
+use super::generation::{self, Wanted};
+use super::prepare::{self, CapturePlan};
+use super::problem::Problem;
+use super::spec;
+use super::task::{self, Next, Sessions};
+
+/// Between two sessions of a capture that ended by itself, in a run that goes on.
+const SCHEDULE: Duration = Duration::from_secs(30);
+
+/// A capture task of this run.
+#[derive(Debug)]
+pub(super) struct CaptureRunner {
+    pub(super) context: Arc<Context>,
+    pub(super) task: CaptureTask,
+    pub(super) fresh: Fresh,
+    pub(super) progress: Arc<Progress>,
+    /// What the first session prepared.
+    pub(super) applied: Option<Applied>,
+    /// Epochs must be above this: what a refusal told us.
+    pub(super) floor: Epoch,
+}
+
+/// What this run's first session found out and applied; later ones go on with it.
+#[derive(Debug, Clone)]
+pub(super) struct Applied {
+    plan: CapturePlan,
+    bindings: Vec<Binding>,
+}
+
+/// Runs the task to its end; gives its name back with how it ended.
+pub(super) async fn live(mut runner: CaptureRunner) -> (String, Result<(), Problem>) {
+    let (context, progress) = (Arc::clone(&runner.context), Arc::clone(&runner.progress));
+    let name = runner.task.name.clone();
+    let ended = task::live(&name, &context, &progress, &mut runner).await;
+    (name, ended)
+}
+
+impl Sessions for CaptureRunner {
+    async fn session(&mut self) -> Result<Next, Problem> {
+        self.progress.enter(Phase::Starting);
+        let launched = self.context.launch(&self.task.name, Kind::Capture, &self.task.endpoint).await?;
+        let client = launched.capture();
+        let end = self.session_with(&client).await;
+        drop(client);
+        launched.stop(GRACE).await;
+        Ok(match end? {
+            End::Stopped => Next::Done,
+            End::EndedCaughtUp if self.context.until_caught_up => Next::AfterStop,
+            End::EndedCaughtUp => Next::After(SCHEDULE),
+            End::EndedNotCaughtUp if self.context.until_caught_up => Next::After(Duration::ZERO),
+            End::EndedNotCaughtUp => Next::After(SCHEDULE),
+        })
+    }
+
+    fn raise_floor(&mut self, above: Epoch) {
+        self.floor = above;
+    }
+}
+
+impl CaptureRunner {
+    fn journal(&self) -> Arc<dyn Journal> {
+        Arc::clone(&self.context.journals[&self.task.name])
+    }
+
+    async fn session_with(&mut self, client: &CaptureClient) -> Result<End, Problem> {
+        let (context, task) = (Arc::clone(&self.context), self.task.name.clone());
+        let epoch = context.take_epoch(&task, self.floor).await?;
+        let journal = self.journal();
+        let mut writer = {
+            let journal = Arc::clone(&journal);
+            blocking(move || journal.acquire(epoch)).await?
+        };
+        let applied = match self.applied.take() {
+            Some(applied) => {
+                client.spec().await?;
+                applied
+            }
+            None => {
+                let (applied, back) = self.apply(client, epoch, writer).await?;
+                writer = back;
+                applied
+            }
+        };
+        self.applied = Some(applied.clone());
+        context.ready.send_if_modified(|ready| ready.insert(task.clone()));
+        let noted = Arc::clone(&context);
+        let policy = |binding: Binding| {
+            let written = context.catalog.collections.get(&binding.collection.name).is_some_and(|c| c.schema.is_some());
+            (binding, if written { SchemaPolicy::Written } else { SchemaPolicy::Stated })
+        };
+        let session = CaptureSession {
+            client: client.clone(),
+            owner: context.owner(&task, epoch),
+            config_json: applied.plan.config_json,
+            bindings: applied.bindings.into_iter().map(policy).collect(),
+            writer,
+            limits: Limits::default(),
+            grace: GRACE,
+            stop: context.stop.clone(),
+            caught_up: Box::new(move |committed| noted.ends.note(&task, committed.end.offset)),
+            progress: Arc::clone(&self.progress),
+        };
+        Ok(session::run(session).await?)
+    }
+
+    /// The first session of a run: prepare, name the bindings, put them and their schemas into the journal, apply.
+    async fn apply(
+        &self,
+        client: &CaptureClient,
+        epoch: Epoch,
+        writer: Box<dyn Writer>,
+    ) -> Result<(Applied, Box<dyn Writer>), Problem> {
+        let context = &self.context;
+        let known = collections(&self.journal().known())?;
+        let owner = context.owner(&self.task.name, epoch);
+        let plan = prepare::capture(&context.catalog, &self.task, client, owner.clone(), &known).await?;
+        let record = self.record().await?;
+        let wanted: Vec<Wanted<'_>> = plan
+            .bindings
+            .iter()
+            .map(|binding| Wanted {
+                path: &binding.resource_path,
+                collection: &binding.collection.name,
+                key: &binding.collection.key,
+                delta_updates: false,
+                fresh: self.fresh.covers(&binding.collection.name, &binding.resource_path),
+            })
+            .collect();
+        let assigned = generation::assign(&self.task.name, &record.remembered, &wanted)?;
+        let mut bindings: Vec<Binding> =
+            plan.bindings.iter().zip(assigned.state_keys).map(|(planned, key)| planned.named(key)).collect();
+        let remember = TaskChanges { remember: assigned.remember, ..TaskChanges::default() };
+        self.commit(epoch, remember).await?;
+        let writer = write_bindings(writer, &mut bindings).await?;
+
+        let apply = Apply {
+            owner,
+            config_json: plan.config_json.clone(),
+            bindings: bindings.clone(),
+            previous: spec::parse(record.spec.as_ref())?,
+            state: of_bindings(writer.state(), &bindings),
+            dry_run: false,
+            remove: false,
+        };
+        let done = client.apply(apply).await?;
+        for action in &done.actions {
+            tracing::info!(target: "longshore", task = self.task.name, "{action}");
+        }
+        let mut patch = done.state_patch;
+        for (gone, _) in writer.state().parts().filter(|(key, _)| !bindings.iter().any(|b| b.state_key == **key)) {
+            patch = patch.with_dropped(gone.clone());
+        }
+        let writer = commit_patch(writer, patch).await?;
+        let spec = TaskChanges { spec: Some(spec::next(record.spec.as_ref(), &bindings)?), ..TaskChanges::default() };
+        self.commit(epoch, spec).await?;
+        Ok((Applied { plan, bindings }, writer))
+    }
+
+    async fn record(&self) -> Result<TaskRecord, Problem> {
+        let (store, task) = (Arc::clone(&self.context.store), self.task.name.clone());
+        Ok(blocking(move || store.load(&task)).await?.unwrap_or_default())
+    }
+
+    async fn commit(&self, epoch: Epoch, changes: TaskChanges) -> Result<(), Problem> {
+        let (store, task) = (Arc::clone(&self.context.store), self.task.name.clone());
+        Ok(blocking(move || store.commit(&task, epoch, changes)).await?)
+    }
+}
+
+/// What a session may know of the state: the task's part, and the parts of its own bindings.
+fn of_bindings(state: &State, bindings: &[Binding]) -> State {
+    state.clone().retain(|key: &StateKey| bindings.iter().any(|binding| binding.state_key == *key))
+}
+
+/// Puts what is new about the bindings into the journal and gives each the version of its schema.
+async fn write_bindings(mut writer: Box<dyn Writer>, bindings: &mut [Binding]) -> Result<Box<dyn Writer>, Problem> {
+    let mut named = bindings.to_vec();
+    let (writer, versions) = blocking(move || {
+        let mut changed = false;
+        let mut versions = Vec::with_capacity(named.len());
+        for binding in &mut named {
+            let is_new = writer.bindings().local(&binding.state_key).is_none();
+            let local = writer.bind(&NewBinding {
+                state_key: binding.state_key.clone(),
+                collection: binding.collection.name.clone(),
+                key: binding.collection.key.clone(),
+            })?;
+            let newest = writer.schemas().get(&local).cloned();
+            let version = match newest {
+                Some(newest) if newest.schema_json == binding.collection.schema_json => newest.version,
+                newest => {
+                    let version = newest.map_or(1, |newest| newest.version + 1);
+                    writer.schema(local, version, &binding.collection.schema_json)?;
+                    changed = true;
+                    version
+                }
+            };
+            changed |= is_new;
+            versions.push(version);
+        }
+        if changed {
+            // Durable before any materialization validates against it.
+            let _durable = writer.commit(&StatePatch::default())?;
+        }
+        Ok::<_, Problem>((writer, versions))
+    })
+    .await?;
+    for (binding, version) in bindings.iter_mut().zip(versions) {
+        binding.collection.schema_version = version;
+    }
+    Ok(writer)
+}
+
+async fn commit_patch(mut writer: Box<dyn Writer>, patch: StatePatch) -> Result<Box<dyn Writer>, Problem> {
+    if patch.is_empty() {
+        return Ok(writer);
+    }
+    Ok(blocking(move || writer.commit(&patch).map(|_durable| writer)).await?)
+}

@@ -1,0 +1,151 @@
+//! What all tasks of a run share: the catalog, the state directory, and how they hear of each other.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use longshore_proto::Error;
+use longshore_proto::name::StateKey;
+use longshore_proto::session::{Collection, InstallationId, Owner};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::catalog::{Catalog, Endpoint};
+use crate::connector::{Kind, Launch, Launched};
+use crate::journal::{Journal, Known};
+use crate::store::{Epoch, TaskStore};
+
+use super::ends::Ends;
+use super::prepare::{Collections, location, union};
+use super::problem::Problem;
+
+/// Shared by all tasks of a run.
+#[derive(Debug)]
+pub(super) struct Context {
+    pub(super) catalog: Arc<Catalog>,
+    pub(super) installation: InstallationId,
+    pub(super) store: Arc<dyn TaskStore>,
+    /// One for each capture of the catalog.
+    pub(super) journals: BTreeMap<String, Arc<dyn Journal>>,
+    pub(super) state_directory: PathBuf,
+    pub(super) ends: Ends,
+    /// Captures whose journals hold the bindings and schemas of this run.
+    pub(super) ready: watch::Sender<BTreeSet<String>>,
+    /// The run ends when caught up.
+    pub(super) until_caught_up: bool,
+    /// Finish what is under way and end.
+    pub(super) stop: CancellationToken,
+}
+
+impl Context {
+    /// Starts a task's connector.
+    pub(super) async fn launch(&self, task: &str, kind: Kind, endpoint: &Endpoint) -> Result<Launched, Error> {
+        let location = location(endpoint)?;
+        let launch = Launch {
+            task: task.to_owned(),
+            kind,
+            location,
+            catalog_directory: self.catalog.directory.clone(),
+            state_directory: Some(self.state_directory.clone()),
+        };
+        Launched::start(&launch).await
+    }
+
+    /// Whom a call is made for.
+    pub(super) fn owner(&self, task: &str, epoch: Epoch) -> Owner {
+        Owner { task: task.to_owned(), installation: self.installation.clone(), epoch: epoch.0 }
+    }
+
+    /// A session's own epoch, durable, above `floor`.
+    pub(super) async fn take_epoch(&self, task: &str, floor: Epoch) -> Result<Epoch, Problem> {
+        let (store, task) = (Arc::clone(&self.store), task.to_owned());
+        Ok(blocking(move || store.take_epoch(&task, floor)).await?)
+    }
+
+    /// Waits until these captures' journals hold what this run needs of them; `None`: the run was stopped before.
+    pub(super) async fn wait_ready(&self, captures: &[String]) -> Option<()> {
+        let mut ready = self.ready.subscribe();
+        let all = ready.wait_for(|ready| captures.iter().all(|capture| ready.contains(capture)));
+        tokio::select! {
+            () = self.stop.cancelled() => None,
+            all = all => all.ok().map(|_| ()),
+        }
+    }
+
+    /// The captures that write these collections, each once.
+    pub(super) fn writers<'a>(&self, collections: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+        let wanted: BTreeSet<&str> = collections.into_iter().collect();
+        let writes =
+            |task: &&crate::catalog::CaptureTask| task.bindings.iter().any(|b| wanted.contains(b.collection.as_str()));
+        self.catalog.captures.iter().filter(writes).map(|task| task.name.clone()).collect()
+    }
+}
+
+/// The collections a journal knows, each with the newest schema of all bindings that write it.
+pub(super) fn collections(known: &Known) -> Result<Collections, Error> {
+    let mut collections = Collections::new();
+    for (local, row) in known.bindings.iter() {
+        let Some(schema) = known.schemas.get(&local) else { continue };
+        let collection = Collection {
+            name: row.collection.clone(),
+            key: row.key.clone(),
+            schema_json: schema.schema_json.clone(),
+            schema_version: schema.version,
+        };
+        let merged = match collections.remove(&row.collection) {
+            // Several bindings, or generations of one, write it: its schema admits what any of them may have written.
+            Some(other) => Collection {
+                schema_json: union(&other.schema_json, &collection.schema_json)?,
+                schema_version: other.schema_version + collection.schema_version,
+                ..collection
+            },
+            None => collection,
+        };
+        collections.insert(row.collection.clone(), merged);
+    }
+    Ok(collections)
+}
+
+/// Which bindings of a task the user asked to start over.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) enum Fresh {
+    /// None.
+    #[default]
+    No,
+    /// The whole task.
+    Task,
+    /// Those with these collections or resource paths (joined with `/`).
+    Bindings(BTreeSet<String>),
+}
+
+impl Fresh {
+    /// Whether this binding is among them.
+    pub(super) fn covers(&self, collection: &str, resource_path: &[String]) -> bool {
+        match self {
+            Self::No => false,
+            Self::Task => true,
+            Self::Bindings(names) => names.contains(collection) || names.contains(&resource_path.join("/")),
+        }
+    }
+}
+
+/// State keys of the bindings that start over.
+pub(super) fn fresh_keys(keys: &[StateKey], fresh: &[bool]) -> Vec<StateKey> {
+    keys.iter().zip(fresh).filter(|(_, fresh)| **fresh).map(|(key, _)| key.clone()).collect()
+}
+
+/// Runs what blocks on a thread that may.
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime is going down; nobody is left to take the answer.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}
+
+/// The least time between two sessions of a task.
+pub(super) const BETWEEN_SESSIONS: Duration = Duration::from_secs(1);

@@ -1,0 +1,76 @@
+//! Why a task cannot go on: findings in the catalog, or an error of a connector, the journal or the store.
+
+use std::fmt;
+
+use longshore_proto::{Error, ErrorKind};
+
+use crate::catalog::Diagnostics;
+use crate::journal::JournalError;
+use crate::store::StoreError;
+
+/// Shown to the user as it is.
+#[derive(Debug)]
+pub enum Problem {
+    /// With a place in the catalog.
+    Catalog(Diagnostics),
+    /// Without one.
+    Error(Error),
+}
+
+impl Problem {
+    /// What the supervisor is to do about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Catalog(_) => ErrorKind::Config,
+            Self::Error(error) => error.kind,
+        }
+    }
+
+    pub(super) fn discovered(connector: &str, asked: usize, got: usize) -> Self {
+        let message = format!("{connector}, Discover: expected a description of each of {asked} resources, got {got}");
+        Self::Error(Error::protocol("C-DISCOVER", message).suggest("the connector is at fault; tell its authors"))
+    }
+
+    pub(super) fn unknown_collection(task: &str, collection: &str) -> Self {
+        let message =
+            format!("task {task}: nothing is known of collection {collection}: no capture has ever written it");
+        Self::Error(
+            Error::config("collection.unknown", message)
+                .suggest("run the capture that writes it first, without --only"),
+        )
+    }
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl From<Diagnostics> for Problem {
+    fn from(diagnostics: Diagnostics) -> Self {
+        Self::Catalog(diagnostics)
+    }
+}
+
+impl From<JournalError> for Problem {
+    fn from(error: JournalError) -> Self {
+        Self::Error(error.into())
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        Self::Error(error.into())
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Catalog(diagnostics) => diagnostics.fmt(f),
+            Self::Error(error) => error.fmt(f),
+        }
+    }
+}
