@@ -40,6 +40,8 @@ pub(super) struct Flat {
 #[derive(Debug)]
 struct Property {
     name: Box<str>,
+    /// How a member with this name begins: in quotes, with the colon.
+    written: Box<[u8]>,
     types: Types,
     /// Its place among the required ones.
     required: Option<usize>,
@@ -145,7 +147,15 @@ impl Flat {
 
     fn declare(&mut self, name: &str, types: Types) -> usize {
         let index = self.properties.len();
-        self.properties.push(Property { name: name.into(), types, required: None });
+        // A name that JSON escapes is found by its unescaped form; these bytes are never next.
+        let plain = !name.contains(|c: char| c == '"' || c == '\\' || c.is_control());
+        let written = if plain { format!("\"{name}\":") } else { "\0".to_owned() };
+        self.properties.push(Property {
+            name: name.into(),
+            written: written.into_bytes().into(),
+            types,
+            required: None,
+        });
         self.by_name.insert(name.as_bytes().into(), index);
         index
     }
@@ -170,13 +180,22 @@ impl Flat {
         // Documents of one source have their members in one order, mostly that of the schema.
         let mut guess = 0;
         walk.open().ok_or_else(|| walk.broken())?;
-        while let Some(name) = walk.name().ok_or_else(|| walk.broken())? {
-            let index = self.index(&name, guess);
-            let (found, value) = walk.value().ok_or_else(|| walk.broken())?;
-            let Some(index) = index else {
-                self.check_undeclared(&name, value)?;
-                continue;
+        while walk.member().ok_or_else(|| walk.broken())? {
+            let index = match self.properties.get(guess) {
+                Some(property) if walk.skip(&property.written) => guess,
+                _ => {
+                    let name = walk.name().ok_or_else(|| walk.broken())?;
+                    match self.by_name.get(name.bytes()) {
+                        Some(index) => *index,
+                        None => {
+                            let (_, value) = walk.value().ok_or_else(|| walk.broken())?;
+                            self.check_undeclared(&name, value)?;
+                            continue;
+                        }
+                    }
+                }
             };
+            let (found, value) = walk.value().ok_or_else(|| walk.broken())?;
             guess = index + 1;
             let property = &self.properties[index];
             let integer = || found == Types::NUMBER && property.types.has(Types::INTEGER) && number::is_integer(value);
@@ -190,16 +209,6 @@ impl Flat {
             }
         }
         if count < self.required { Err(self.missing(&seen)) } else { Ok(()) }
-    }
-
-    fn index(&self, name: &Name<'_>, guess: usize) -> Option<usize> {
-        match name {
-            Name::Plain(name) => match self.properties.get(guess) {
-                Some(property) if property.name.as_bytes() == *name => Some(guess),
-                _ => self.by_name.get(*name).copied(),
-            },
-            Name::Escaped(name) => self.by_name.get(name.as_bytes()).copied(),
-        }
     }
 
     fn check_undeclared(&self, name: &Name<'_>, value: &[u8]) -> Result<(), Violation> {
@@ -267,6 +276,13 @@ enum Name<'a> {
 }
 
 impl Name<'_> {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Plain(name) => name,
+            Self::Escaped(name) => name.as_bytes(),
+        }
+    }
+
     fn text(&self) -> std::borrow::Cow<'_, str> {
         match self {
             Self::Plain(name) => String::from_utf8_lossy(name),
@@ -286,23 +302,39 @@ impl<'a> Walk<'a> {
         self.expect(b'{')
     }
 
-    /// The next member's name, with the colon behind it; `Some(None)` at the end of the object.
-    fn name(&mut self) -> Option<Option<Name<'a>>> {
+    /// Goes to the quote before the next member's name; `false` at the end of the object.
+    fn member(&mut self) -> Option<bool> {
         match self.next()? {
-            b'}' => return Some(None),
+            b'}' => return Some(false),
             b',' => self.expect(b'"')?,
             b'"' => {}
             _ => return None,
         }
-        let start = self.at - 1;
+        self.at -= 1;
+        Some(true)
+    }
+
+    /// Goes behind these bytes if they are next.
+    fn skip(&mut self, bytes: &[u8]) -> bool {
+        let next = self.document[self.at..].starts_with(bytes);
+        if next {
+            self.at += bytes.len();
+        }
+        next
+    }
+
+    /// The member's name, with the colon behind it.
+    fn name(&mut self) -> Option<Name<'a>> {
+        let start = self.at;
+        self.at += 1;
         let escaped = self.string()?;
         let written = &self.document[start..self.at];
         self.expect(b':')?;
-        Some(Some(if escaped {
+        Some(if escaped {
             Name::Escaped(serde_json::from_slice(written).ok()?)
         } else {
             Name::Plain(&written[1..written.len() - 1])
-        }))
+        })
     }
 
     fn value(&mut self) -> Option<(Types, &'a [u8])> {
@@ -324,16 +356,7 @@ impl<'a> Walk<'a> {
             b'n' => self.word(3, Types::NULL)?,
             b't' => self.word(3, Types::BOOLEAN)?,
             b'f' => self.word(4, Types::BOOLEAN)?,
-            b'-' | b'0'..=b'9' => {
-                let rest = &self.document[self.at..];
-                let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-                let length = rest
-                    .iter()
-                    .take_while(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-'))
-                    .count();
-                self.at += length;
-                if digits == length { Types::INTEGER } else { Types::NUMBER }
-            }
+            b'-' | b'0'..=b'9' => self.number(),
             _ => return None,
         };
         Some((types, &self.document[start..self.at]))
@@ -344,13 +367,34 @@ impl<'a> Walk<'a> {
         (self.at <= self.document.len()).then_some(types)
     }
 
+    /// Behind the first byte of a number: goes behind the last one.
+    fn number(&mut self) -> Types {
+        let mut types = Types::INTEGER;
+        while let Some(byte) = self.document.get(self.at) {
+            match byte {
+                b'0'..=b'9' => {}
+                b'.' | b'e' | b'E' | b'+' | b'-' => types = Types::NUMBER,
+                _ => break,
+            }
+            self.at += 1;
+        }
+        types
+    }
+
     /// Behind an opening quote: goes behind the closing one and tells whether there was an escape.
     fn string(&mut self) -> Option<bool> {
+        // Shorter than this, a search by vectors costs more than it saves.
+        const SHORT_BYTES: usize = 24;
+        let is_end = |byte: &u8| matches!(byte, b'"' | b'\\');
         let mut escaped = false;
         loop {
-            let found = memchr::memchr2(b'"', b'\\', self.document.get(self.at..)?)?;
+            let rest = self.document.get(self.at..)?;
+            let found = match rest.iter().take(SHORT_BYTES).position(is_end) {
+                Some(found) => found,
+                None => SHORT_BYTES + memchr::memchr2(b'"', b'\\', rest.get(SHORT_BYTES..)?)?,
+            };
             self.at += found + 1;
-            if self.document[self.at - 1] == b'"' {
+            if rest[found] == b'"' {
                 return Some(escaped);
             }
             escaped = true;

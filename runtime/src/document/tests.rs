@@ -141,11 +141,11 @@ fn types() -> impl Strategy<Value = Value> {
     ]
 }
 
-const NAMES: [&str; 5] = ["a", "b", "c\"d", "ü/~", "_meta"];
+const NAMES: [&str; 7] = ["a", "b", "c\"d", "ü/~", "x\u{8}y", "x\\by", "_meta"];
 
 fn schema() -> impl Strategy<Value = Value> {
-    let properties = prop::collection::hash_map(prop::sample::select(&NAMES[..4]), types(), 0..4);
-    let required = prop::collection::btree_set(prop::sample::select(&NAMES[..4]), 0..3);
+    let properties = prop::collection::hash_map(prop::sample::select(&NAMES[..6]), types(), 0..5);
+    let required = prop::collection::btree_set(prop::sample::select(&NAMES[..6]), 0..3);
     (properties, required, prop::option::of(any::<bool>())).prop_map(|(properties, required, additional)| {
         let mut schema = json!({ "type": "object", "properties": properties, "required": required });
         if let Some(additional) = additional {
