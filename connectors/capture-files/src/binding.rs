@@ -210,9 +210,10 @@ impl Binding {
         };
         let torn = step == Step::Torn || visit.records.is_cut();
         let stable = at_end && (!torn || self.is_stable(visit.settings, name, stamp, awaited.is_some()));
+        let mut complete = stable && !torn;
         if torn && stable {
             match self.take_tail(&mut visit, writer, out) {
-                Ok(()) => {}
+                Ok(()) => complete = true,
                 Err(Halt::Failed(error)) if awaited.is_none() => {
                     tracing::warn!(file = %name, %error, "the file ends inside a record: waiting for the rest");
                 }
@@ -220,7 +221,7 @@ impl Binding {
             }
         }
         let offset = visit.records.boundary();
-        self.note(&mut visit, stable.then_some(stamp.size_bytes), out);
+        self.note(&mut visit, complete.then_some(stamp.size_bytes), out);
         self.look(name, stamp, stable);
         // A file that never rests is caught up when the records that were there at the start are behind us.
         let behind = match visit.opened.encoded {

@@ -6,7 +6,7 @@ use capture_files::Files;
 use longshore_sdk::testing::CaptureTask;
 use serde_json::{Value, json};
 
-use crate::folder::{Dice, Folder, catch_up, documents};
+use crate::folder::{Dice, Folder, catch_up, check_failure, documents, failure};
 
 const RECORDS: usize = 33_000;
 
@@ -137,6 +137,12 @@ async fn a_compressed_file_that_grows_by_a_member_goes_on_there() {
         }
         assert_eq!(seen, [json!({ "id": 4 }), json!({ "id": 5 })]);
         session.stop().await.unwrap();
+        // Half of a member that nobody finishes is told, and told again.
+        folder.append("f.csv", head);
+        for _ in 0..2 {
+            let mut session = task.open().await.unwrap();
+            check_failure(failure(&mut session).await, "files.compression.cut", &["f.csv", "record 6"]);
+        }
     }
 }
 
