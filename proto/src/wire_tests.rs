@@ -12,6 +12,7 @@ use crate::state::{State, StatePatch};
 
 mod batches;
 mod capture;
+mod damage;
 mod materialize;
 
 fn owner() -> Owner {

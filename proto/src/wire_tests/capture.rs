@@ -98,24 +98,40 @@ fn refused_open(code: &str, change: impl FnOnce(&mut pb::Open)) {
 }
 
 #[test]
-fn open_is_refused_by_the_name_of_the_rule() {
+fn x_11_open_names_its_owner() {
     refused_open("X-11", |open| open.owner = None);
     refused_open("X-11", |open| open.owner.get_or_insert_default().epoch = 0);
     refused_open("X-11", |open| open.owner.get_or_insert_default().range = None);
     refused_open("X-11", |open| open.owner.get_or_insert_default().range = Some(common::KeyRange { begin: 0, end: 9 }));
+}
+
+#[test]
+fn x_10_open_holds_names_that_last() {
     refused_open("X-10", |open| open.owner.get_or_insert_default().installation_id = "A".repeat(32));
     refused_open("X-10", |open| open.owner.get_or_insert_default().task = "../etc".to_owned());
-    refused_open("X-8", |open| open.config_json = "[]".into());
-    refused_open("X-8", |open| open.config_json = "{\"a\":1,\"a\":2}".into());
-    refused_open("X-8", |open| open.config_json = Bytes::from_static(b"{\"a\":\"\xff\"}"));
-    refused_open("X-8", |open| open.bindings[0].resource_json = "no".into());
-    refused_open("X-1", |open| open.bindings[0].collection = None);
-    refused_open("X-8", |open| open.bindings[0].collection.get_or_insert_default().schema_json = Bytes::new());
     refused_open("X-10", |open| open.bindings[0].collection.get_or_insert_default().key = vec!["id".to_owned()]);
     refused_open("X-10", |open| open.bindings[0].collection.get_or_insert_default().key = vec![]);
     refused_open("X-10", |open| open.bindings[0].state_key = "flights".to_owned());
     refused_open("X-10", |open| open.bindings[0].resource_path = vec!["planes".to_owned()]);
     refused_open("X-10", |open| open.bindings.push(open.bindings[0].clone()));
+}
+
+#[test]
+fn x_8_config_resources_and_schemas_are_objects() {
+    refused_open("X-8", |open| open.config_json = "[]".into());
+    refused_open("X-8", |open| open.config_json = "{\"a\":1,\"a\":2}".into());
+    refused_open("X-8", |open| open.config_json = Bytes::from_static(b"{\"a\":\"\xff\"}"));
+    refused_open("X-8", |open| open.bindings[0].resource_json = "no".into());
+    refused_open("X-8", |open| open.bindings[0].collection.get_or_insert_default().schema_json = Bytes::new());
+}
+
+#[test]
+fn x_1_a_binding_has_a_collection() {
+    refused_open("X-1", |open| open.bindings[0].collection = None);
+}
+
+#[test]
+fn x_9_the_state_in_open_has_a_shape() {
     refused_open("X-9", |open| open.state.get_or_insert_default().task_json = "1".into());
     refused_open("X-9", |open| {
         let parts = &mut open.state.get_or_insert_default().parts;
@@ -158,7 +174,7 @@ fn x_12_answers_are_as_many_as_questions() {
 }
 
 #[test]
-fn messages_of_pull_are_refused_by_the_name_of_the_rule() {
+fn x_1_and_x_2_messages_of_pull_are_known_and_of_a_binding_of_the_session() {
     let refused = |code: &str, kind| {
         let error = ToRuntime::parse(pb::PullResponse { kind }, 2).expect_err("a broken rule");
         assert_eq!(error.code, code, "{error}");

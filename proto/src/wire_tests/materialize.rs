@@ -141,11 +141,11 @@ fn messages_of_transact_are_refused_by_the_name_of_the_rule() {
         assert_eq!(error.code, code, "{error}");
     };
     refused("X-1", None);
+    refused("X-2", Some(Request::Truncate(pb::Truncate { binding: 2 })));
+    refused("X-3", Some(Request::Load(pb::Load { binding: 0, keys: None, keys_only: false })));
     refused("X-16", Some(Request::Flush(pb::Flush { transaction: 0 })));
     refused("X-16", Some(Request::Commit(pb::Commit { transaction: 0, checkpoint: Bytes::new() })));
     refused("X-16", Some(Request::Open(pb::Open { transaction: 0, ..open().into() })));
-    refused("X-2", Some(Request::Truncate(pb::Truncate { binding: 2 })));
-    refused("X-3", Some(Request::Load(pb::Load { binding: 0, keys: None, keys_only: false })));
 
     use pb::transact_response::Kind as Response;
     let refused = |code: &str, kind| {
@@ -173,8 +173,16 @@ fn unary_answers_are_refused_by_the_name_of_the_rule() {
     refused("X-1", |validated| validated.bindings[0].fields[0].constraint = 0);
     refused("X-1", |validated| validated.findings[0].severity = 0);
     refused("X-2", |validated| validated.findings[0].binding = Some(2));
+}
+
+#[test]
+fn x_16_a_plan_belongs_to_a_transaction() {
     let unnumbered = pb::ApplyRequest { plan_transaction: 0, ..apply().into() };
     assert_eq!(Apply::try_from(unnumbered).expect_err("a plan of no transaction").code, "X-16");
+}
+
+#[test]
+fn requests_and_specs_are_refused_by_the_name_of_the_rule() {
     let nameless = pb::ApplyRequest { fresh: vec!["flights".to_owned()], ..apply().into() };
     assert_eq!(Apply::try_from(nameless).expect_err("no state key").code, "X-10");
     assert_eq!(Spec::try_from(pb::SpecResponse { guarantee: 0, ..spec().into() }).expect_err("no promise").code, "X-1");
