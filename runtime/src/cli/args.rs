@@ -63,6 +63,79 @@ pub(super) enum Verb {
         longshore run --only lake flights.yaml        one task alone\n\n\
         Ctrl-C (or SIGTERM) finishes the transactions under way and ends with 0; twice ends at once, and nothing is lost.")]
     Run(RunArgs),
+    /// Ask every connector whether the catalog will work; nothing is changed
+    #[command(after_help = "Examples:\n  \
+        longshore check                  longshore.yaml in this directory\n  \
+        longshore check flights.yaml     another catalog\n  \
+        longshore check --json           findings as objects: file, line, column, code, message, help\n\n\
+        Connectors are started and asked what they take (Spec), what is there (Discover, where a collection has no schema) and whether\n\
+        it will work (Validate). Nothing is created, stored or moved.")]
+    Check(CheckArgs),
+    /// Show what a capture's source has, as lines for the catalog
+    #[command(after_help = "Examples:\n  \
+        longshore discover nyc flights.yaml            collections with key and schema, to read or to paste\n  \
+        longshore discover nyc --write flights.yaml    adds the missing ones to the file\n\n\
+        A capture with bindings has just those described; one without lists all that the source has. `--write` only adds lines:\n\
+        whatever a person wrote, comments too, stays as it is.")]
+    Discover(DiscoverArgs),
+    /// Show the first documents of a capture; nothing is stored and nothing acknowledged
+    #[command(after_help = "Examples:\n  \
+        longshore preview nyc flights.yaml             ten documents\n  \
+        longshore preview nyc --documents 100          a hundred, of longshore.yaml\n  \
+        longshore preview nyc --json | jq .document    only what is in them\n\n\
+        The source is read from its beginning. It is told nothing, so it forgets nothing, and the next run starts where it would have.")]
+    Preview(PreviewArgs),
+    /// What connectors there are and what they take
+    Connector {
+        #[command(subcommand)]
+        verb: ConnectorVerb,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CheckArgs {
+    /// The catalog
+    #[arg(value_name = "CATALOG")]
+    pub(super) words: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DiscoverArgs {
+    /// Add what is missing to the catalog
+    #[arg(long)]
+    pub(super) write: bool,
+    /// The capture, then the catalog
+    #[arg(value_name = "TASK [CATALOG]", required = true)]
+    pub(super) words: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PreviewArgs {
+    /// End after so many
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) documents: u64,
+    /// The capture, then the catalog
+    #[arg(value_name = "TASK [CATALOG]", required = true)]
+    pub(super) words: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ConnectorVerb {
+    /// Every connector that a catalog can name
+    #[command(
+        after_help = "Looked for beside longshore itself, then in the directories of LONGSHORE_CONNECTORS, then on PATH.\n\
+        A catalog writes `connector: files`: in a capture that is capture-files, in a materialization materialize-files."
+    )]
+    List,
+    /// What a connector promises, and the settings of its config and resources
+    #[command(after_help = "Examples:\n  \
+        longshore connector spec files                   both capture-files and materialize-files\n  \
+        longshore connector spec materialize-sqlite      one of them\n  \
+        longshore connector spec sqlite --json           with the whole JSON Schemas")]
+    Spec {
+        /// Such as files or capture-files
+        name: String,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -6,12 +6,44 @@ use std::path::Path;
 use longshore_proto::ErrorKind;
 
 use super::output::{Failure, Output};
-use crate::catalog::{self, Catalog, Diagnostics, Paint};
+use crate::catalog::{self, CaptureTask, Catalog, Diagnostics, Paint};
 use crate::supervise::Problem;
 
 /// Loads a catalog; findings are shown.
 pub(super) fn load(path: &Path, output: &Output) -> Result<Catalog, Failure> {
     catalog::load(path, catalog::process_environment()).map_err(|diagnostics| failure(diagnostics.into(), output))
+}
+
+/// Loads a catalog that `discover` may complete; findings are shown.
+pub(super) fn load_unfinished(path: &Path, output: &Output) -> Result<Catalog, Failure> {
+    catalog::load_unfinished(path, catalog::process_environment())
+        .map_err(|diagnostics| failure(diagnostics.into(), output))
+}
+
+/// The capture of that name.
+pub(super) fn capture<'a>(catalog: &'a Catalog, name: &str) -> Result<&'a CaptureTask, Failure> {
+    if let Some(task) = catalog.captures.iter().find(|task| task.name == name) {
+        return Ok(task);
+    }
+    let names: Vec<&str> = catalog.captures.iter().map(|task| task.name.as_str()).collect();
+    let help = match catalog::did_you_mean(name, names.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("its captures are: {}", names.join(", ")),
+    };
+    let what = if catalog.materializations.iter().any(|task| task.name == name) {
+        "is a materialization"
+    } else {
+        "is not there"
+    };
+    Err(Failure::configuration(format!("expected a capture of {}, and `{name}` {what}", catalog.path.display()))
+        .help(help))
+}
+
+/// A remark for people that is no part of the result.
+pub(super) fn note(text: std::fmt::Arguments<'_>, output: &Output) {
+    if !output.json() && !output.quiet() {
+        to_stderr(&format!("{text}\n"));
+    }
 }
 
 /// Shows a problem and gives the failure that only carries its exit code.

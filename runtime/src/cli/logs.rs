@@ -10,9 +10,18 @@ use super::args::{Global, LogFormat};
 
 /// Sets up logging for this process; lines are written above `view` where one is drawn.
 pub(super) fn start(global: &Global, view: Option<MultiProgress>) {
+    start_at(LevelFilter::INFO, global, view);
+}
+
+/// The same for a question: its answer is the output, and connectors are heard only when something is wrong.
+pub(super) fn start_calmly(global: &Global) {
+    start_at(LevelFilter::WARN, global, None);
+}
+
+fn start_at(usual: LevelFilter, global: &Global, view: Option<MultiProgress>) {
     let level = match (global.quiet, global.verbose) {
         (true, _) => LevelFilter::ERROR,
-        (false, 0) => LevelFilter::INFO,
+        (false, 0) => usual,
         (false, 1) => LevelFilter::DEBUG,
         (false, _) => LevelFilter::TRACE,
     };

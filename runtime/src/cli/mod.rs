@@ -5,10 +5,15 @@
 
 mod args;
 mod catalogs;
+mod check;
+mod connectors;
+mod discover;
 mod logs;
 mod output;
+mod preview;
 mod run;
 mod view;
+mod visit;
 
 use std::process::ExitCode;
 
@@ -49,5 +54,9 @@ async fn dispatch(cli: Cli, output: &Output) -> Result<(), Failure> {
     let global = cli.global;
     match cli.verb {
         Verb::Run(args) => run::run(&global, args, output).await,
+        Verb::Check(args) => check::check(&global, args, output).await,
+        Verb::Discover(args) => discover::discover(&global, args, output).await,
+        Verb::Preview(args) => preview::preview(&global, args, output).await,
+        Verb::Connector { verb } => connectors::connector(&global, verb, output).await,
     }
 }

@@ -136,14 +136,6 @@ pub(super) fn check_format(path: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// The id of a state directory that is there, without owning it.
-///
-/// # Errors
-/// It is there and cannot be read.
-pub fn installation_of(path: &Path) -> Result<Option<InstallationId>, StoreError> {
-    if path.join("installation").exists() { installation(path).map(Some) } else { Ok(None) }
-}
-
 /// The id that is there, else a new one: durable before anybody hears of it.
 pub(super) fn installation(path: &Path) -> Result<InstallationId, StoreError> {
     let file = path.join("installation");

@@ -20,7 +20,7 @@ use std::fmt;
 
 use longshore_proto::Error;
 
-pub use directory::{StateDirectory, installation_of, is_state_directory};
+pub use directory::{StateDirectory, is_state_directory};
 pub use look::StateLook;
 pub use memory::MemoryStore;
 pub use sqlite::SqliteStore;

@@ -27,7 +27,9 @@ impl Problem {
         }
     }
 
-    pub(super) fn discovered(connector: &str, asked: usize, got: usize) -> Self {
+    /// A Discover that does not answer what it was asked.
+    #[must_use]
+    pub fn discovered(connector: &str, asked: usize, got: usize) -> Self {
         let message = format!("{connector}, Discover: expected a description of each of {asked} resources, got {got}");
         Self::Error(Error::protocol("C-DISCOVER", message).suggest("the connector is at fault; tell its authors"))
     }
