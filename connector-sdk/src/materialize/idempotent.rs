@@ -8,8 +8,8 @@ use bytes::Bytes;
 use longshore_proto::materialize::message::{self, Guarantee, Pending};
 use longshore_proto::name::{InstallationId, StateKey};
 use longshore_proto::session::{Owner, Recorded};
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::de::{self, DeserializeOwned};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::door::{ApplyOf, Door, DoorSession, OpenOf, sealed::Sealed};
 use super::{ApplyRequest, Checkpoint, Load, Materialize, OpenRequest, Rows, Stored, Stores, loads_nothing};
@@ -142,6 +142,20 @@ impl Marker {
     }
 }
 
+/// In records and plans: hexadecimal digits.
+impl Serialize for Marker {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&hex(&self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Marker {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        unhex(&text).map(Self::from_bytes).ok_or_else(|| de::Error::custom("a marker is hexadecimal digits"))
+    }
+}
+
 /// Through this door the promise is exactly-once, kept by the runtime's log.
 pub fn idempotent<S: Idempotent>(sink: S) -> IdempotentDoor<S> {
     IdempotentDoor { sink }
@@ -229,7 +243,7 @@ impl<S: IdempotentSession> DoorSession for IdempotentDriver<S> {
         let transaction = stored.transaction();
         let marker = Marker(checkpoint.into_bytes());
         let plan = self.session.plan(stored).await?;
-        let envelope = Envelope { transaction, epoch: self.epoch, marker: hex(&marker.0), plan: &plan };
+        let envelope = Envelope { transaction, epoch: self.epoch, marker: marker.clone(), plan: &plan };
         let bytes = serde_json::to_vec(&envelope).map_err(|error| {
             Error::internal("sdk.plan", format!("writing the plan of transaction {transaction}: {error}"))
         })?;
@@ -244,7 +258,7 @@ impl<S: IdempotentSession> DoorSession for IdempotentDriver<S> {
 struct Envelope<P> {
     transaction: u64,
     epoch: u64,
-    marker: String,
+    marker: Marker,
     plan: P,
 }
 
@@ -268,11 +282,10 @@ fn unwrap_plan<P: DeserializeOwned>(pending: Pending) -> Result<Option<Applied<P
     if transaction != pending.transaction {
         return Err(broken(format!("the plan of transaction {transaction}")));
     }
-    let marker = unhex(&marker).ok_or_else(|| broken("a marker that is not hexadecimal".to_owned()))?;
-    Ok(Some(Applied { transaction, epoch, marker: Marker(marker.into()), plan }))
+    Ok(Some(Applied { transaction, epoch, marker, plan }))
 }
 
-pub(crate) fn hex(bytes: &[u8]) -> String {
+fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut text = String::with_capacity(bytes.len() * 2);
     for byte in bytes {
@@ -305,7 +318,7 @@ mod tests {
 
     #[test]
     fn a_plan_of_another_transaction_is_refused() {
-        let envelope = Envelope { transaction: 3, epoch: 1, marker: String::new(), plan: 7 };
+        let envelope = Envelope { transaction: 3, epoch: 1, marker: Marker::default(), plan: 7 };
         let plan: Bytes = serde_json::to_vec(&envelope).unwrap().into();
         assert!(unwrap_plan::<u32>(Pending { transaction: 4, plan: plan.clone() }).is_err());
         assert_eq!(unwrap_plan::<u32>(Pending { transaction: 3, plan }).unwrap().map(|applied| applied.plan), Some(7));

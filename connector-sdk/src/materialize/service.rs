@@ -61,7 +61,8 @@ impl<D: Door> Server<D> {
         panics::caught("validate", request::validate(self.door.sink(), asked.try_into()?)).await
     }
 
-    /// A pending plan is drained and nothing else is done: altering is the next call's business.
+    /// A pending plan is drained and nothing else is done: altering is the next call's business. Where everything is made again, what the
+    /// plan would publish is made again too, and the plan is dropped.
     pub(crate) async fn apply(&self, asked: pb::ApplyRequest) -> Result<message::Applied> {
         let mut asked: message::Apply = asked.try_into()?;
         self.epochs.admit_apply(&asked.owner)?;
@@ -70,10 +71,12 @@ impl<D: Door> Server<D> {
         let request = request::apply(asked)?;
         if let Some(pending) = pending {
             let transaction = pending.transaction;
-            if !dry_run {
+            let dropped = request.all_fresh();
+            if !dry_run && !dropped {
                 panics::caught("apply", self.door.drain(&request, pending)).await?;
             }
-            let actions = vec![format!("apply the plan of transaction {transaction}")];
+            let verb = if dropped { "drop" } else { "apply" };
+            let actions = vec![format!("{verb} the plan of transaction {transaction}")];
             return Ok(message::Applied { actions, drained: true, ..message::Applied::default() });
         }
         let actions = panics::caught("apply", self.door.sink().apply(request)).await?;

@@ -22,8 +22,9 @@ use longshore_proto::batch::{BatchBuilder, KeysBuilder};
 use longshore_proto::document::{Op, Scanned, Scanner};
 use longshore_proto::key::KeyPointers;
 use longshore_proto::materialize::message::{
-    Applied, Apply, Committed, Exists, Load, Open, Opened, Pending, Store, ToConnector, ToRuntime, Validate, Validated,
+    Applied, Apply, Committed, Exists, Load, Open, Opened, Pending, Store, Validate, Validated,
 };
+pub use longshore_proto::materialize::message::{ToConnector, ToRuntime};
 use longshore_proto::name::{InstallationId, StateKey};
 use longshore_proto::pb::materialize::v1 as pb;
 use longshore_proto::session::{Binding, Collection, Owner, ProposedBinding};
@@ -402,11 +403,19 @@ impl Session {
     pub async fn close(mut self) -> Result<()> {
         let (requests, _) = mpsc::channel(1);
         drop(std::mem::replace(&mut self.requests, requests));
-        match tokio::time::timeout(ANSWER_TIMEOUT, self.responses.next()).await {
-            Ok(None) => Ok(()),
-            Ok(Some(Ok(_))) => Err(other_answer("the end of the stream")),
-            Ok(Some(Err(status))) => Err(status.into()),
-            Err(_) => Err(no_answer()),
+        loop {
+            match tokio::time::timeout(ANSWER_TIMEOUT, self.responses.next()).await.map_err(|_| no_answer())? {
+                None => return Ok(()),
+                Some(response) => match ToRuntime::parse(response?, self.bindings.len())? {
+                    ToRuntime::Progress(_) => {}
+                    ToRuntime::Opened(_)
+                    | ToRuntime::Acknowledged { .. }
+                    | ToRuntime::Loaded(_)
+                    | ToRuntime::Flushed { .. }
+                    | ToRuntime::Committed(_)
+                    | ToRuntime::Rejected(_) => return Err(other_answer("the end of the stream")),
+                },
+            }
         }
     }
 

@@ -1,0 +1,127 @@
+//! A session: each binding's documents of a transaction go into one staged file; the plan names them; applying it publishes them.
+
+use std::collections::BTreeMap;
+
+use longshore_sdk::materialize::{Applied, Bound, Fence, IdempotentSession, Next, Staging, StoreBatch, Stored, Stores};
+use longshore_sdk::{Error, Result, blocking};
+
+use crate::config::{Config, Format, Resource};
+use crate::csv::Columns;
+use crate::disk::{self, step};
+use crate::name;
+use crate::owner::Places;
+use crate::publish::{As, Marks, Plan, PlannedFile, publish};
+use crate::stage::StagedFile;
+
+/// An open session.
+pub(crate) struct Session {
+    config: Config,
+    staging: Staging,
+    places: Places,
+    bindings: Vec<Bound<Resource>>,
+    /// Of each binding, for CSV.
+    columns: Vec<Option<Columns>>,
+    /// Files of the transaction under way, by binding.
+    files: BTreeMap<usize, StagedFile>,
+    marks: Marks,
+}
+
+impl Session {
+    /// The owner record is raised already.
+    pub(crate) fn new(
+        config: Config,
+        staging: Staging,
+        places: Places,
+        bindings: Vec<Bound<Resource>>,
+    ) -> Result<Self> {
+        let columns = |binding: &Bound<Resource>| match config.format {
+            Format::Jsonl => Ok(None),
+            Format::Csv => Columns::of(&binding.collection).map(Some),
+        };
+        let columns = bindings.iter().map(columns).collect::<Result<_>>()?;
+        let marks = Marks::read(&places)?;
+        Ok(Self { config, staging, places, bindings, columns, files: BTreeMap::new(), marks })
+    }
+
+    fn write(&mut self, transaction: u64, batch: &StoreBatch) -> Result<()> {
+        let binding = batch.binding();
+        if !self.files.contains_key(&binding) {
+            let stage = self.staging.stage(&self.bindings[binding].state_key, transaction);
+            let path = self.places.staged().join(name::staged(&stage, &self.config.extension()));
+            let file = StagedFile::create(&path, self.config.compression, self.columns[binding].clone())?;
+            step(&self.places.target, "staging")?;
+            self.files.insert(binding, file);
+        }
+        let Some(file) = self.files.get_mut(&binding) else {
+            return Err(Error::internal("files.stage", "expected the staged file of a binding, got none"));
+        };
+        batch.documents().try_for_each(|document| file.write(document)).map_err(|error| error.at_binding(binding))
+    }
+
+    /// Every staged file and its name durable: from here on a crash loses nothing that the plan names.
+    fn finish(&mut self, transaction: u64) -> Result<Plan> {
+        let mut files = Vec::with_capacity(self.files.len());
+        for (binding, file) in std::mem::take(&mut self.files) {
+            let staged = file.finish()?;
+            let binding = &self.bindings[binding];
+            let stage = self.staging.stage(&binding.state_key, transaction);
+            let extension = self.config.extension();
+            let published = self.places.target.join(&binding.resource.name).join(name::published(&stage, &extension));
+            files.push(PlannedFile {
+                state_key: binding.state_key.as_str().to_owned(),
+                staged: self.places.relative(&self.places.staged().join(name::staged(&stage, &extension))),
+                published: self.places.relative(&published),
+                size: staged.size,
+                checksum: staged.checksum,
+            });
+        }
+        if !files.is_empty() {
+            disk::sync_directory(&self.places.staged())?;
+        }
+        step(&self.places.target, "staged")?;
+        let owner = &self.staging.owner;
+        Ok(Plan { installation: owner.installation.as_str().to_owned(), task: owner.task.clone(), files })
+    }
+
+    fn publish(&mut self, applied: &Applied<Plan>) -> Result<()> {
+        let fence = Fence::new(self.staging.owner.clone());
+        publish(&self.places, &fence, As::Session, applied)?;
+        self.marks.add(&self.places, applied.epoch, applied.transaction)
+    }
+
+    /// What sessions before this one staged and no plan published: nobody will ask for it.
+    fn remove_orphans(&self) -> Result<()> {
+        let staged = self.places.staged();
+        let is_orphan = |name: &String| name::staged_epoch(name).is_some_and(|epoch| epoch < self.staging.owner.epoch);
+        disk::names_in(&staged)?
+            .iter()
+            .filter(|name| is_orphan(name))
+            .try_for_each(|name| disk::remove(&staged.join(name)))
+    }
+}
+
+impl IdempotentSession for Session {
+    type Plan = Plan;
+
+    async fn store(&mut self, stores: &mut Stores<'_>) -> Result<Stored> {
+        let transaction = stores.transaction();
+        loop {
+            match stores.next().await? {
+                Next::Batch(batch) => blocking(|| self.write(transaction, &batch))?,
+                Next::End(stored) => return Ok(stored),
+            }
+        }
+    }
+
+    async fn plan(&mut self, stored: Stored) -> Result<Plan> {
+        blocking(|| self.finish(stored.transaction()))
+    }
+
+    async fn apply(&mut self, applied: Applied<Plan>) -> Result<()> {
+        blocking(|| self.publish(&applied))
+    }
+
+    async fn settled(&mut self) -> Result<()> {
+        blocking(|| self.remove_orphans())
+    }
+}

@@ -1,0 +1,128 @@
+//! The materialization as the SDK sees it.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use longshore_sdk::materialize::{
+    Accepts, Applied, ApplyRequest, Fence, Finding, Idempotent, Materialize, MaterializeSpec, Modes, OpenRequest,
+    Opened, Proposed, Staging, ValidateRequest, Validation,
+};
+use longshore_sdk::{Error, Result, blocking, finding};
+
+use crate::apply::apply;
+use crate::config::{Config, Format, Resource};
+use crate::csv::Columns;
+use crate::owner::Places;
+use crate::publish::{As, Plan, publish};
+use crate::session::Session;
+
+/// Files in directories.
+#[derive(Debug)]
+pub(crate) struct Files;
+
+impl Materialize for Files {
+    type Config = Config;
+    type Resource = Resource;
+
+    fn spec(&self) -> MaterializeSpec {
+        MaterializeSpec {
+            name: env!("CARGO_PKG_NAME"),
+            version: env!("CARGO_PKG_VERSION"),
+            resource_path_pointers: &["/name"],
+            documentation_url: "",
+            deletes: false,
+            reserved_field_names: &[],
+            identifier_max_bytes: None,
+            identifier_case_insensitive: false,
+        }
+    }
+
+    async fn validate(&self, request: ValidateRequest<Config, Resource>) -> Result<Validation> {
+        blocking(|| validate(&request))
+    }
+
+    async fn apply(&self, request: ApplyRequest<Config, Resource>) -> Result<Vec<String>> {
+        blocking(|| apply(&request))
+    }
+}
+
+impl Idempotent for Files {
+    type Plan = Plan;
+    type Session = Session;
+
+    async fn open(&self, open: OpenRequest<Config, Resource>, staging: Staging) -> Result<Opened<Session>> {
+        blocking(|| {
+            let OpenRequest { owner, config, bindings } = open;
+            let places = Places::new(&config.path, &owner);
+            let recorded = places.open(&staging)?;
+            let session = Session::new(config, staging, places, bindings)?;
+            Ok(Opened { session, recorded, close_policy: Default::default() })
+        })
+    }
+
+    async fn drain(&self, request: &ApplyRequest<Config, Resource>, applied: Applied<Plan>) -> Result<()> {
+        blocking(|| {
+            let places = Places::new(&request.config.path, &request.owner);
+            publish(&places, &Fence::new(request.owner.clone()), As::Apply, &applied)
+        })
+    }
+}
+
+fn validate(request: &ValidateRequest<Config, Resource>) -> Result<Validation> {
+    let mut findings: Vec<Finding> = directory_fault(&request.config.path).map(finding::error).into_iter().collect();
+    let mut names: HashMap<String, usize> = HashMap::new();
+    for (index, binding) in request.bindings.iter().enumerate() {
+        let name = &binding.resource.name;
+        let fault = binding.resource.fault().map(|fault| {
+            let message = format!("expected a name for a directory below the config's path, got {fault}: {name:?}");
+            Error::config("files.resource.name", message)
+                .at_pointer("/name")
+                .suggest("name it like `flights` or `nyc/flights`")
+        });
+        let twice = names
+            .insert(name.to_ascii_lowercase(), index)
+            .filter(|&other| request.bindings[other].resource.name != *name);
+        let twice = twice.map(|other| {
+            let other = &request.bindings[other].resource.name;
+            let message = format!("expected names that differ in more than case, got {other:?} and {name:?}");
+            Error::config("files.resource.name", message).at_pointer("/name").suggest("name another directory")
+        });
+        findings.extend(fault.into_iter().chain(twice).map(|error| finding::error(error.at_binding(index))));
+        findings.extend(csv_finding(request.config.format, index, binding));
+    }
+    let recorded = if findings.is_empty() { Places::new(&request.config.path, &request.owner).read()? } else { None };
+    let bindings = vec![Accepts::new(Modes::DeltaOnly); request.bindings.len()];
+    Ok(Validation { bindings, findings, recorded })
+}
+
+/// The nearest thing that is there must be a directory.
+fn directory_fault(path: &Path) -> Option<Error> {
+    let there = path.ancestors().filter(|above| *above != Path::new("")).find(|above| above.exists())?;
+    if there.is_dir() {
+        return None;
+    }
+    let message = format!("expected a directory to write to, got the file {}", there.display());
+    Some(
+        Error::config("files.path", message)
+            .at_pointer("/path")
+            .suggest("name a directory; it is made if it is not there"),
+    )
+}
+
+fn csv_finding(format: Format, index: usize, binding: &Proposed<Resource>) -> Option<Finding> {
+    if format != Format::Csv {
+        return None;
+    }
+    let collection = &binding.collection.name;
+    match Columns::of(&binding.collection) {
+        Err(error) => Some(finding::error(error.at_binding(index))),
+        Ok(columns) if columns.open => {
+            let message = format!(
+                "collection {collection} admits fields that its schema does not declare; they get no column and are not stored"
+            );
+            let way = "declare them, close the schema with `additionalProperties: false`, or take `format: jsonl`";
+            Some(finding::warning(Error::config("files.csv.open_schema", message).suggest(way).at_binding(index)))
+        }
+        Ok(_) => None,
+    }
+}
