@@ -105,6 +105,8 @@ impl Run {
         stop: CancellationToken,
     ) -> Result<Self, Problem> {
         let chosen = Chosen::new(&catalog, options)?;
+        // We own the state directory: what a killed runtime noted there names processes that died with it.
+        crate::connector::forget_notes(state.path());
         let mut journals: BTreeMap<String, Arc<dyn Journal>> = BTreeMap::new();
         for task in &catalog.captures {
             let evidence = evidence(&*state.store(), &task.name)?;
