@@ -13,6 +13,8 @@ use serde_json::{Value, json};
 
 use crate::{Problem, repository, run, target_dir};
 
+/// Documents of one batch, in bytes; the yardstick's are the same.
+const BATCH_BYTES: u64 = 1_000_000;
 /// How often A and B alternate.
 const PAIRS: usize = 5;
 
@@ -134,8 +136,13 @@ fn r1(bins: &Bins) -> Result<Figure, Problem> {
 /// CPU nanoseconds a document of the whole process tree.
 fn null_to_null(bins: &Bins, bytes: u64, documents: u64) -> Result<f64, Problem> {
     let directory = scratch()?;
+    // A document is {"id":N,"body":"…"}; nearly all ids of a batch have as many digits as the last.
+    let in_batch = BATCH_BYTES / bytes;
+    let body = bytes - 16 - (in_batch - 1).to_string().len() as u64;
+    let count = documents / in_batch;
+    let documents = count * in_batch;
     let catalog = format!(
-        "captures:\n  source:\n    connector: generator\n    config: {{ mode: \"null\", body_bytes: {bytes}, count: {documents} }}\n    \
+        "captures:\n  source:\n    connector: generator\n    config: {{ mode: \"null\", body_bytes: [{body}], documents: {in_batch}, count: {count} }}\n    \
          bindings:\n      - {{ resource: {{ stream: bench }}, collection: bench/documents }}\n\
          materializations:\n  sink:\n    connector: \"null\"\n    config: {{ path: ./null.checkpoint }}\n    \
          bindings:\n      - {{ collection: bench/documents, resource: {{ name: bench }}, delta_updates: true }}\n"

@@ -7,9 +7,9 @@ use std::time::Duration;
 use longshore_proto::session::InstallationId;
 use rusqlite::{Connection, OpenFlags};
 
-use super::{StoreError, TaskRecord, directory, is_state_directory, rows};
+use super::{StoreError, TaskRecord, directory, is_state_directory, newest_witness, rows};
 use crate::journal::storage::FileStorage;
-use crate::journal::{DurableLength, Evidence, Inspection, JournalError, journal_dir, journal_names};
+use crate::journal::{Evidence, Inspection, JournalError, journal_dir, journal_names};
 
 /// How long a writer may hold the database.
 const BUSY: Duration = Duration::from_secs(10);
@@ -60,15 +60,11 @@ impl StateLook {
 
     /// The newest of what all tasks remember of the journal that `task` writes.
     pub fn evidence(&self, task: &str) -> Result<Evidence, StoreError> {
-        let own = self.task(task)?.and_then(|record| record.durable.first().copied());
-        let Some(own) = own else { return Ok(Evidence::default()) };
-        let mut newest = own;
-        for name in self.tasks()? {
-            let witnesses = self.task(&name)?.map(|record| record.durable).unwrap_or_default();
-            let of_this = witnesses.into_iter().filter(|witness| witness.journal == own.journal);
-            newest = of_this.fold(newest, DurableLength::newer_of);
-        }
-        Ok(Evidence { durable: Some(newest), positions: Vec::new() })
+        let names = self.tasks()?;
+        let records = names.into_iter().map(|name| Ok((self.task(&name)?.unwrap_or_default(), name)));
+        let records = records.collect::<Result<Vec<_>, StoreError>>()?;
+        let durable = newest_witness(task, records.iter().map(|(record, name)| (name.as_str(), record)));
+        Ok(Evidence { durable, positions: Vec::new() })
     }
 
     /// The journal of a task as it is found, held against what the store remembers of it; `None`: there is none.

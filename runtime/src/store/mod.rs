@@ -25,7 +25,9 @@ pub use look::StateLook;
 pub use memory::MemoryStore;
 pub use sqlite::SqliteStore;
 
-pub use record::{Change, Checkpoint, Extent, Pending, RememberedBinding, SpecVersion, TaskChanges, TaskRecord};
+pub use record::{
+    Change, Checkpoint, Extent, Pending, RememberedBinding, SpecVersion, TaskChanges, TaskRecord, newest_witness,
+};
 
 /// A number that only grows; whoever holds an older one is fenced off. One counter a task; 0: no session yet.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -82,6 +82,17 @@ pub struct RememberedBinding {
     pub active: bool,
 }
 
+/// The newest of what all tasks remember of the journal that `capture` writes; which journal that is, the capture itself remembers.
+pub fn newest_witness<'a>(
+    capture: &str,
+    records: impl Iterator<Item = (&'a str, &'a TaskRecord)> + Clone,
+) -> Option<DurableLength> {
+    let own =
+        records.clone().find(|(task, _)| *task == capture).and_then(|(_, record)| record.durable.first().copied())?;
+    let of_this = records.flat_map(|(_, record)| &record.durable).filter(|witness| witness.journal == own.journal);
+    Some(of_this.copied().fold(own, DurableLength::newer_of))
+}
+
 /// What one commit changes; what is not named stays.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TaskChanges {

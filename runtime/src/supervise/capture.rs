@@ -120,7 +120,17 @@ impl CaptureRunner {
             caught_up: Box::new(move |committed| noted.ends.note(&task, committed.end.offset)),
             progress: Arc::clone(&self.progress),
         };
-        Ok(session::run(session).await?)
+        let end = session::run(session).await;
+        // A witness of what was durable, for the day the journal is found damaged. Without it less is known, and nothing is lost.
+        if let Err(problem) = self.remember_length(epoch).await {
+            tracing::debug!(target: "longshore", task = self.task.name, "cannot note the journal's length: {problem}");
+        }
+        Ok(end?)
+    }
+
+    async fn remember_length(&self, epoch: Epoch) -> Result<(), Problem> {
+        let durable = self.journal().committed().borrow().map(|end| end.durable);
+        self.commit(epoch, TaskChanges { durable: durable.into_iter().collect(), ..TaskChanges::default() }).await
     }
 
     /// The first session of a run: prepare, name the bindings, put them and their schemas into the journal, apply.
@@ -171,6 +181,7 @@ impl CaptureRunner {
             patch = patch.with_dropped(gone.clone());
         }
         let writer = commit_patch(writer, patch).await?;
+        self.remember_length(epoch).await?;
         let spec = TaskChanges { spec: Some(spec::next(record.spec.as_ref(), &bindings)?), ..TaskChanges::default() };
         self.commit(epoch, spec).await?;
         Ok((Applied { plan, bindings }, writer))

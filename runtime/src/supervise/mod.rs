@@ -32,7 +32,7 @@ use crate::catalog::{CaptureTask, Catalog};
 use crate::journal::{Evidence, Journal};
 use crate::materialize::checkpoint::Checkpoint;
 use crate::progress::Progress;
-use crate::store::{Epoch, StateDirectory, TaskStore};
+use crate::store::{Epoch, StateDirectory, TaskStore, newest_witness};
 
 pub use problem::Problem;
 
@@ -231,17 +231,16 @@ impl Context {
 
 /// What the task store remembers of a capture's journal, and the positions of all that read it.
 fn evidence(store: &dyn TaskStore, capture: &str) -> Result<Evidence, Problem> {
-    let mut evidence = Evidence::default();
-    for task in store.tasks()? {
-        let Some(record) = store.load(&task)? else { continue };
-        if task == capture {
-            evidence.durable = record.durable.last().copied();
-        } else if !record.checkpoint.bytes.is_empty() {
-            let places = Checkpoint::parse(&record.checkpoint.bytes)?.places;
-            evidence.positions.extend(places.into_iter().map(|(place, position)| (place.journal, position)));
-        }
+    let names = store.tasks()?;
+    let records = names.into_iter().map(|name| Ok((store.load(&name)?.unwrap_or_default(), name)));
+    let records = records.collect::<Result<Vec<_>, Problem>>()?;
+    let durable = newest_witness(capture, records.iter().map(|(record, name)| (name.as_str(), record)));
+    let mut positions = Vec::new();
+    for (record, _) in records.iter().filter(|(record, _)| !record.checkpoint.bytes.is_empty()) {
+        let places = Checkpoint::parse(&record.checkpoint.bytes)?.places;
+        positions.extend(places.into_iter().map(|(place, position)| (place.journal, position)));
     }
-    Ok(evidence)
+    Ok(Evidence { durable, positions })
 }
 
 /// What the options say of each task.
