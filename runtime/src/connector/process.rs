@@ -118,8 +118,11 @@ impl Process {
         self.exit.clone()
     }
 
-    /// SIGTERM, the grace period, SIGKILL to the group. Returns when it is reaped.
+    /// SIGTERM, the grace period, SIGKILL to the group. Returns when it is reaped, with how it ended if it was still there.
     pub(crate) async fn stop(mut self, grace: Duration) -> Option<Exit> {
+        if self.exit.exit.borrow().is_some() {
+            return None;
+        }
         if let Some(stop) = self.stop.take() {
             // An error means that it has ended by itself.
             stop.send(grace).ok();
