@@ -70,6 +70,18 @@ fn what_only_the_connector_can_know_is_shown_there_too() {
 }
 
 #[test]
+fn check_refuses_what_run_would_refuse_because_of_what_was_there_before() {
+    let scene = scene();
+    scene.longshore(["run", "--until", "caught-up", "a.yaml"]).expect_code(0);
+    scene.longshore(["check", "a.yaml"]).expect_code(0);
+    scene.write("a.yaml", CATALOG.replace("{ key: [/faa] }", "{ key: [/name] }"));
+    let checked = scene.longshore(["check", "a.yaml"]).expect_code(2);
+    assert!(checked.stderr.starts_with("error[binding.changed]: "), "{}", checked.stderr);
+    assert!(checked.stderr.contains("a.yaml:6:11\n") && checked.stderr.contains("run --fresh"), "{}", checked.stderr);
+    scene.longshore(["run", "--until", "caught-up", "a.yaml"]).expect_code(2);
+}
+
+#[test]
 fn a_connector_that_cannot_be_reached_is_another_matter_than_a_mistake() {
     let scene = scene();
     scene.write("a.yaml", CATALOG.replace("connector: files", "address: unix:./nobody.sock"));

@@ -1,4 +1,5 @@
-//! `longshore check`: asks every connector whether what the user wrote will work. Spec, Discover and Validate; never Apply, never a session.
+//! `longshore check`: asks every connector whether what the user wrote will work, and whether it can go on from what was there before. Spec,
+//! Discover and Validate; never Apply, never a session. State that is there is looked into; none is made.
 
 use std::path::PathBuf;
 
@@ -9,7 +10,7 @@ use super::catalogs;
 use super::logs;
 use super::output::{Failure, Output};
 use super::run::state_directory;
-use super::visit::{Visited, asker};
+use super::visit::{Visited, past};
 use crate::catalog::{Catalog, Diagnostics};
 use crate::supervise::Problem;
 use crate::supervise::prepare::{self, Collections, Planned};
@@ -49,14 +50,11 @@ impl Checking<'_> {
         for task in &self.catalog.captures {
             let plan = Visited::capture(self.catalog, task)
                 .ask(async |launched| {
-                    prepare::capture(
-                        self.catalog,
-                        task,
-                        &launched.capture(),
-                        asker(&task.name, &self.state)?,
-                        &Collections::new(),
-                    )
-                    .await
+                    let (owner, remembered) = past(&task.name, &self.state)?;
+                    let client = launched.capture();
+                    let plan = prepare::capture(self.catalog, task, &client, owner, &Collections::new()).await?;
+                    prepare::goes_on(&task.name, &plan.bindings, &remembered)?;
+                    Ok(plan)
                 })
                 .await;
             match plan {
@@ -80,15 +78,11 @@ impl Checking<'_> {
             }
             let plan = Visited::materialization(self.catalog, task)
                 .ask(async |launched| {
+                    let (owner, remembered) = past(&task.name, &self.state)?;
                     let client = launched.materialize();
-                    prepare::materialization(
-                        self.catalog,
-                        task,
-                        &client,
-                        asker(&task.name, &self.state)?,
-                        &self.collections,
-                    )
-                    .await
+                    let plan = prepare::materialization(self.catalog, task, &client, owner, &self.collections).await?;
+                    prepare::goes_on(&task.name, &plan.bindings, &remembered)?;
+                    Ok(plan)
                 })
                 .await;
             match plan {

@@ -8,7 +8,7 @@ use longshore_proto::{Error, ErrorKind};
 
 use crate::catalog::{CaptureTask, Catalog, Diagnostic, Endpoint, MaterializationTask, Span};
 use crate::connector::{GRACE, Kind, Launch, Launched, Location};
-use crate::store::StateLook;
+use crate::store::{RememberedBinding, StateLook};
 use crate::supervise::Problem;
 use crate::supervise::prepare::location;
 
@@ -80,12 +80,15 @@ pub(super) async fn start(task: &str, kind: Kind, location: Location, directory:
     Launched::start(&launch).await
 }
 
-/// Whom read-only calls are made for: the installation of that state directory if there is one, so that a destination knows its own; no
-/// session.
-pub(super) fn asker(task: &str, state_directory: &Path) -> Result<Owner, Error> {
+/// Whom read-only calls are made for, and what is remembered of the task: of the state directory if there is one, so that a destination knows
+/// its own. No session.
+pub(super) fn past(task: &str, state_directory: &Path) -> Result<(Owner, Vec<RememberedBinding>), Error> {
     match StateLook::open(state_directory)? {
-        Some(state) => Ok(Owner { task: task.to_owned(), installation: state.installation().clone(), epoch: 0 }),
-        None => somebody_new(task),
+        Some(state) => {
+            let owner = Owner { task: task.to_owned(), installation: state.installation().clone(), epoch: 0 };
+            Ok((owner, state.task(task)?.map(|record| record.remembered).unwrap_or_default()))
+        }
+        None => Ok((somebody_new(task)?, Vec::new())),
     }
 }
 

@@ -14,7 +14,9 @@ use crate::catalog::{
 };
 use crate::connector::{Address, CaptureClient, Location, MaterializeClient};
 use crate::document::{self, Widened};
+use crate::store::RememberedBinding;
 
+use super::generation::{self, Wanted};
 use super::problem::Problem;
 
 /// Collections with key and schema, by name.
@@ -69,6 +71,28 @@ pub struct MaterializationPlan {
     pub bindings: Vec<Planned>,
     /// What the destination said of each binding.
     pub validated: Vec<materialize::ValidatedBinding>,
+}
+
+/// Whether bindings can go on from what their task was: each resource once, and nothing changed that rows and state of before depend on.
+///
+/// # Errors
+/// `config`, with the way out.
+pub fn goes_on(
+    task: &str,
+    bindings: &[Planned],
+    remembered: &[RememberedBinding],
+) -> Result<(), longshore_proto::Error> {
+    let wanted: Vec<Wanted<'_>> = bindings
+        .iter()
+        .map(|binding| Wanted {
+            path: &binding.resource_path,
+            collection: &binding.collection.name,
+            key: &binding.collection.key,
+            delta_updates: binding.delta_updates,
+            fresh: false,
+        })
+        .collect();
+    generation::assign(task, remembered, &wanted).map(|_| ())
 }
 
 /// Where the catalog says a connector comes from, as the launch wants to know it.
