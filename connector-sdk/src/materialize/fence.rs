@@ -61,7 +61,7 @@ fn same_installation(owner: &Owner, recorded: &Recorded) -> Result<()> {
         "task {task}: expected a destination of installation {ours}, got one that installation {theirs} writes"
     );
     let ways = format!(
-        "put back the state directory of {theirs}, or `run --take-over {task}` to keep the rows, or `run --fresh {task}` to drop them"
+        "put back the state directory of {theirs}, or `run --take-over {task}` to keep the rows (not where a delta binding has content), or `run --fresh {task}` to drop them"
     );
     Err(Error::config("fence.installation", message).suggest(ways).held_by(recorded.clone()))
 }
