@@ -41,6 +41,12 @@ pub(super) fn explain(source: &Source, error: &ScanError) -> Diagnostic {
             "a quote is opened and never closed",
             "close the quote; inside \"…\" a quote is written \\\", inside '…' it is written ''",
         ),
+        ErrorKind::UnknownQuotedScalarEscape
+        | ErrorKind::InvalidQuotedScalarHexEscape
+        | ErrorKind::InvalidUnicodeEscape => {
+            let help = "a backslash inside \"…\" is written \\\\; inside '…' it is an ordinary character";
+            syntax(span, "an escape in this text that YAML does not know", help)
+        }
         ErrorKind::InvalidTrailingSingleQuotedScalar | ErrorKind::InvalidTrailingDoubleQuotedScalar => syntax(
             span,
             "something follows a closed quote",
