@@ -9,6 +9,7 @@
 
 mod address;
 mod capture;
+mod collections;
 mod dial;
 mod find;
 mod materialize;

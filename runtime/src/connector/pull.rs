@@ -14,11 +14,12 @@ use longshore_proto::{Error, Side};
 use tonic::{Status, Streaming};
 
 use super::capture::stub;
+use super::collections::Collections;
 use super::dial::Connection;
 use super::turn::{Broken, SILENCE, Turn};
 
 pub(super) async fn begin(connection: &Connection, open: Open) -> Result<(PullSender, PullReceiver), Error> {
-    let bindings = open.bindings.len();
+    let collections = Collections::of(&open.bindings);
     let sender = PullSender { turn: Turn::new(Session::new()), said: Said::default() };
     sender.say(ToConnector::Open(Box::new(open)))?;
     let turn = sender.turn.clone();
@@ -26,7 +27,7 @@ pub(super) async fn begin(connection: &Connection, open: Open) -> Result<(PullSe
     let requests = sender.said.clone();
     let call = |channel, request| async move { stub(channel).pull(request).await };
     let stream = connection.call("Pull", SILENCE, requests, call).await?;
-    Ok((sender, PullReceiver { connection: connection.clone(), turn, stream, bindings, broken: None }))
+    Ok((sender, PullReceiver { connection: connection.clone(), turn, stream, collections, broken: None }))
 }
 
 /// The runtime's half of Pull. Nothing here waits: acknowledgements that a connector does not read yet are added up.
@@ -71,7 +72,7 @@ pub struct PullReceiver {
     connection: Connection,
     turn: Turn<Session>,
     stream: Streaming<pb::PullResponse>,
-    bindings: usize,
+    collections: Collections,
     /// The stream broke and says so once; a caller that was cancelled meanwhile asks again.
     broken: Option<Status>,
 }
@@ -79,6 +80,10 @@ pub struct PullReceiver {
 impl PullReceiver {
     /// The next message, parsed and in order; `None` when the stream has ended where it may. Cancel-safe.
     pub async fn recv(&mut self) -> Result<Option<ToRuntime>, Error> {
+        self.next().await.map_err(|error| self.collections.name(error))
+    }
+
+    async fn next(&mut self) -> Result<Option<ToRuntime>, Error> {
         if let Some(status) = self.broken.clone() {
             return Err(self.connection.explain("Pull", status).await);
         }
@@ -97,7 +102,7 @@ impl PullReceiver {
     }
 
     fn take(&self, message: Option<pb::PullResponse>) -> Result<Option<ToRuntime>, Error> {
-        let message = message.map(|message| ToRuntime::parse(message, self.bindings)).transpose()?;
+        let message = message.map(|message| ToRuntime::parse(message, self.collections.len())).transpose()?;
         self.turn.step(|session| match &message {
             Some(message) => session.connector(message),
             None => session.end(Side::Connector),

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
+use super::collections::Collections;
 use super::dial::Connection;
 use super::materialize::stub;
 use super::turn::{Broken, SILENCE, Stalled, Turn};
@@ -19,14 +20,14 @@ use super::turn::{Broken, SILENCE, Stalled, Turn};
 const OUT_QUEUE: usize = 1;
 
 pub(super) async fn begin(connection: &Connection, open: Open) -> Result<(TransactSender, TransactReceiver), Error> {
-    let (bindings, (out, requests)) = (open.bindings.len(), mpsc::channel(OUT_QUEUE));
+    let (collections, (out, requests)) = (Collections::of(&open.bindings), mpsc::channel(OUT_QUEUE));
     let turn = Turn::new(Session::new());
     let mut sender = TransactSender { connection: connection.clone(), turn: turn.clone(), out };
     // Open is in the stream before the call is made: a connector may want it before it answers at all.
     sender.send(ToConnector::Open(Box::new(open))).await?;
     let call = |channel, request| async move { stub(channel).transact(request).await };
     let stream = connection.call("Transact", SILENCE, ReceiverStream::new(requests), call).await?;
-    Ok((sender, TransactReceiver { connection: connection.clone(), turn, stream, bindings, broken: None }))
+    Ok((sender, TransactReceiver { connection: connection.clone(), turn, stream, collections, broken: None }))
 }
 
 /// The runtime's half of Transact.
@@ -63,7 +64,7 @@ pub struct TransactReceiver {
     connection: Connection,
     turn: Turn<Session>,
     stream: Streaming<pb::TransactResponse>,
-    bindings: usize,
+    collections: Collections,
     /// The stream broke and says so once; a caller that was cancelled meanwhile asks again.
     broken: Option<Status>,
 }
@@ -71,6 +72,10 @@ pub struct TransactReceiver {
 impl TransactReceiver {
     /// The next message, parsed and in order; `None` when the stream has ended where it may. Cancel-safe.
     pub async fn recv(&mut self) -> Result<Option<ToRuntime>, Error> {
+        self.next().await.map_err(|error| self.collections.name(error))
+    }
+
+    async fn next(&mut self) -> Result<Option<ToRuntime>, Error> {
         if let Some(status) = self.broken.clone() {
             return Err(self.connection.explain("Transact", status).await);
         }
@@ -85,7 +90,7 @@ impl TransactReceiver {
     }
 
     fn take(&self, message: Option<pb::TransactResponse>) -> Result<Option<ToRuntime>, Error> {
-        let message = message.map(|message| ToRuntime::parse(message, self.bindings)).transpose()?;
+        let message = message.map(|message| ToRuntime::parse(message, self.collections.len())).transpose()?;
         self.turn.step(|session| match &message {
             Some(message) => session.connector(message),
             None => session.end(Side::Connector),
