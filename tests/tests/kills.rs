@@ -6,6 +6,7 @@
 
 use std::time::{Duration, Instant};
 
+use longshore_tests::dice::{Dice, number};
 use longshore_tests::scene::{Running, Scene, process_name};
 use longshore_tests::{destination, nyc};
 use rustix::process::{Pid, Signal};
@@ -95,30 +96,5 @@ fn wait(running: &mut Running, moment: Duration) -> bool {
 }
 
 fn plan() -> (u64, Dice) {
-    let number = |name: &str| std::env::var(name).ok().and_then(|value| value.parse().ok());
-    (number("LONGSHORE_KILLS").unwrap_or(5), Dice::new(number("LONGSHORE_SEED").unwrap_or(1)))
-}
-
-/// SplitMix64: small, seeded, the same everywhere.
-struct Dice {
-    seed: u64,
-    state: u64,
-}
-
-impl Dice {
-    fn new(seed: u64) -> Self {
-        Self { seed, state: seed }
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % bound
-    }
-
-    fn milliseconds(&mut self, from: u64, to: u64) -> Duration {
-        Duration::from_millis(from + self.below(to - from))
-    }
+    (number("LONGSHORE_KILLS", 5), Dice::of_environment())
 }

@@ -1,0 +1,72 @@
+//! How much memory the processes of a run had at most, as the kernel counts it, and what they may have.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use crate::scene::{Running, children_of};
+
+/// What the runtime may have beside its tasks' documents.
+const RUNTIME_BYTES: u64 = 60_000_000;
+/// Documents in memory, of one task.
+const TASK_BYTES: u64 = 64 << 20;
+/// A peak lasts longer in the kernel's books than between two looks.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// The most memory that each process of a run was seen to have, in bytes.
+#[derive(Debug, Default)]
+pub struct Peaks {
+    /// Of the runtime.
+    pub runtime_bytes: u64,
+    /// Of its connectors, by the name of the process (which the kernel cuts to 15 bytes).
+    pub connectors_bytes: BTreeMap<String, u64>,
+}
+
+/// What the runtime's memory may come to with so many tasks: the budget and a tenth.
+#[must_use]
+pub fn runtime_max_bytes(tasks: u64) -> u64 {
+    (RUNTIME_BYTES + 2 * TASK_BYTES * tasks) / 10 * 11
+}
+
+impl Peaks {
+    /// Watches a run until it ends.
+    #[must_use]
+    pub fn of(running: &mut Running) -> Self {
+        Self::until(running, || false)
+    }
+
+    /// Watches a run until it ends or a condition holds.
+    #[must_use]
+    pub fn until(running: &mut Running, mut condition: impl FnMut() -> bool) -> Self {
+        let (mut peaks, process) = (Self::default(), running.id());
+        let mut looked = Instant::now();
+        running.wait_until(|| {
+            if looked.elapsed() >= LOOK_EVERY {
+                looked = Instant::now();
+                peaks.look(process);
+            }
+            condition()
+        });
+        peaks
+    }
+
+    fn look(&mut self, runtime: u32) {
+        if let Some((_, bytes)) = peak(runtime) {
+            self.runtime_bytes = self.runtime_bytes.max(bytes);
+        }
+        for (name, bytes) in children_of(runtime).into_iter().filter_map(peak) {
+            // A child that has not become a connector yet still shows the runtime's memory.
+            if name.starts_with("capture-") || name.starts_with("materialize") {
+                let most = self.connectors_bytes.entry(name).or_default();
+                *most = bytes.max(*most);
+            }
+        }
+    }
+}
+
+/// Name and peak of a process, while it runs.
+fn peak(process: u32) -> Option<(String, u64)> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    let kibibytes: u64 = field("VmHWM:")?.strip_suffix("kB")?.trim().parse().ok()?;
+    Some((field("Name:")?.to_owned(), kibibytes << 10))
+}
