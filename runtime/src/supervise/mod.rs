@@ -1,6 +1,6 @@
 //! Runs tasks: the only place that spawns them, starts them again, and ends them in order.
 //!
-//! [`run`] owns the state directory for as long as it lasts. Each task is a loop of sessions ([`task`]); what a session needs is found out in
+//! [`Run`] owns the state directory for as long as it lasts. Each task is a loop of sessions ([`task`]); what a session needs is found out in
 //! [`prepare`], which `check` uses too; how long to wait after a failure is decided in [`retry`]; when a run that ends by itself has got
 //! there is noted in [`ends`].
 
