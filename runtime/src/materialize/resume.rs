@@ -155,12 +155,13 @@ fn same_journals(known: &Remembered<'_>, checkpoint: &Checkpoint, whose: &str) -
 fn transactional(known: &Remembered<'_>, theirs: Option<Checkpoint>) -> Result<Resume, Error> {
     let Remembered { task, ours, .. } = *known;
     let committed = known.places.iter().any(|place| ours.position(place) != Position::BEGINNING);
-    let Some(theirs) = theirs else {
-        return if committed {
-            Err(lost(known))
-        } else {
-            begin(known, known.recorded.map_or(0, |recorded| recorded.transaction))
-        };
+    let theirs = match theirs {
+        Some(theirs) => theirs,
+        None if committed => return Err(lost(known)),
+        None => {
+            let transaction = known.recorded.map_or(0, |recorded| recorded.transaction);
+            Checkpoint { transaction, ..Checkpoint::beginning(ours.installation.clone()) }
+        }
     };
     let all = |holds: &dyn Fn(Position, &Place) -> bool| {
         known.places.iter().all(|place| holds(theirs.position(place), place))

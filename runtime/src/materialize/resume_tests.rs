@@ -82,6 +82,18 @@ fn rows() -> Vec<Row> {
             Some(recorded(1, &none())),
             ["go on 0", "go on 0", "go on 0"],
         ),
+        row(
+            "the first transaction was begun, and has changed the connector's state",
+            none(),
+            Some(Extent {
+                transaction: 1,
+                spans: [(place("a"), Span { from: at(0), to: at(5) })].into(),
+                ..extent(true)
+            }),
+            None,
+            Some(recorded(1, &none())),
+            ["run 1 again", "run 1 again", "run 1 again"],
+        ),
         row("both agree", five(), None, None, Some(recorded(3, &five())), ["go on 5", "go on 5", "go on 5"]),
         row(
             "a transaction was begun and not stored",

@@ -192,6 +192,7 @@ impl Facts {
             state: record.state.clone(),
             last_number: record.checkpoint.transaction.max(begun),
             is_pending: record.pending.is_some(),
+            only_rerun: false,
             limits: Limits::default(),
         };
         Transaction::new(beginning, self.ours.clone())

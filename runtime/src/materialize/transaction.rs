@@ -62,6 +62,8 @@ pub struct Beginning {
     pub last_number: u64,
     /// A committed transaction waits for its acknowledgement.
     pub is_pending: bool,
+    /// The spec is not the newest one: the session is only for a transaction that must be run again under it.
+    pub only_rerun: bool,
     /// When transactions close.
     pub limits: Limits,
 }
@@ -181,7 +183,7 @@ pub enum End {
     Stopped,
     /// All noted ends are reached and acknowledged.
     Drained,
-    /// A schema was met that is newer than the session: apply it and begin the next one.
+    /// A schema was met that is newer than the session, or the session was for an older spec: apply the newest and begin the next one.
     SchemaGrew,
 }
 
@@ -196,6 +198,7 @@ pub struct Transaction {
     state: State,
     last_number: u64,
     is_pending: bool,
+    only_rerun: bool,
     /// How far each place is read; ahead of `committed` also by what was skipped.
     places: BTreeMap<Place, Position>,
     turn: Turn,
@@ -248,7 +251,8 @@ impl Transaction {
     /// A session that is about to open.
     #[must_use]
     pub fn new(beginning: Beginning, ours: Checkpoint) -> Self {
-        let Beginning { guarantee, spec_version, places, state, last_number, is_pending, limits } = beginning;
+        let Beginning { guarantee, spec_version, places, state, last_number, is_pending, only_rerun, limits } =
+            beginning;
         let places = places.into_iter().map(|place| (place, Position::BEGINNING)).collect();
         Self {
             guarantee,
@@ -258,6 +262,7 @@ impl Transaction {
             state,
             last_number,
             is_pending,
+            only_rerun,
             places,
             turn: Turn::Leaders,
             ends: Ends::new(),
@@ -350,7 +355,7 @@ impl Transaction {
         match (self.ending, rerun) {
             (Some(_), _) => self.head = Head::Resting,
             (None, Some(extent)) => self.gather_again(extent, out),
-            (None, None) => self.gather(out),
+            (None, None) => self.next(out),
         }
     }
 
@@ -473,6 +478,13 @@ impl Transaction {
         out.push(Action::Published { transaction });
         out.push(Action::Acknowledge { transaction });
         self.take_turns();
+        self.next(out);
+    }
+
+    fn next(&mut self, out: &mut Vec<Action>) {
+        if self.only_rerun && self.ending.is_none() {
+            self.ending = Some(End::SchemaGrew);
+        }
         match self.ending {
             Some(_) => self.head = Head::Resting,
             None => self.gather(out),

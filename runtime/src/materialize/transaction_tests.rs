@@ -33,6 +33,7 @@ impl Story {
             state: State::new(),
             last_number: ours.transaction,
             is_pending: false,
+            only_rerun: false,
             limits: Limits { close_bytes: 100, close_documents: 10, close_age_ms: 1_000 },
         };
         Self { machine: Transaction::new(beginning, ours) }
@@ -341,6 +342,23 @@ fn what_was_begun_runs_again_as_it_was() {
     }
     story.go(read(10, 34, Then::More));
     assert_eq!(story.go(Event::LoadsSent), ["flush 9"]);
+}
+
+#[test]
+fn a_session_under_an_older_spec_only_runs_again_what_was_begun_under_it() {
+    let five = checkpoint(5, &[("a", 20)]);
+    let spans = [(place("a"), Span { from: at(20), to: at(24) })].into();
+    let extent = Extent { transaction: 6, spec_version: 1, flushed_state: false, spans };
+    let mut story = Story::new(Guarantee::AtLeastOnce, five.clone(), &["a"]);
+    story.machine.only_rerun = true;
+    story.go(opened(Resume::Rerun { checkpoint: five, acknowledge: 5, extent }));
+    story.go(acknowledged());
+    story.go(read(4, 24, Then::Nothing));
+    finish(&mut story);
+    assert_eq!(story.go(Event::Persisted), ["published 6", "acknowledge 6"]);
+    story.go(acknowledged());
+    assert_eq!(story.go(Event::Persisted), ["half-close"]);
+    assert_eq!(story.go(Event::StreamEnded), ["SchemaGrew"]);
 }
 
 #[test]
