@@ -11,3 +11,4 @@ pub mod dice;
 pub mod memory;
 pub mod nyc;
 pub mod scene;
+pub mod sim;

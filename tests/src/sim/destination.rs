@@ -1,0 +1,354 @@
+//! The model destinations, one for each guarantee. What they hold survives their connectors; a connector of an earlier session may go on
+//! as a zombie.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+use longshore_proto::Error;
+use longshore_proto::batch::{BatchBuilder, KeysBuilder};
+use longshore_proto::materialize::message::{
+    Committed, Exists, Guarantee, Load, Loaded, Open, Opened, Store, ToConnector, ToRuntime,
+};
+use longshore_proto::materialize::order::Session as Order;
+use longshore_proto::session::{Binding, ClosePolicy, Recorded};
+use longshore_proto::state::StatePatch;
+
+use super::{Mistake, Violation};
+
+/// Rows by key, of one binding.
+pub type Rows = BTreeMap<String, String>;
+
+/// What survives its connectors.
+#[derive(Debug, Clone)]
+pub struct Destination {
+    /// What it promises.
+    pub guarantee: Guarantee,
+    /// A mistake it makes.
+    pub mistake: Mistake,
+    /// Its Flushed carries state, which counts on the Stores that follow.
+    pub flushes_state: bool,
+    /// The fence row or owner record.
+    pub owner: Option<Recorded>,
+    /// Standard bindings, by durable name.
+    pub rows: BTreeMap<String, Rows>,
+    /// Delta bindings, by durable name.
+    pub logs: BTreeMap<String, Vec<String>>,
+    /// Staged documents by name.
+    staged: BTreeMap<(u64, u64), Vec<Change>>,
+    /// Transactions that were applied: epoch and number.
+    marks: Vec<(u64, u64)>,
+    /// What was stored under each number: a replay says the same.
+    pub said: BTreeMap<u64, Vec<Store>>,
+}
+
+/// What a transaction changes.
+#[derive(Debug, Clone)]
+enum Change {
+    Put(String, String, String),
+    Remove(String, String),
+    Append(String, String),
+}
+
+/// A session of its connector.
+#[derive(Debug)]
+pub struct Connector {
+    /// Said to it, and not heard yet.
+    pub from_runtime: VecDeque<ToConnector>,
+    /// The runtime ended its half, behind all that is in the queue.
+    pub half_closed: bool,
+    /// Said by it, and not heard yet; an error or the end is the last.
+    pub to_runtime: VecDeque<Result<Option<ToRuntime>, Error>>,
+    /// Both sides' messages are checked against the protocol.
+    pub order: Order,
+    epoch: u64,
+    bindings: Vec<Binding>,
+    committed: u64,
+    plan: Bytes,
+    acknowledged: bool,
+    loads: Vec<Load>,
+    transaction: u64,
+    changes: Vec<Change>,
+    stored: usize,
+    order_of_stores: Vec<(usize, Vec<u8>)>,
+}
+
+impl Connector {
+    /// A stream with Open in it.
+    #[must_use]
+    pub fn open(open: Open) -> Self {
+        Self {
+            from_runtime: VecDeque::from([ToConnector::Open(Box::new(open))]),
+            half_closed: false,
+            to_runtime: VecDeque::new(),
+            order: Order::new(),
+            epoch: 0,
+            bindings: Vec::new(),
+            committed: 0,
+            plan: Bytes::new(),
+            acknowledged: false,
+            loads: Vec::new(),
+            transaction: 0,
+            changes: Vec::new(),
+            stored: 0,
+            order_of_stores: Vec::new(),
+        }
+    }
+
+    /// Whether it has something to do.
+    #[must_use]
+    pub fn is_due(&self) -> bool {
+        let over = matches!(self.to_runtime.back(), Some(Err(_) | Ok(None)));
+        !over && (!self.from_runtime.is_empty() || self.half_closed)
+    }
+
+    /// Does what the next message asks.
+    pub fn hear(&mut self, destination: &mut Destination) -> Result<(), Violation> {
+        let Some(message) = self.from_runtime.pop_front() else {
+            self.to_runtime.push_back(Ok(None));
+            return Ok(());
+        };
+        let answer = match message {
+            ToConnector::Open(open) => destination.opened(self, *open).map(Some),
+            ToConnector::Acknowledge { transaction } => {
+                destination.acknowledge(self, transaction)?;
+                self.acknowledged = true;
+                self.answer(ToRuntime::Acknowledged { state_patch: StatePatch::new() });
+                // No Load is answered before.
+                for load in std::mem::take(&mut self.loads) {
+                    self.to_runtime.extend(destination.load(self, &load).map(|loaded| Ok(Some(loaded))));
+                }
+                Ok(None)
+            }
+            ToConnector::Load(load) if self.acknowledged => Ok(destination.load(self, &load)),
+            ToConnector::Load(load) => {
+                self.loads.push(load);
+                Ok(None)
+            }
+            ToConnector::Flush { transaction } => {
+                (self.transaction, self.stored) = (transaction, 0);
+                self.changes.clear();
+                self.order_of_stores.clear();
+                let patch = format!(r#"{{"flushed":{transaction}}}"#);
+                let state_patch = match destination.flushes_state {
+                    true => StatePatch::new().with_task(patch.as_bytes()).unwrap_or_default(),
+                    false => StatePatch::new(),
+                };
+                Ok(Some(ToRuntime::Flushed { state_patch }))
+            }
+            ToConnector::Store(store) => {
+                destination.store(self, &store)?;
+                Ok(None)
+            }
+            ToConnector::Commit { transaction, checkpoint } => {
+                destination.commit(self, transaction, checkpoint).map(Some)
+            }
+            ToConnector::Truncate { .. } => return Err("Truncate was sent though no source truncates".to_owned()),
+        };
+        match answer {
+            Ok(message) => self.to_runtime.extend(message.map(|message| Ok(Some(message)))),
+            Err(error) => self.to_runtime.push_back(Err(error)),
+        }
+        Ok(())
+    }
+
+    fn answer(&mut self, message: ToRuntime) {
+        self.to_runtime.push_back(Ok(Some(message)));
+    }
+}
+
+impl Destination {
+    /// An empty one.
+    #[must_use]
+    pub fn new(guarantee: Guarantee, mistake: Mistake, flushes_state: bool) -> Self {
+        Self {
+            guarantee,
+            mistake,
+            flushes_state,
+            owner: None,
+            rows: BTreeMap::new(),
+            logs: BTreeMap::new(),
+            staged: BTreeMap::new(),
+            marks: Vec::new(),
+            said: BTreeMap::new(),
+        }
+    }
+
+    fn opened(&mut self, connector: &mut Connector, open: Open) -> Result<ToRuntime, Error> {
+        let Open { owner, bindings, transaction, plan, .. } = open;
+        (connector.epoch, connector.bindings) = (owner.epoch, bindings);
+        (connector.committed, connector.plan) = (transaction, plan);
+        let before = self.owner.clone();
+        let ignores = self.mistake == Mistake::IgnoreTheFence;
+        if let Some(held) = before.as_ref().filter(|held| held.epoch >= owner.epoch && !ignores) {
+            return Err(Error::fenced("fence.epoch", "a newer session holds the destination").held_by(held.clone()));
+        }
+        let (transaction, checkpoint) =
+            before.as_ref().map_or((0, Bytes::new()), |o| (o.transaction, o.checkpoint.clone()));
+        self.owner = Some(Recorded { installation: owner.installation, epoch: owner.epoch, transaction, checkpoint });
+        let recorded = match self.guarantee {
+            Guarantee::Transactional => before,
+            Guarantee::Idempotent => self.owner.clone(),
+            Guarantee::AtLeastOnce => None,
+        };
+        Ok(ToRuntime::Opened(Opened { recorded, close_policy: ClosePolicy::default() }))
+    }
+
+    /// The runtime has committed this transaction: an idempotent destination applies its plan, at most once.
+    fn acknowledge(&mut self, connector: &mut Connector, transaction: u64) -> Result<(), Violation> {
+        let plan = std::mem::take(&mut connector.plan);
+        if self.guarantee != Guarantee::Idempotent || plan.is_empty() {
+            return Ok(());
+        }
+        let name = parse_plan(&plan).ok_or("the destination got a plan it never gave")?;
+        if name.1 != transaction {
+            return Err(format!("the plan of transaction {} was acknowledged as {transaction}", name.1));
+        }
+        let marked = self.marks.contains(&name) && self.mistake != Mistake::NoAppliedMark;
+        if marked {
+            return Ok(());
+        }
+        let changes = self.staged.get(&name).cloned().ok_or_else(|| format!("nothing is staged as {name:?}"))?;
+        changes.into_iter().for_each(|change| self.apply(change));
+        self.marks.push(name);
+        if let Some(owner) = &mut self.owner {
+            owner.transaction = owner.transaction.max(transaction);
+        }
+        Ok(())
+    }
+
+    fn load(&self, connector: &Connector, load: &Load) -> Option<ToRuntime> {
+        let name = connector.bindings.get(load.binding)?.state_key.as_str();
+        let (mut keys, mut documents) = (KeysBuilder::new(), BatchBuilder::new(load.binding));
+        for key in load.keys.keys() {
+            let lies = self.mistake == Mistake::ExistsOfAnotherRow;
+            if lies || self.rows.get(name).is_some_and(|rows| rows.contains_key(&text(key))) {
+                keys.push(key);
+                documents.push(b"{}");
+            }
+        }
+        Some(ToRuntime::Loaded(Loaded { keys: keys.finish()?, documents: documents.finish()? }))
+    }
+
+    fn store(&mut self, connector: &mut Connector, store: &Store) -> Result<(), Violation> {
+        let index = store.documents.binding();
+        let binding = connector.bindings.get(index).ok_or("a Store for a binding that is not there")?.clone();
+        self.same_as_before(connector, store)?;
+        let name = binding.state_key.as_str().to_owned();
+        let keys: Vec<_> = store.keys.iter().flat_map(|keys| keys.keys()).map(text).collect();
+        if keys.is_empty() != binding.delta_updates {
+            return Err(format!("binding {name}: keys go with standard bindings and with no others"));
+        }
+        for (i, document) in store.documents.documents().map(text).enumerate() {
+            let change = match keys.get(i) {
+                None => Change::Append(name.clone(), document),
+                Some(key) => {
+                    ascending(connector, index, key)?;
+                    let exists = store.exists.get(i).copied().unwrap_or(Exists::Unknown);
+                    self.is_true(&name, key, exists)?;
+                    match store.deletes.get(i).copied().unwrap_or(false) {
+                        true => Change::Remove(name.clone(), key.clone()),
+                        false => Change::Put(name.clone(), key.clone(), document),
+                    }
+                }
+            };
+            match self.guarantee {
+                Guarantee::AtLeastOnce => self.apply(change),
+                Guarantee::Transactional | Guarantee::Idempotent => connector.changes.push(change),
+            }
+        }
+        Ok(())
+    }
+
+    /// What `exists` says is so.
+    fn is_true(&self, name: &str, key: &str, exists: Exists) -> Result<(), Violation> {
+        // A destination that stores at once has what a replay brings already.
+        if self.guarantee == Guarantee::AtLeastOnce {
+            return Ok(());
+        }
+        let there = self.rows.get(name).is_some_and(|rows| rows.contains_key(key));
+        match exists {
+            Exists::Unknown => Err(format!("{name} {key}: it asked to know what exists and was not told")),
+            Exists::Present if !there => Err(format!("{name} {key}: said to exist and does not")),
+            Exists::Absent if there => Err(format!("{name} {key}: said not to exist and does")),
+            Exists::Present | Exists::Absent => Ok(()),
+        }
+    }
+
+    /// Where the runtime promises it, the same transaction is the same Stores.
+    fn same_as_before(&mut self, connector: &mut Connector, store: &Store) -> Result<(), Violation> {
+        let repeats = self.guarantee == Guarantee::AtLeastOnce || self.flushes_state;
+        let said = self.said.entry(connector.transaction).or_default();
+        match said.get(connector.stored) {
+            Some(before) if repeats && !alike(before, store) => {
+                return Err(format!(
+                    "transaction {}: its Store {} is not what it was",
+                    connector.transaction, connector.stored
+                ));
+            }
+            Some(_) => {}
+            None => said.push(store.clone()),
+        }
+        connector.stored += 1;
+        Ok(())
+    }
+
+    fn commit(&mut self, connector: &mut Connector, transaction: u64, checkpoint: Bytes) -> Result<ToRuntime, Error> {
+        let changes = std::mem::take(&mut connector.changes);
+        let mut committed = Committed::default();
+        match self.guarantee {
+            Guarantee::Transactional => {
+                let ignores = self.mistake == Mistake::IgnoreTheFence;
+                let Some(owner) = self.owner.as_mut().filter(|owner| owner.epoch == connector.epoch || ignores) else {
+                    return Err(Error::fenced("fence.commit", "a newer session holds the destination"));
+                };
+                (owner.transaction, owner.checkpoint) = (transaction, checkpoint);
+                changes.into_iter().for_each(|change| self.apply(change));
+            }
+            Guarantee::Idempotent => {
+                let epoch = if self.mistake == Mistake::StagedNamesWithoutEpoch { 0 } else { connector.epoch };
+                self.staged.entry((epoch, transaction)).or_default().extend(changes);
+                committed.plan = Bytes::from(format!("{epoch} {transaction}"));
+                connector.plan = committed.plan.clone();
+            }
+            Guarantee::AtLeastOnce => {}
+        }
+        connector.acknowledged = false;
+        connector.committed = transaction;
+        Ok(ToRuntime::Committed(committed))
+    }
+
+    fn apply(&mut self, change: Change) {
+        match change {
+            Change::Put(name, key, document) => drop(self.rows.entry(name).or_default().insert(key, document)),
+            Change::Remove(name, key) => drop(self.rows.entry(name).or_default().remove(&key)),
+            Change::Append(name, document) => self.logs.entry(name).or_default().push(document),
+        }
+    }
+}
+
+/// Bindings together, keys ascending, each once.
+fn ascending(connector: &mut Connector, binding: usize, key: &str) -> Result<(), Violation> {
+    let encoded = longshore_proto::key::encode_json_key(key.as_bytes()).map_err(|error| error.to_string())?;
+    let before = connector.order_of_stores.iter().rev().find(|(other, _)| *other == binding);
+    let apart = before.is_some() && connector.order_of_stores.last().is_some_and(|(other, _)| *other != binding);
+    if apart || before.is_some_and(|(_, before)| *before >= encoded) {
+        return Err(format!("binding {binding}: key {key} does not ascend, or the binding's Stores are apart"));
+    }
+    connector.order_of_stores.push((binding, encoded));
+    Ok(())
+}
+
+/// Indexes live in one session: what counts is what is stored. `exists` may have changed with a Store that was not undone.
+fn alike(a: &Store, b: &Store) -> bool {
+    let documents = |store: &Store| store.documents.documents().map(text).collect::<Vec<_>>();
+    documents(a) == documents(b) && a.keys == b.keys && a.deletes == b.deletes
+}
+
+fn parse_plan(plan: &[u8]) -> Option<(u64, u64)> {
+    let (epoch, transaction) = std::str::from_utf8(plan).ok()?.split_once(' ')?;
+    Some((epoch.parse().ok()?, transaction.parse().ok()?))
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

@@ -1,0 +1,46 @@
+//! A simulator of the whole: the shipped machines, journal and reader over a simulated disk and model systems, on one thread, from one seed.
+//!
+//! [`world`] decides by dice what happens next and what fails; [`capture`] and [`materialize`] feed the shipped machines and do what they
+//! say; [`source`] and [`destination`] are the systems outside, with a memory that survives their connectors.
+//! What must hold is checked in the places where it can break, and at the end in [`oracle`].
+//!
+//! What is modelled and not shipped: the wire (messages are queues), the SDK's doors and the loops of the sessions.
+
+pub mod capture;
+pub mod destination;
+pub mod dice;
+pub mod materialize;
+pub mod oracle;
+pub mod source;
+pub mod world;
+
+pub use world::{Fault, Faults, Options, Report, run};
+
+/// A rule that was broken, with what is needed to see how.
+pub type Violation = String;
+
+/// A mistake that is made on purpose, to see that it is found.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Mistake {
+    /// None.
+    #[default]
+    None,
+    /// The runtime acknowledges to the source what is only written, not synced.
+    AcknowledgeBeforeSync,
+    /// The runtime goes on from its own checkpoint whatever a transactional destination says.
+    IgnoreTheDestinationsCheckpoint,
+    /// The destination does not look at its fence.
+    IgnoreTheFence,
+    /// An idempotent destination keeps no mark of what it applied.
+    NoAppliedMark,
+    /// The plan of a committed transaction is not handed over when a session opens.
+    ForgetThePlan,
+    /// A session starts with the checkpoint before the last one.
+    OlderCheckpoint,
+    /// The task store loses the extent: what was begun is not run again as it was.
+    LoseTheExtent,
+    /// Staged documents are named by transaction only: a zombie's are taken for ours.
+    StagedNamesWithoutEpoch,
+    /// The destination says of rows that they exist when they do not.
+    ExistsOfAnotherRow,
+}

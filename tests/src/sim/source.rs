@@ -1,0 +1,164 @@
+//! The model source: transactions computed from the seed, of which it forgets what it was told is durable.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use longshore_proto::batch::BatchBuilder;
+use longshore_proto::capture::message::{Checkpoint, ToRuntime};
+use longshore_proto::capture::order::Session as Order;
+use longshore_proto::state::{State, StatePatch};
+
+use super::Violation;
+use super::dice::hash;
+
+/// Keys of the model's rows are below this.
+pub const KEYS: u64 = 7;
+
+/// What survives the source's connector.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// Of the run.
+    pub seed: u64,
+    /// It has this many transactions.
+    pub transactions: u64,
+    /// All before this one is forgotten.
+    pub forgotten_before: u64,
+}
+
+/// A document of the model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Document {
+    /// Its key.
+    pub id: u64,
+    /// It deletes its row.
+    pub delete: bool,
+    /// As it is captured.
+    pub json: String,
+}
+
+impl Source {
+    /// The documents of transaction `t`, from 1.
+    #[must_use]
+    pub fn documents(&self, t: u64) -> Vec<Document> {
+        let count = 1 + hash(&[self.seed, t]) % 3;
+        let document = |i| {
+            let chance = hash(&[self.seed, t, i]);
+            let (id, delete) = (chance % KEYS, (chance >> 8).is_multiple_of(5));
+            let op = if delete { "d" } else { "u" };
+            let body = "x".repeat(((chance >> 16) % 400) as usize);
+            let json = format!(r#"{{"_meta":{{"op":"{op}"}},"id":{id},"txn":{t},"i":{i},"body":"{body}"}}"#);
+            Document { id, delete, json }
+        };
+        (0..count).map(document).collect()
+    }
+
+    /// Everything it ever had.
+    #[must_use]
+    pub fn all(&self) -> Vec<Document> {
+        (1..=self.transactions).flat_map(|t| self.documents(t)).collect()
+    }
+
+    /// Whether its schema is stated anew before transaction `t`.
+    fn widens_before(&self, t: u64) -> bool {
+        hash(&[self.seed, t, 77]).is_multiple_of(9)
+    }
+
+    /// A session of its connector. The state acknowledges all it covers.
+    pub fn open(&mut self, state: &State) -> Result<Connector, Violation> {
+        let next = match state.task_json() {
+            None => 1,
+            Some(json) => number(json).ok_or_else(|| format!("the source got a state it never gave: {json:?}"))?,
+        };
+        if next < self.forgotten_before {
+            return Err(format!(
+                "loss: the runtime comes back at transaction {next}, but said that all before {} is durable",
+                self.forgotten_before
+            ));
+        }
+        self.forgotten_before = next;
+        let to_runtime = VecDeque::from([ToRuntime::Opened]);
+        Ok(Connector {
+            next,
+            to_runtime,
+            outstanding: VecDeque::new(),
+            stopped: false,
+            caught_up: false,
+            order: Order::new(),
+        })
+    }
+}
+
+/// A session of the source's connector.
+#[derive(Debug)]
+pub struct Connector {
+    next: u64,
+    /// Said, and not heard yet.
+    pub to_runtime: VecDeque<ToRuntime>,
+    /// For each checkpoint that is not acknowledged, what it covers.
+    outstanding: VecDeque<u64>,
+    stopped: bool,
+    caught_up: bool,
+    /// Both sides' messages are checked against the protocol.
+    pub order: Order,
+}
+
+impl Connector {
+    /// Whether it has something to say, and room.
+    #[must_use]
+    pub fn wants_to_speak(&self) -> bool {
+        !self.stopped && !self.caught_up && self.to_runtime.len() < 6
+    }
+
+    /// Says its next transaction, and a checkpoint.
+    pub fn speak(&mut self, source: &Source) {
+        let last = source.transactions;
+        if self.next > last {
+            self.caught_up = true;
+            self.outstanding.push_back(self.next);
+            self.to_runtime.push_back(ToRuntime::Checkpoint(Checkpoint { caught_up: true, ..Checkpoint::default() }));
+            return;
+        }
+        let t = self.next;
+        if source.widens_before(t) {
+            let schema_json = Bytes::from(format!(r#"{{"type":"object","title":"before {t}"}}"#));
+            self.to_runtime.push_back(ToRuntime::SourcedSchema { binding: 0, schema_json });
+        }
+        let mut batch = BatchBuilder::new(0);
+        for (i, document) in source.documents(t).iter().enumerate() {
+            if i == 2 {
+                self.to_runtime.extend(batch.finish().map(ToRuntime::Captured));
+            }
+            batch.push(document.json.as_bytes());
+        }
+        self.to_runtime.extend(batch.finish().map(ToRuntime::Captured));
+        self.next += 1;
+        self.outstanding.push_back(self.next);
+        let patch = StatePatch::new().with_task(format!(r#"{{"next":{}}}"#, self.next).as_bytes()).unwrap_or_default();
+        self.to_runtime.push_back(ToRuntime::Checkpoint(Checkpoint {
+            state_patch: patch,
+            caught_up: false,
+            partial: false,
+        }));
+    }
+
+    /// So many further checkpoints are durable, it is told.
+    pub fn acknowledged(&mut self, checkpoints: u32, source: &mut Source) -> Result<(), Violation> {
+        for _ in 0..checkpoints {
+            let covered = self
+                .outstanding
+                .pop_front()
+                .ok_or("the source got an acknowledgement of a checkpoint it never sent")?;
+            source.forgotten_before = source.forgotten_before.max(covered);
+        }
+        Ok(())
+    }
+
+    /// Starts nothing new.
+    pub fn stop(&mut self) {
+        self.stopped = true;
+    }
+}
+
+fn number(json: &[u8]) -> Option<u64> {
+    std::str::from_utf8(json).ok()?.strip_prefix(r#"{"next":"#)?.strip_suffix('}')?.parse().ok()
+}

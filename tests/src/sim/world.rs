@@ -1,0 +1,462 @@
+//! What happens next, and what fails: one runtime, its two tasks, the systems at both ends, and whoever outlived a session.
+
+mod faults;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use longshore::capture::transaction::End as CaptureEnd;
+use longshore::journal::storage::sim::{Plan, SimStorage, Strikes};
+use longshore::journal::{Evidence, FileJournal, FileJournalOptions, Journal, JournalId};
+use longshore::materialize::checkpoint::Extent;
+use longshore::materialize::transaction::End;
+use longshore::store::{Epoch, MemoryStore, TaskRecord, TaskStore};
+use longshore_proto::materialize::message::Guarantee;
+use longshore_proto::name::{InstallationId, StateKey};
+use longshore_proto::session::{Binding, Collection, Owner};
+use longshore_proto::{Error, ErrorKind};
+
+use super::capture::{self, Broken, CaptureTask};
+use super::destination::{Connector, Destination};
+use super::dice::{Dice, hash};
+use super::materialize::{self, Begin, MaterializeTask, Spec, Specs, TASK};
+use super::source::Source;
+use super::{Mistake, Violation, oracle};
+
+pub use faults::{Fault, Faults};
+
+/// What kind of run it is.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// What the destination promises.
+    pub guarantee: Guarantee,
+    /// What goes wrong.
+    pub faults: Faults,
+    /// What is done wrong, to see it found.
+    pub mistake: Mistake,
+}
+
+/// What a run came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Of everything that happened, in order.
+    pub trace: u64,
+    /// Steps it took.
+    pub steps: u64,
+    /// Operations of the disk since its last plan.
+    pub operations: u64,
+    /// How often each fault struck.
+    pub fired: BTreeMap<Fault, u64>,
+    /// What the disk did.
+    pub strikes: Strikes,
+    /// How sessions went on, and ended.
+    pub seen: BTreeMap<&'static str, u64>,
+}
+
+/// No run needs more steps than this, and none may: after the last fault it comes to rest.
+const STEPS_MAX: u64 = 12_000;
+/// So many of the last things that happened are shown with a failure.
+const RECENT: usize = 40;
+/// So many backups are kept.
+const BACKUPS: usize = 3;
+
+/// Runs the world of a seed to its end.
+pub fn run(seed: u64, options: &Options) -> Result<Report, Violation> {
+    let mut world = World::new(seed, *options);
+    let at = |world: &World, violation: Violation| {
+        let (step, recent) = (world.report.steps, world.recent.iter().cloned().collect::<Vec<_>>().join(", "));
+        format!(
+            "seed {seed}, {options:?}, step {step}: {violation}
+  before: {recent}"
+        )
+    };
+    while !world.is_over {
+        world.turn().map_err(|violation| at(&world, violation))?;
+        if world.report.steps > STEPS_MAX {
+            return Err(at(&world, "it does not come to rest".to_owned()));
+        }
+    }
+    let (standard, delta) = world.names();
+    oracle::verify(&world.source, &world.destination, &standard, &delta).map_err(|violation| at(&world, violation))?;
+    world.report.operations = world.disk.operations();
+    world.report.strikes = world.disk.strikes();
+    Ok(world.report)
+}
+
+/// Whose state directory it is.
+#[must_use]
+pub fn installation() -> InstallationId {
+    InstallationId::from_bytes([7; 16])
+}
+
+/// On whose behalf a session is opened.
+#[must_use]
+pub fn owner(task: &str, epoch: Epoch) -> Owner {
+    Owner { task: task.to_owned(), installation: installation(), epoch: epoch.0 }
+}
+
+struct World {
+    seed: u64,
+    options: Options,
+    dice: Dice,
+    disk: SimStorage,
+    store: MemoryStore,
+    source: Source,
+    destination: Destination,
+    runtime: Option<Runtime>,
+    zombies: Vec<Connector>,
+    backups: Vec<Destination>,
+    specs: Specs,
+    has_late: bool,
+    budget_bytes: usize,
+    starts: u64,
+    /// Faults are over from this step on.
+    calm_from: u64,
+    is_over: bool,
+    report: Report,
+    /// What happened last, for who reads a failure.
+    recent: VecDeque<String>,
+}
+
+/// One process.
+struct Runtime {
+    journal: Arc<FileJournal>,
+    capture: Option<CaptureTask>,
+    materialization: Option<MaterializeTask>,
+    ends_told: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    StartRuntime,
+    StartCapture,
+    StartMaterialization,
+    Capture(capture::Step),
+    Materialize(materialize::Step),
+    TellEnds,
+    Zombie(usize),
+    Backup,
+    /// Time passes, and the next fault comes nearer.
+    Nothing,
+}
+
+impl World {
+    fn new(seed: u64, options: Options) -> Self {
+        let mut dice = Dice::new(seed);
+        let transactions = 5 + dice.below(10);
+        let flushes_state = dice.once_in(6);
+        let budget_bytes = if dice.once_in(8) { 1_500 } else { 1 << 20 };
+        let calm_from = match options.faults {
+            Faults::None | Faults::At(..) | Faults::Disk(..) => 0,
+            Faults::Random => dice.below(900),
+        };
+        let disk = SimStorage::default();
+        if let Faults::Disk(operation, _) = options.faults {
+            disk.plan(Plan { stop_at: Some(operation), ..Plan::default() });
+        }
+        Self {
+            seed,
+            options,
+            dice,
+            disk,
+            store: MemoryStore::default(),
+            source: Source { seed, transactions, forgotten_before: 1 },
+            destination: Destination::new(options.guarantee, options.mistake, flushes_state),
+            runtime: None,
+            zombies: Vec::new(),
+            backups: Vec::new(),
+            specs: Specs::new(),
+            has_late: false,
+            budget_bytes,
+            starts: 0,
+            calm_from,
+            is_over: false,
+            report: Report::default(),
+            recent: VecDeque::new(),
+        }
+    }
+
+    /// A fault, perhaps, and then one of the things that may happen.
+    fn turn(&mut self) -> Result<(), Violation> {
+        self.report.steps += 1;
+        match self.options.faults {
+            Faults::Random if self.report.steps < self.calm_from && self.dice.once_in(30) => {
+                let fault = Fault::ALL[self.dice.below(Fault::ALL.len() as u64) as usize];
+                self.strike(fault)?;
+            }
+            Faults::At(step, fault) if step == self.report.steps => self.strike(fault)?,
+            Faults::None | Faults::Random | Faults::At(..) | Faults::Disk(..) => {}
+        }
+        if self.store.is_stopped() {
+            // Nobody knows what is in it: the process ends.
+            self.runtime_over(false);
+            let survives = self.dice.once_in(2);
+            self.store.restart(survives);
+        }
+        let due = self.due();
+        if due.is_empty() {
+            return Err("nothing can happen any more".to_owned());
+        }
+        let step = due[self.dice.below(due.len() as u64) as usize];
+        self.note(&format!("{step:?}"));
+        self.happen(step)
+    }
+
+    fn due(&self) -> Vec<Step> {
+        let Some(runtime) = &self.runtime else { return vec![Step::StartRuntime] };
+        let mut due = Vec::new();
+        match &runtime.capture {
+            None => due.push(Step::StartCapture),
+            Some(task) => due.extend(task.due().into_iter().map(Step::Capture)),
+        }
+        match &runtime.materialization {
+            None if runtime.journal.id().is_some() => due.push(Step::StartMaterialization),
+            None => {}
+            Some(task) => due.extend(task.due().into_iter().map(Step::Materialize)),
+        }
+        let caught_up = runtime.capture.as_ref().is_some_and(|task| task.caught_up.is_some());
+        let is_calm = self.report.steps >= self.calm_from;
+        if is_calm && caught_up && runtime.materialization.is_some() && !runtime.ends_told {
+            due.push(Step::TellEnds);
+        }
+        due.extend((0..self.zombies.len()).map(Step::Zombie));
+        if !is_calm {
+            due.push(if self.may_be_backed_up() { Step::Backup } else { Step::Nothing });
+        }
+        due
+    }
+
+    fn happen(&mut self, step: Step) -> Result<(), Violation> {
+        match step {
+            Step::StartRuntime => self.start_runtime(),
+            Step::StartCapture => {
+                let Some(runtime) = &mut self.runtime else { return Ok(()) };
+                let Ok(epoch) = self.store.take_epoch("capture", Epoch(0)) else { return Ok(()) };
+                match CaptureTask::start(&*runtime.journal, epoch, &mut self.source, self.options.mistake) {
+                    Ok(task) => {
+                        runtime.capture = Some(task);
+                        Ok(())
+                    }
+                    Err(broken) => self.session_ended(broken, false),
+                }
+            }
+            Step::StartMaterialization => self.start_materialization(),
+            Step::Capture(step) => {
+                let task = self.runtime.as_mut().and_then(|runtime| runtime.capture.as_mut());
+                match task.map_or(Ok(None), |task| task.step(step, &mut self.source)) {
+                    Ok(None) => Ok(()),
+                    Ok(Some(end)) => {
+                        self.capture_ended(end);
+                        Ok(())
+                    }
+                    Err(broken) => self.session_ended(broken, false),
+                }
+            }
+            Step::Materialize(step) => {
+                let task = self.runtime.as_mut().and_then(|runtime| runtime.materialization.as_mut());
+                let done = task.map_or(Ok(None), |task| task.step(step, &self.store, &mut self.destination));
+                self.materialized(done)
+            }
+            Step::TellEnds => self.tell_ends(),
+            Step::Zombie(i) => {
+                let zombie = &mut self.zombies[i];
+                if zombie.is_due() {
+                    // What it finds wrong is not ours: it is fenced off when it comes to committing.
+                    drop(zombie.hear(&mut self.destination));
+                } else {
+                    self.zombies.remove(i);
+                }
+                Ok(())
+            }
+            Step::Backup => {
+                self.backups.push(self.destination.clone());
+                if self.backups.len() > BACKUPS {
+                    self.backups.remove(0);
+                }
+                Ok(())
+            }
+            Step::Nothing => Ok(()),
+        }
+    }
+
+    fn start_runtime(&mut self) -> Result<(), Violation> {
+        self.starts += 1;
+        let id = hash(&[self.seed, self.starts]).to_le_bytes();
+        let mut fresh = [0; 16];
+        fresh[..8].copy_from_slice(&id);
+        let durable = self.record().durable.first().copied();
+        let evidence = Evidence { durable, positions: Vec::new() };
+        let options = FileJournalOptions {
+            segment_bytes: 3_000,
+            ..FileJournalOptions::new(PathBuf::from("journals/capture"), JournalId(fresh), evidence)
+        };
+        let journal = Arc::new(FileJournal::over(Arc::new(self.disk.clone()), options));
+        self.runtime = Some(Runtime { journal, capture: None, materialization: None, ends_told: false });
+        Ok(())
+    }
+
+    fn start_materialization(&mut self) -> Result<(), Violation> {
+        let Some(runtime) = &self.runtime else { return Ok(()) };
+        let journal: Arc<dyn Journal> = Arc::clone(&runtime.journal) as Arc<dyn Journal>;
+        let newest = self.newest_spec(&*journal);
+        let record = self.record();
+        let extent = record.extent.as_ref().and_then(|extent| Extent::parse(&extent.bytes).ok());
+        // These mistakes are the runtime's own: it does not know that there is something to be finished.
+        let ignores = matches!(self.options.mistake, Mistake::LoseTheExtent | Mistake::IgnoreTheDestinationsCheckpoint);
+        let is_at_least_once = self.options.guarantee == Guarantee::AtLeastOnce;
+        let must_finish = |e: &Extent| !ignores && (is_at_least_once || e.flushed_state);
+        let version = extent.filter(must_finish).map_or(newest, |extent| extent.spec_version);
+        let spec = self.specs.get(&version).cloned().ok_or("an extent names a spec that never was")?;
+        let Ok(epoch) = self.store.take_epoch(TASK, Epoch(0)) else { return Ok(()) };
+        let begin = Begin {
+            journal,
+            epoch,
+            spec,
+            only_rerun: version != newest,
+            guarantee: self.options.guarantee,
+            budget_bytes: self.budget_bytes,
+            spill_dir: std::env::temp_dir(),
+            mistake: self.options.mistake,
+        };
+        match MaterializeTask::start(begin, &self.store) {
+            Ok(task) => {
+                if let Some(runtime) = &mut self.runtime {
+                    (runtime.materialization, runtime.ends_told) = (Some(task), false);
+                }
+                Ok(())
+            }
+            Err(broken) => self.session_ended(broken, true),
+        }
+    }
+
+    /// What Validate and Apply come to, in the model.
+    fn newest_spec(&mut self, journal: &dyn Journal) -> u64 {
+        let schemas = journal.known().schemas;
+        let version = self.specs.last_key_value().map_or(0, |(version, _)| *version);
+        let bindings = self.bindings();
+        match self.specs.get(&version) {
+            Some(spec) if spec.schemas == schemas && spec.bindings == bindings => version,
+            _ => {
+                let version = version + 1;
+                self.specs.insert(version, Spec { version, bindings, schemas });
+                version
+            }
+        }
+    }
+
+    /// Nothing of a store that has stopped: the process ends before the next step.
+    fn record(&self) -> TaskRecord {
+        self.store.load(TASK).ok().flatten().unwrap_or_default()
+    }
+
+    fn bindings(&self) -> Vec<Binding> {
+        let binding = |name: &str, delta_updates| Binding {
+            state_key: StateKey::new(&[name.to_owned()], 0),
+            resource_path: vec![name.to_owned()],
+            resource_json: bytes::Bytes::from_static(b"{}"),
+            collection: Collection {
+                name: capture::COLLECTION.to_owned(),
+                key: vec![capture::KEY.to_owned()],
+                schema_json: bytes::Bytes::new(),
+                schema_version: 0,
+            },
+            delta_updates,
+        };
+        // Added above the others: indexes move, names do not.
+        let late = self.has_late.then(|| [binding("late", false), binding("late-log", true)]);
+        late.into_iter().flatten().chain([binding("table", false), binding("log", true)]).collect()
+    }
+
+    fn names(&self) -> (Vec<String>, Vec<String>) {
+        let (delta, standard): (Vec<_>, Vec<_>) =
+            self.bindings().into_iter().partition(|binding| binding.delta_updates);
+        let names = |bindings: Vec<Binding>| bindings.iter().map(|b| b.state_key.as_str().to_owned()).collect();
+        (names(standard), names(delta))
+    }
+
+    fn tell_ends(&mut self) -> Result<(), Violation> {
+        let Some(runtime) = &mut self.runtime else { return Ok(()) };
+        let end = runtime.capture.as_ref().and_then(|task| task.caught_up).map(|committed| committed.end.offset);
+        let (Some(end), Some(id), Some(task)) = (end, runtime.journal.id(), runtime.materialization.as_mut()) else {
+            return Ok(());
+        };
+        runtime.ends_told = true;
+        let done = task.ends(id, end);
+        self.materialized(done)
+    }
+
+    fn materialized(&mut self, done: Result<Option<End>, Broken>) -> Result<(), Violation> {
+        match done {
+            Ok(None) => {}
+            Ok(Some(end)) => {
+                self.materialization_over();
+                match end {
+                    End::Drained => {
+                        self.count("drained");
+                        self.is_over = true;
+                    }
+                    End::SchemaGrew => self.count("schema grew"),
+                    End::Stopped => self.count("stopped"),
+                }
+            }
+            Err(broken) => self.session_ended(broken, true)?,
+        }
+        Ok(())
+    }
+
+    fn capture_ended(&mut self, end: CaptureEnd) {
+        self.note(&format!("{end:?}"));
+        if let Some(runtime) = &mut self.runtime {
+            runtime.capture = None;
+        }
+    }
+
+    fn materialization_over(&mut self) -> Option<Connector> {
+        let task = self.runtime.as_mut()?.materialization.take()?;
+        if let Some(how) = task.resumed {
+            self.count(how);
+        }
+        Some(task.connector)
+    }
+
+    /// A session failed: what may fail is begun again, what may not is a violation.
+    fn session_ended(&mut self, broken: Broken, is_materialization: bool) -> Result<(), Violation> {
+        let error: Error = match broken {
+            Broken::Rule(violation) => return Err(violation),
+            Broken::Session(error) => error,
+        };
+        self.note(&error.code);
+        if self.disk.is_stopped() {
+            self.end_of_process();
+            return Ok(());
+        }
+        if self.store.is_stopped() {
+            return Ok(());
+        }
+        match error.kind {
+            ErrorKind::Unavailable | ErrorKind::Fenced => {
+                if is_materialization {
+                    self.materialization_over();
+                } else if let Some(runtime) = &mut self.runtime {
+                    runtime.capture = None;
+                }
+                Ok(())
+            }
+            ErrorKind::Config | ErrorKind::Protocol | ErrorKind::Data | ErrorKind::Internal => Err(error.to_string()),
+        }
+    }
+
+    fn count(&mut self, what: &'static str) {
+        *self.report.seen.entry(what).or_default() += 1;
+    }
+
+    fn note(&mut self, what: &str) {
+        let letters = what.bytes().fold(0u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)));
+        self.report.trace = hash(&[self.report.trace, letters]);
+        self.recent.push_back(what.to_owned());
+        if self.recent.len() > RECENT {
+            self.recent.pop_front();
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! What fails, and how: each fault strikes between two steps, or inside the next operation of the disk or the store.
+
+use longshore::journal::storage::sim::Plan;
+use longshore_proto::materialize::message::Guarantee;
+
+use super::World;
+use crate::sim::Violation;
+use crate::sim::destination::Connector;
+use crate::sim::materialize::MaterializeTask;
+
+/// What goes wrong, and when.
+#[derive(Debug, Clone, Copy)]
+pub enum Faults {
+    /// Nothing.
+    None,
+    /// Anything, as the dice say, until they have calmed down.
+    Random,
+    /// This, once, before this step.
+    At(u64, Fault),
+    /// The runtime ends at this operation of the disk; with a power cut or without.
+    Disk(u64, bool),
+}
+
+/// What can go wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs)]
+pub enum Fault {
+    /// Everything on the machine ends, what was not synced is lost or not.
+    PowerCut,
+    /// The runtime ends; a connector may go on for a while.
+    RuntimeKill,
+    SourceKill,
+    DestinationKill,
+    /// The stream to the destination's connector breaks, and it goes on with what it has.
+    Zombie,
+    StopCapture,
+    StopMaterialization,
+    /// A commit of the task store fails, and nobody knows whether it was done.
+    StoreFails,
+    SyncFails,
+    ShortWrite,
+    /// The runtime ends inside an operation of the disk.
+    DiskStops,
+    /// The destination is restored from an older backup.
+    Restore,
+    /// The user adds a binding.
+    AddBinding,
+}
+
+impl Fault {
+    /// Every one.
+    pub const ALL: [Self; 13] = [
+        Self::PowerCut,
+        Self::RuntimeKill,
+        Self::SourceKill,
+        Self::DestinationKill,
+        Self::Zombie,
+        Self::StopCapture,
+        Self::StopMaterialization,
+        Self::StoreFails,
+        Self::SyncFails,
+        Self::ShortWrite,
+        Self::DiskStops,
+        Self::Restore,
+        Self::AddBinding,
+    ];
+}
+
+impl World {
+    /// The disk's plan stopped the runtime.
+    pub(super) fn end_of_process(&mut self) {
+        *self.report.fired.entry(Fault::DiskStops).or_default() += 1;
+        let power = match self.options.faults {
+            Faults::Disk(_, power) => power,
+            Faults::None | Faults::Random | Faults::At(..) => self.dice.once_in(2),
+        };
+        self.runtime_over(power);
+    }
+
+    pub(super) fn runtime_over(&mut self, power: bool) {
+        let connector = self.materialization_over();
+        self.runtime = None;
+        if power {
+            self.zombies.clear();
+            let dice = &mut self.dice;
+            self.disk.power_cut(&mut |bound| dice.below(bound));
+        } else {
+            self.disk.restart();
+            if self.dice.once_in(2) {
+                self.leave_behind(connector);
+            }
+        }
+    }
+
+    /// A connector that nobody killed. An at-least-once destination has nothing against it: its supervisor reaps it first.
+    fn leave_behind(&mut self, connector: Option<Connector>) {
+        if self.options.guarantee != Guarantee::AtLeastOnce {
+            self.zombies.extend(connector);
+        }
+    }
+
+    pub(super) fn strike(&mut self, fault: Fault) -> Result<(), Violation> {
+        self.note(&format!("{fault:?}"));
+        let soon = self.dice.below(8);
+        let Some(runtime) = &mut self.runtime else { return Ok(()) };
+        let mut fired = true;
+        match fault {
+            Fault::PowerCut => self.runtime_over(true),
+            Fault::RuntimeKill => self.runtime_over(false),
+            Fault::SourceKill => runtime.capture = None,
+            Fault::DestinationKill => drop(self.materialization_over()),
+            Fault::Zombie => {
+                let connector = self.materialization_over();
+                fired = connector.is_some() && self.options.guarantee != Guarantee::AtLeastOnce;
+                self.leave_behind(connector);
+            }
+            Fault::StopCapture => {
+                let stopped = runtime.capture.as_mut().map(|task| task.stop(&mut self.source));
+                match stopped {
+                    Some(Ok(Some(end))) => self.capture_ended(end),
+                    Some(Err(broken)) => self.session_ended(broken, false)?,
+                    Some(Ok(None)) => {}
+                    None => fired = false,
+                }
+            }
+            Fault::StopMaterialization => match runtime.materialization.as_mut().map(MaterializeTask::stop) {
+                Some(done) => self.materialized(done)?,
+                None => fired = false,
+            },
+            Fault::StoreFails => self.store.stop_at(Some(soon % 3)),
+            Fault::SyncFails => self.disk.plan(Plan { sync_error_at: Some(soon), ..Plan::default() }),
+            Fault::ShortWrite => self.disk.plan(Plan { short_write_at: Some(soon), ..Plan::default() }),
+            Fault::DiskStops => {
+                self.disk.plan(Plan { stop_at: Some(soon), ..Plan::default() });
+                // It counts when it strikes.
+                fired = false;
+            }
+            Fault::Restore => fired = self.restore(),
+            Fault::AddBinding => {
+                fired = !self.has_late;
+                self.has_late = true;
+                // The user's change comes with a new session.
+                drop(self.materialization_over());
+            }
+        }
+        if fired {
+            *self.report.fired.entry(fault).or_default() += 1;
+        }
+        Ok(())
+    }
+
+    /// A transactional destination holds its own checkpoint: what it was, it may be again.
+    fn restore(&mut self) -> bool {
+        if self.options.guarantee != Guarantee::Transactional || self.backups.is_empty() {
+            return false;
+        }
+        // Newer ones are of a history that is no more: restored later, they would be a destination that knows more than we, a stop.
+        self.backups.truncate(self.dice.below(self.backups.len() as u64) as usize + 1);
+        let Some(backup) = self.backups.last().cloned() else { return false };
+        drop(self.materialization_over());
+        self.zombies.clear();
+        self.destination = backup;
+        true
+    }
+
+    /// A transactional destination that has something: an empty one is a destination that was lost, which is a stop.
+    pub(super) fn may_be_backed_up(&self) -> bool {
+        let has_some = self.destination.owner.as_ref().is_some_and(|owner| owner.transaction > 0);
+        self.options.guarantee == Guarantee::Transactional && has_some && self.report.steps.is_multiple_of(16)
+    }
+}
