@@ -14,7 +14,7 @@ const ROWS: usize = 2_000;
 fn state_deleted_stops_and_take_over_or_fresh_are_the_ways_out() {
     let scene = moved();
     std::fs::remove_dir_all(scene.join(".longshore")).expect("delete the state");
-    let stopped = scene.longshore(RUN).expect_code(1);
+    let stopped = scene.longshore(RUN).expect_code(2);
     names_the_ways_out(&stopped, "lake");
     assert_rows(&scene, ROWS);
 
@@ -71,7 +71,7 @@ fn a_copied_project_stops_at_the_first_ones_destinations() {
     copy(&scene.join("."), &copied.join("."));
     // Made anew beside the copy: another installation, the same destinations.
     std::fs::remove_dir_all(copied.join(".longshore")).expect("delete the state");
-    let stopped = copied.longshore(RUN).expect_code(1);
+    let stopped = copied.longshore(RUN).expect_code(2);
     names_the_ways_out(&stopped, "lake");
     assert_rows(&copied, ROWS);
 }
@@ -83,7 +83,7 @@ fn destination_deleted_stops_and_fresh_makes_it_again() {
         drop(std::fs::remove_file(scene.join(file)));
     }
     std::fs::remove_dir_all(scene.join("out")).expect("delete the archive");
-    let stopped = scene.longshore(RUN).expect_code(1);
+    let stopped = scene.longshore(RUN).expect_code(2);
     assert!(
         stopped.stderr.contains("--fresh lake") || stopped.stderr.contains("--fresh archive"),
         "{}",
@@ -126,7 +126,7 @@ fn assert_rows(scene: &Scene, rows: usize) {
 
 #[track_caller]
 fn names_the_ways_out(finished: &Finished, task: &str) {
-    for way in ["--take-over", "--fresh", task] {
+    for way in ["--fresh", "put", task] {
         assert!(finished.stderr.contains(way), "expected {way} in\n{}", finished.stderr);
     }
 }
