@@ -90,6 +90,18 @@ pub(super) enum Verb {
         #[command(subcommand)]
         verb: ConnectorVerb,
     },
+    /// Look into the durable log of a capture
+    #[command(after_help = "A running `longshore run` is not disturbed: nothing is locked and nothing is written.")]
+    Journal {
+        #[command(subcommand)]
+        verb: JournalVerb,
+    },
+    /// Look into what is remembered of each task
+    #[command(after_help = "A running `longshore run` is not disturbed: nothing is locked and nothing is written.")]
+    State {
+        #[command(subcommand)]
+        verb: StateVerb,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -138,6 +150,61 @@ pub(super) enum ConnectorVerb {
     },
 }
 
+#[derive(Debug, Subcommand)]
+pub(super) enum JournalVerb {
+    /// Each journal: its size, where it ends, and the bindings in it
+    #[command(after_help = "Examples:\n  \
+        longshore journal list                     all of them, beside longshore.yaml\n  \
+        longshore journal list nyc flights.yaml    the one of capture nyc\n\n\
+        Offsets are dense: each document takes one, and each new version of a schema. The end is the offset that comes next.")]
+    List(LookArgs),
+    /// Read every byte of each journal and hold it against its checksums
+    #[command(after_help = "Examples:\n  \
+        longshore journal check                    all of them, beside longshore.yaml\n  \
+        longshore journal check nyc flights.yaml   the one of capture nyc\n\n\
+        Says `ok`, or names file, byte and reason and exits with 1. What a crash tore off after the last commit is no damage: it never\n\
+        counted, and the next run captures it again.")]
+    Check(LookArgs),
+    /// Print the documents of a journal, as lines of JSON
+    #[command(after_help = "Examples:\n  \
+        longshore journal read nyc --limit 3                  the first three\n  \
+        longshore journal read nyc --from 1000 flights.yaml   from an offset on\n  \
+        longshore journal read nyc --json | jq -c 'select(.type == \"commit\")'\n\n\
+        Documents go to standard output as they are stored. With --json each is an object with offset, binding and collection, and the\n\
+        other entries are there too: bindings, schema, control, commit. Only what is committed is shown.")]
+    Read(JournalReadArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum StateVerb {
+    /// Each task: its epoch, checkpoint, what is under way, its bindings and the connector's state
+    #[command(after_help = "Examples:\n  \
+        longshore state show                     all tasks, beside longshore.yaml\n  \
+        longshore state show lake flights.yaml   one task\n  \
+        longshore state show nyc -v              with the connector's state itself")]
+    Show(LookArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct LookArgs {
+    /// A task, if only one is meant, then the catalog, which only says where the state is
+    #[arg(value_name = "[TASK] [CATALOG]")]
+    pub(super) words: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct JournalReadArgs {
+    /// Begin at this offset
+    #[arg(long, value_name = "OFFSET", default_value_t = 0)]
+    pub(super) from: u64,
+    /// End after so many documents
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) limit: Option<u64>,
+    /// The capture, then the catalog, which only says where the state is
+    #[arg(value_name = "TASK [CATALOG]", required = true)]
+    pub(super) words: Vec<String>,
+}
+
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
     /// End when all that existed at the sources at the start is published everywhere
@@ -178,14 +245,33 @@ pub(super) fn split_words<const N: usize>(
     mut words: Vec<String>,
     names: [&str; N],
 ) -> Result<([String; N], PathBuf), Failure> {
-    let is_catalog = |word: &String| word.ends_with(".yaml") || word.ends_with(".yml") || Path::new(word).is_file();
-    let catalog = if words.len() > N || words.last().is_some_and(is_catalog) { words.pop() } else { None };
+    let catalog = if words.len() > N || words.last().is_some_and(|word| is_catalog(word)) { words.pop() } else { None };
     let given = words.len();
     let words = words.try_into().map_err(|_| {
         let wanted = if N == 0 { "no words".to_owned() } else { names.join(" ") };
         Failure::configuration(format!("expected {wanted} and then the catalog, got {given} words before it"))
     })?;
     Ok((words, catalog.map_or_else(|| PathBuf::from(DEFAULT_CATALOG), PathBuf::from)))
+}
+
+/// The same for a verb whose one word may be left out.
+///
+/// # Errors
+/// More words than that.
+pub(super) fn split_word(words: Vec<String>) -> Result<(Option<String>, PathBuf), Failure> {
+    if let Ok(([], catalog)) = split_words(words.clone(), []) {
+        let names_a_task = words.first().is_some_and(|word| !is_catalog(word));
+        // A single word that is no catalog is the task.
+        return Ok(match words.into_iter().next().filter(|_| names_a_task) {
+            Some(task) => (Some(task), PathBuf::from(DEFAULT_CATALOG)),
+            None => (None, catalog),
+        });
+    }
+    split_words(words, ["[TASK]"]).map(|([task], catalog)| (Some(task), catalog))
+}
+
+fn is_catalog(word: &str) -> bool {
+    word.ends_with(".yaml") || word.ends_with(".yml") || Path::new(word).is_file()
 }
 
 fn version() -> &'static str {
@@ -218,6 +304,17 @@ mod tests {
     fn a_missing_word_is_told_by_its_name() {
         let failure = split_words(words(&["flights.yaml"]), ["TASK"]).expect_err("no task");
         assert!(failure.to_string().contains("TASK"), "{failure}");
+    }
+
+    #[test]
+    fn a_task_may_be_left_out() {
+        let split = |of: &[&str]| split_word(words(of)).expect("well-formed");
+        let default = PathBuf::from(DEFAULT_CATALOG);
+        assert_eq!(split(&[]), (None, default.clone()));
+        assert_eq!(split(&["flights.yaml"]), (None, PathBuf::from("flights.yaml")));
+        assert_eq!(split(&["nyc"]), (Some("nyc".to_owned()), default));
+        assert_eq!(split(&["nyc", "flights.yaml"]), (Some("nyc".to_owned()), PathBuf::from("flights.yaml")));
+        split_word(words(&["nyc", "lake", "flights.yaml"])).expect_err("too many");
     }
 
     #[test]

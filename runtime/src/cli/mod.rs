@@ -8,10 +8,13 @@ mod catalogs;
 mod check;
 mod connectors;
 mod discover;
+mod journal;
 mod logs;
+mod look;
 mod output;
 mod preview;
 mod run;
+mod state;
 mod view;
 mod visit;
 
@@ -20,7 +23,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 pub use args::Cli;
-use args::Verb;
+use args::{StateVerb, Verb};
 use output::{Failure, Output};
 
 /// Runs the command line of this process and says how it ended: 0 ok, 1 failed while running, 2 configuration, 3 something outside cannot
@@ -58,5 +61,7 @@ async fn dispatch(cli: Cli, output: &Output) -> Result<(), Failure> {
         Verb::Discover(args) => discover::discover(&global, args, output).await,
         Verb::Preview(args) => preview::preview(&global, args, output).await,
         Verb::Connector { verb } => connectors::connector(&global, verb, output).await,
+        Verb::Journal { verb } => journal::journal(&global, verb, output),
+        Verb::State { verb: StateVerb::Show(args) } => state::show(&global, args, output),
     }
 }

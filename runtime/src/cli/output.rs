@@ -61,6 +61,11 @@ impl Output {
         }
     }
 
+    /// Text that is a result as it is, for people and programs alike.
+    pub(super) fn text(&self, text: &str) {
+        print(text);
+    }
+
     /// Tells a failure and gives its exit code.
     pub(super) fn fail(&self, failure: &Failure) -> ExitCode {
         if !failure.told {
