@@ -23,7 +23,7 @@ impl Look {
     /// # Errors
     /// There is none, or it cannot be read.
     pub(super) fn open(global: &Global, catalog: &Path) -> Result<Self, Failure> {
-        let beside = catalog.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let beside = catalog.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(""));
         let path = state_directory(global, beside);
         match StateLook::open(&path)? {
             Some(state) => Ok(Self { path, state }),
