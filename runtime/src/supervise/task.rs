@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use longshore_proto::ErrorKind;
 
+use crate::materialize::resume::{self, Refused};
 use crate::progress::{Phase, Progress};
 use crate::store::Epoch;
 
@@ -58,14 +59,14 @@ pub(super) async fn live(
                 tracing::debug!(target: "longshore", task = name, "ended while stopping: {problem}");
                 break;
             }
-            Err(problem) => match refused_by_our_own(context, &problem) {
-                // The destination saw an epoch of ours that our store has forgotten: go above it, once, and let checkpoints decide.
-                Some(epoch) if !raised => {
+            Err(problem) => match refused(context, &problem, raised) {
+                // The destination saw an epoch of ours that our store has forgotten.
+                Refused::RaiseAbove(epoch) => {
                     raised = true;
                     task.raise_floor(epoch);
                     Duration::ZERO
                 }
-                _ => failed(name, progress, &mut retry, problem, begun)?,
+                Refused::StepAside => failed(name, progress, &mut retry, problem, begun)?,
             },
         };
         tokio::select! {
@@ -103,11 +104,11 @@ fn failed(
     }
 }
 
-/// The epoch that refused us, if it is one of this very installation.
-fn refused_by_our_own(context: &Context, problem: &Problem) -> Option<Epoch> {
-    let Problem::Error(error) = problem else { return None };
-    let recorded = error.recorded.as_ref().filter(|_| error.kind == ErrorKind::Fenced)?;
-    (recorded.installation == context.installation).then_some(Epoch(recorded.epoch))
+fn refused(context: &Context, problem: &Problem, raised_before: bool) -> Refused {
+    match problem {
+        Problem::Error(error) => resume::refused(&context.installation, error, raised_before),
+        Problem::Catalog(_) => Refused::StepAside,
+    }
 }
 
 /// Uniform in 0..1. Without randomness the waits are merely not spread.
