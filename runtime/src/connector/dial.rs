@@ -21,6 +21,8 @@ use super::process::{Exit, Watch};
 
 /// A connector that does not serve after this long is not coming. (The tests have one that never comes.)
 const SERVING: Duration = Duration::from_secs(if cfg!(test) { 10 } else { 30 });
+/// The same for one that somebody else has started: it should be there already, and who waits longer tries again.
+const SERVING_ELSEWHERE: Duration = Duration::from_secs(10);
 /// Between two looks whether it serves: at first, and at most.
 const LOOK_FIRST: Duration = Duration::from_millis(2);
 const LOOK_MOST: Duration = Duration::from_millis(50);
@@ -79,6 +81,7 @@ impl Connection {
             }
         };
         let watch = self.process.clone();
+        let limit = if watch.is_some() { SERVING } else { SERVING_ELSEWHERE };
         let ended = async {
             match watch {
                 Some(mut watch) => watch.ended().await,
@@ -91,8 +94,8 @@ impl Connection {
                 let exit = exit.ok_or_else(|| Error::unavailable("connector.exited", format!("{} ended while {DOING}", self.name)))?;
                 Err(self.exited(DOING, &exit))
             }
-            served = tokio::time::timeout(SERVING, look) => served.map_err(|_| {
-                let message = format!("{} did not serve within {} s: {last}", self.name, SERVING.as_secs());
+            served = tokio::time::timeout(limit, look) => served.map_err(|_| {
+                let message = format!("{} did not serve within {} s: {last}", self.name, limit.as_secs());
                 Error::unavailable("connector.not_serving", message)
                     .suggest("it must answer grpc.health.v1 with SERVING at the address in LONGSHORE_LISTEN; see base-image/README.md")
             }),
