@@ -90,6 +90,7 @@ pub(super) fn show_findings(diagnostics: &Diagnostics, output: &Output) {
 pub(super) fn exit_code(problem: &Problem) -> u8 {
     match problem.kind() {
         ErrorKind::Config => 2,
+        ErrorKind::Unavailable if problem.died() => 1,
         ErrorKind::Unavailable => 3,
         ErrorKind::Protocol | ErrorKind::Data | ErrorKind::Fenced | ErrorKind::Internal => 1,
     }

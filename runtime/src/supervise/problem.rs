@@ -27,6 +27,12 @@ impl Problem {
         }
     }
 
+    /// The connector's process ended by itself: its own fault, not that of something it could not reach.
+    #[must_use]
+    pub fn died(&self) -> bool {
+        matches!(self, Self::Error(error) if error.code == "connector.exited")
+    }
+
     /// A Discover that does not answer what it was asked.
     #[must_use]
     pub fn discovered(connector: &str, asked: usize, got: usize) -> Self {

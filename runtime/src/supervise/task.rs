@@ -87,7 +87,7 @@ fn failed(
 ) -> Result<Duration, Problem> {
     let failed = Failed {
         kind: problem.kind(),
-        died: matches!(&problem, Problem::Error(error) if error.code == "connector.exited"),
+        died: problem.died(),
         transactions: progress.transactions(),
         lasted: begun.elapsed(),
     };
