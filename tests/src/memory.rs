@@ -63,8 +63,9 @@ impl Peaks {
     }
 }
 
-/// Name and peak of a process, while it runs.
-fn peak(process: u32) -> Option<(String, u64)> {
+/// Name and peak of a process in bytes, while it runs.
+#[must_use]
+pub fn peak(process: u32) -> Option<(String, u64)> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
     let kibibytes: u64 = field("VmHWM:")?.strip_suffix("kB")?.trim().parse().ok()?;

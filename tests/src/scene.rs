@@ -275,6 +275,28 @@ pub fn process_name(process: u32) -> Option<String> {
     std::fs::read_to_string(format!("/proc/{process}/comm")).ok().map(|name| name.trim().to_owned())
 }
 
+/// Whether a process still does anything: one that has ended and was not waited for by its parent does not.
+#[must_use]
+pub fn is_alive(process: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("State:"))
+        .is_some_and(|state| !state.trim().starts_with(['Z', 'X']))
+}
+
+/// Waits until a condition holds; false if it did not within a limit.
+pub fn holds_within(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
+    let started = Instant::now();
+    while !condition() {
+        if started.elapsed() > limit {
+            return false;
+        }
+        std::thread::park_timeout(LOOK_AGAIN);
+    }
+    true
+}
+
 /// Reads a pipe to its end on a thread, so that the writer never waits. The thread ends with the last holder of the pipe.
 fn collect(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {
     std::thread::spawn(move || {
