@@ -2,7 +2,7 @@
 //!
 //! By default each case moves a few times what the runtime may hold in memory; `LONGSHORE_BOUNDS=full` moves ten times that.
 
-#![allow(clippy::disallowed_methods, reason = "times of runs are part of what is shown")]
+#![allow(clippy::disallowed_methods, clippy::print_stdout, reason = "times of runs are part of what is shown")]
 
 use std::time::Instant;
 

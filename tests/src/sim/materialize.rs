@@ -110,7 +110,13 @@ impl MaterializeTask {
             Mistake::OlderCheckpoint => record.checkpoint = longshore::store::Checkpoint::default(),
             Mistake::LoseTheExtent => record.extent = None,
             Mistake::ForgetThePlan => record.pending = None,
-            _ => {}
+            Mistake::None
+            | Mistake::AcknowledgeBeforeSync
+            | Mistake::IgnoreTheDestinationsCheckpoint
+            | Mistake::IgnoreTheFence
+            | Mistake::NoAppliedMark
+            | Mistake::StagedNamesWithoutEpoch
+            | Mistake::ExistsOfAnotherRow => {}
         }
         let ours = match &record.checkpoint.bytes {
             none if none.is_empty() => Checkpoint::beginning(installation()),
@@ -261,12 +267,11 @@ impl MaterializeTask {
 
     fn opened(&mut self, opened: Opened) -> Result<Event, Broken> {
         let Opened { recorded, close_policy } = opened;
-        let resume = match self.mistake {
-            Mistake::IgnoreTheDestinationsCheckpoint => {
-                let acknowledge = recorded.as_ref().map_or(0, |recorded| recorded.transaction);
-                Resume::GoOn { checkpoint: self.ours.clone(), acknowledge }
-            }
-            _ => self.compare(recorded.as_ref())?,
+        let resume = if self.mistake == Mistake::IgnoreTheDestinationsCheckpoint {
+            let acknowledge = recorded.as_ref().map_or(0, |recorded| recorded.transaction);
+            Resume::GoOn { checkpoint: self.ours.clone(), acknowledge }
+        } else {
+            self.compare(recorded.as_ref())?
         };
         self.resumed = Some(match &resume {
             Resume::GoOn { .. } => "go on",
