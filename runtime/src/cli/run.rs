@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use indicatif::MultiProgress;
 use serde_json::json;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::args::{Global, RunArgs, split_words};
@@ -17,6 +18,7 @@ use crate::supervise::{Ended, Options, Problem, Run, Running};
 pub(super) async fn run(global: &Global, args: RunArgs, output: &Output) -> Result<(), Failure> {
     let view = output.watched().then(MultiProgress::new);
     logs::start(global, view.clone());
+    let signals = Signals::listen().map_err(|error| Failure::running(format!("cannot listen for signals: {error}")))?;
     let ([], path) = split_words(args.words.clone(), [])?;
     let catalog = catalogs::load(&path, output)?;
     confirm(&args)?;
@@ -35,7 +37,7 @@ pub(super) async fn run(global: &Global, args: RunArgs, output: &Output) -> Resu
     let ended = tokio::select! {
         ended = run.to_the_end(told) => ended,
         () = view::show(watched, view.clone(), output.quiet()) => unreachable!("the view never ends by itself"),
-        () = stop_on_signals(stop) => unreachable!("there is always one signal more to wait for"),
+        () = signals.stop(stop) => unreachable!("there is always one signal more to wait for"),
     };
     let ended = ended.map_err(|problem| catalogs::failure(problem, output))?;
     summarise(&ended, &state_path, output);
@@ -50,25 +52,31 @@ pub(super) async fn run(global: &Global, args: RunArgs, output: &Output) -> Resu
     }
 }
 
-/// The first Ctrl-C or SIGTERM ends the run in order, the second at once.
-async fn stop_on_signals(stop: CancellationToken) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        tracing::warn!(target: "longshore", "cannot listen for signals: Ctrl-C ends at once");
-        return std::future::pending().await;
-    };
-    for times in 1.. {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+/// Ctrl-C and SIGTERM, listened for from the beginning: one that comes before the first task runs counts too.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// The first one ends the run in order, the second at once.
+    async fn stop(mut self, stop: CancellationToken) {
+        for times in 1.. {
+            tokio::select! {
+                _ = self.terminate.recv() => {}
+                _ = self.interrupt.recv() => {}
+            }
+            if times > 1 {
+                // Nothing is lost: what is not committed is done again at the next run.
+                std::process::exit(1);
+            }
+            tracing::info!(target: "longshore", "stopping: finishing the transactions under way (once more ends at once)");
+            stop.cancel();
         }
-        if times > 1 {
-            // Nothing is lost: what is not committed is done again at the next run.
-            std::process::exit(1);
-        }
-        tracing::info!(target: "longshore", "stopping: finishing the transactions under way (once more ends at once)");
-        stop.cancel();
     }
 }
 
