@@ -99,12 +99,12 @@ fn destination_deleted_stops_and_fresh_makes_it_again() {
 fn a_second_runtime_is_told_who_holds_the_state() {
     let scene = moved();
     let mut first = scene.start(["run", "flights.yaml"]);
-    assert!(first.wait_until(|| scene.join(".longshore/lock").exists()), "the first runtime holds the lock");
-    let mut second = scene.longshore(RUN);
-    // The first may still be starting when the lock file of the run before is seen.
-    while second.code == Some(0) && first.is_running() {
-        second = scene.longshore(RUN);
-    }
+    let holder = format!("\"pid\":{}", first.id());
+    let lock = scene.join(".longshore/lock");
+    // The file of the run before is there already; it names the holder once the lock is held.
+    let holds = || std::fs::read_to_string(&lock).is_ok_and(|text| text.contains(&holder));
+    assert!(first.wait_until(holds), "the first runtime holds the lock");
+    let second = scene.longshore(RUN).expect_code(2);
     assert!(second.stderr.contains(&first.id().to_string()), "names the holder {}\n{}", first.id(), second.stderr);
     first.signal(rustix::process::Signal::TERM);
     first.finish().expect_code(0);
