@@ -144,6 +144,7 @@ fn null_to_null(bins: &Bins, bytes: u64, documents: u64) -> Result<f64, Problem>
     let catalog = format!(
         "captures:\n  source:\n    connector: generator\n    config: {{ mode: \"null\", body_bytes: [{body}], documents: {in_batch}, count: {count} }}\n    \
          bindings:\n      - {{ resource: {{ stream: bench }}, collection: bench/documents }}\n\
+         collections:\n  bench/documents: {{ key: [/id] }}\n\
          materializations:\n  sink:\n    connector: \"null\"\n    config: {{ path: ./null.checkpoint }}\n    \
          bindings:\n      - {{ collection: bench/documents, resource: {{ name: bench }}, delta_updates: true }}\n"
     );
@@ -184,7 +185,8 @@ fn r3(bins: &Bins) -> Result<Figure, Problem> {
         let directory = scratch()?;
         let catalog = format!(
             "captures:\n  probe:\n    command: [\"{}\"]\n    config: {{ figure: figure.json, rounds: 500 }}\n    \
-             bindings:\n      - {{ resource: {{ stream: probe }}, collection: bench/probe }}\n",
+             bindings:\n      - {{ resource: {{ stream: probe }}, collection: bench/probe }}\n\
+             collections:\n  bench/probe: {{ key: [/id] }}\n",
             bins.0.join("yardstick").display()
         );
         write(&directory.join("bench.yaml"), &catalog)?;
