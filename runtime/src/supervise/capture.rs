@@ -15,7 +15,7 @@ use crate::catalog::CaptureTask;
 use crate::connector::{CaptureClient, GRACE, Kind};
 use crate::journal::{Journal, NewBinding, Writer};
 use crate::progress::{Phase, Progress};
-use crate::store::{Epoch, TaskChanges, TaskRecord};
+use crate::store::{Epoch, TaskChanges};
 
 use super::context::{Context, Fresh, blocking, collections};
 use super::generation::{self, Wanted};
@@ -130,7 +130,13 @@ impl CaptureRunner {
 
     async fn remember_length(&self, epoch: Epoch) -> Result<(), Problem> {
         let durable = self.journal().committed().borrow().map(|end| end.durable);
-        self.commit(epoch, TaskChanges { durable: durable.into_iter().collect(), ..TaskChanges::default() }).await
+        self.context
+            .commit(
+                &self.task.name,
+                epoch,
+                TaskChanges { durable: durable.into_iter().collect(), ..TaskChanges::default() },
+            )
+            .await
     }
 
     /// The first session of a run: prepare, name the bindings, put them and their schemas into the journal, apply.
@@ -144,7 +150,7 @@ impl CaptureRunner {
         let known = collections(&self.journal().known())?;
         let owner = context.owner(&self.task.name, epoch);
         let plan = prepare::capture(&context.catalog, &self.task, client, owner.clone(), &known).await?;
-        let record = self.record().await?;
+        let record = self.context.record(&self.task.name).await?;
         let wanted: Vec<Wanted<'_>> = plan
             .bindings
             .iter()
@@ -160,7 +166,7 @@ impl CaptureRunner {
         let mut bindings: Vec<Binding> =
             plan.bindings.iter().zip(assigned.state_keys).map(|(planned, key)| planned.named(key)).collect();
         let remember = TaskChanges { remember: assigned.remember, ..TaskChanges::default() };
-        self.commit(epoch, remember).await?;
+        self.context.commit(&self.task.name, epoch, remember).await?;
         let writer = write_bindings(writer, &mut bindings).await?;
 
         let apply = Apply {
@@ -183,18 +189,8 @@ impl CaptureRunner {
         let writer = commit_patch(writer, patch).await?;
         self.remember_length(epoch).await?;
         let spec = TaskChanges { spec: Some(spec::next(record.spec.as_ref(), &bindings)?), ..TaskChanges::default() };
-        self.commit(epoch, spec).await?;
+        self.context.commit(&self.task.name, epoch, spec).await?;
         Ok((Applied { plan, bindings }, writer))
-    }
-
-    async fn record(&self) -> Result<TaskRecord, Problem> {
-        let (store, task) = (Arc::clone(&self.context.store), self.task.name.clone());
-        Ok(blocking(move || store.load(&task)).await?.unwrap_or_default())
-    }
-
-    async fn commit(&self, epoch: Epoch, changes: TaskChanges) -> Result<(), Problem> {
-        let (store, task) = (Arc::clone(&self.context.store), self.task.name.clone());
-        Ok(blocking(move || store.commit(&task, epoch, changes)).await?)
     }
 }
 

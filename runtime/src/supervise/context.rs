@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::catalog::{Catalog, Endpoint};
 use crate::connector::{Kind, Launch, Launched};
 use crate::journal::{Journal, Known};
-use crate::store::{Epoch, TaskStore};
+use crate::store::{Epoch, TaskChanges, TaskRecord, TaskStore};
 
 use super::ends::Ends;
 use super::prepare::{Collections, location, union};
@@ -61,6 +61,18 @@ impl Context {
     pub(super) async fn take_epoch(&self, task: &str, floor: Epoch) -> Result<Epoch, Problem> {
         let (store, task) = (Arc::clone(&self.store), task.to_owned());
         Ok(blocking(move || store.take_epoch(&task, floor)).await?)
+    }
+
+    /// What the task store knows of a task; of one that never ran, nothing.
+    pub(super) async fn record(&self, task: &str) -> Result<TaskRecord, Problem> {
+        let (store, task) = (Arc::clone(&self.store), task.to_owned());
+        Ok(blocking(move || store.load(&task)).await?.unwrap_or_default())
+    }
+
+    /// Makes changes of a session durable, if its epoch is still the task's own.
+    pub(super) async fn commit(&self, task: &str, epoch: Epoch, changes: TaskChanges) -> Result<(), Problem> {
+        let (store, task) = (Arc::clone(&self.store), task.to_owned());
+        Ok(blocking(move || store.commit(&task, epoch, changes)).await?)
     }
 
     /// Waits until these captures' journals hold what this run needs of them; `None`: the run was stopped before.

@@ -18,7 +18,7 @@ use crate::materialize::session::{self, End, MaterializeSession};
 use crate::progress::{Phase, Progress};
 use crate::store::{Change, Epoch, TaskChanges, TaskRecord};
 
-use super::context::{BETWEEN_SESSIONS, Context, Fresh, blocking, collections, fresh_keys};
+use super::context::{BETWEEN_SESSIONS, Context, Fresh, collections, fresh_keys};
 use super::generation::{self, Wanted};
 use super::prepare::{self, Collections, MaterializationPlan};
 use super::problem::Problem;
@@ -107,7 +107,7 @@ impl MaterializeRunner {
             _ => self.applied = Some(self.apply(client, &owner, epoch, now).await?),
         }
         let applied = self.applied.clone().ok_or_else(|| bug("a session without an applied spec"))?;
-        let record = self.record().await?;
+        let record = self.context.record(&self.task.name).await?;
         let (waits, of) = (Arc::clone(&context), captures.to_vec());
         let ends = async move {
             match waits.until_caught_up {
@@ -149,7 +149,7 @@ impl MaterializeRunner {
     ) -> Result<Applied, Problem> {
         let context = &self.context;
         let plan = prepare::materialization(&context.catalog, &self.task, client, owner.clone(), &now).await?;
-        let mut record = self.record().await?;
+        let mut record = self.context.record(&self.task.name).await?;
         let fresh: Vec<bool> =
             plan.bindings.iter().map(|b| self.fresh.covers(&b.collection.name, &b.resource_path)).collect();
         let wanted: Vec<Wanted<'_>> = plan
@@ -168,7 +168,9 @@ impl MaterializeRunner {
         let assigned = generation::assign(&self.task.name, &record.remembered, &wanted)?;
         let bindings: Vec<Binding> =
             plan.bindings.iter().zip(assigned.state_keys).map(|(planned, key)| planned.named(key)).collect();
-        self.commit(epoch, TaskChanges { remember: assigned.remember, ..TaskChanges::default() }).await?;
+        self.context
+            .commit(&self.task.name, epoch, TaskChanges { remember: assigned.remember, ..TaskChanges::default() })
+            .await?;
 
         let keys: Vec<_> = bindings.iter().map(|binding| binding.state_key.clone()).collect();
         loop {
@@ -193,7 +195,7 @@ impl MaterializeRunner {
                 patch = patch.with_dropped(gone.clone());
             }
             let changes = self.after_apply(&mut record, patch, done.drained, &bindings)?;
-            self.commit(epoch, changes).await?;
+            self.context.commit(&self.task.name, epoch, changes).await?;
             if !done.drained {
                 break;
             }
@@ -221,16 +223,6 @@ impl MaterializeRunner {
             changes.spec = Some(spec);
         }
         Ok(changes)
-    }
-
-    async fn record(&self) -> Result<TaskRecord, Problem> {
-        let (store, task) = (Arc::clone(&self.context.store), self.task.name.clone());
-        Ok(blocking(move || store.load(&task)).await?.unwrap_or_default())
-    }
-
-    async fn commit(&self, epoch: Epoch, changes: TaskChanges) -> Result<(), Problem> {
-        let (store, task) = (Arc::clone(&self.context.store), self.task.name.clone());
-        Ok(blocking(move || store.commit(&task, epoch, changes)).await?)
     }
 }
 
