@@ -87,10 +87,24 @@ pub fn newest_witness<'a>(
     capture: &str,
     records: impl Iterator<Item = (&'a str, &'a TaskRecord)> + Clone,
 ) -> Option<DurableLength> {
-    let own =
-        records.clone().find(|(task, _)| *task == capture).and_then(|(_, record)| record.durable.first().copied())?;
+    let own = own_witness(capture, records.clone())?;
     let of_this = records.flat_map(|(_, record)| &record.durable).filter(|witness| witness.journal == own.journal);
     Some(of_this.copied().fold(own, DurableLength::newer_of))
+}
+
+/// What a capture remembers of the journal it writes. Its name may have been a materialization's before, and that one remembers the journals it
+/// read: taken for the capture's own, they would make a journal that never was look lost.
+fn own_witness<'a>(
+    capture: &str,
+    records: impl Iterator<Item = (&'a str, &'a TaskRecord)> + Clone,
+) -> Option<DurableLength> {
+    let has_read = |record: &TaskRecord| record.checkpoint.transaction > 0 || record.extent.is_some();
+    let (_, own) = records.clone().find(|(task, _)| *task == capture)?;
+    let is_anothers = |witness: &DurableLength| {
+        let mut others = records.clone().filter(|(task, record)| *task != capture && !has_read(record));
+        others.any(|(_, record)| record.durable.iter().any(|known| known.journal == witness.journal))
+    };
+    own.durable.iter().find(|witness| !has_read(own) || !is_anothers(witness)).copied()
 }
 
 /// What one commit changes; what is not named stays.
@@ -166,4 +180,48 @@ impl<T> Change<T> {
 pub(super) fn generation_went_back(binding: &RememberedBinding) -> String {
     let path = binding.resource_path.join("/");
     format!("the generation of {path} would go back to {}", binding.generation)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::{JournalId, SegmentName};
+
+    fn witness(journal: u8, length_bytes: u64) -> DurableLength {
+        let segment = SegmentName { number: 1, epoch: Epoch(1) };
+        DurableLength { journal: JournalId([journal; 16]), segment, length_bytes, transaction: 4 }
+    }
+
+    fn capture(durable: &[DurableLength]) -> TaskRecord {
+        TaskRecord { durable: durable.to_vec(), ..TaskRecord::default() }
+    }
+
+    fn materialization(durable: &[DurableLength]) -> TaskRecord {
+        let checkpoint = Checkpoint { transaction: 2, bytes: Bytes::new() };
+        TaskRecord { checkpoint, ..capture(durable) }
+    }
+
+    #[track_caller]
+    fn check(what: &str, records: &[(&str, TaskRecord)], expected: Option<DurableLength>) {
+        assert_eq!(newest_witness("shop", records.iter().map(|(task, record)| (*task, record))), expected, "{what}");
+    }
+
+    #[test]
+    fn of_all_that_remember_a_journal_the_one_that_saw_most_is_the_witness() {
+        let records = |of_reader| {
+            [("lake", materialization(&[witness(1, 900), of_reader])), ("shop", capture(&[witness(2, 50)]))]
+        };
+        check("the reader has seen more", &records(witness(2, 70)), Some(witness(2, 70)));
+        check("the capture has seen more", &records(witness(2, 30)), Some(witness(2, 50)));
+        check("it never wrote one", &[("lake", materialization(&[witness(1, 900)]))], None);
+    }
+
+    #[test]
+    fn the_journals_that_a_materialization_of_that_name_read_are_not_its_own() {
+        let mill = ("mill", capture(&[witness(1, 900)]));
+        let before = ("shop", materialization(&[witness(1, 800)]));
+        check("it has not written yet", &[mill.clone(), before], None);
+        let since = ("shop", materialization(&[witness(1, 800), witness(2, 50)]));
+        check("it has", &[mill, since], Some(witness(2, 50)));
+    }
 }
