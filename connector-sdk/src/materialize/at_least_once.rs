@@ -28,7 +28,8 @@ pub trait AtLeastOnce: Materialize {
     ) -> impl Future<Output = Result<Self::Session>> + Send;
 }
 
-/// One transaction after the other. A transaction that comes again after a crash has the same number, documents and order.
+/// One transaction after the other. A transaction that comes again after a crash has the same number, documents and order; if the bindings have
+/// changed since, it comes in a session with those of before, and only then are the new ones applied.
 pub trait AtLeastOnceSession: Send + 'static {
     /// Looks rows up. Only called if Validate asked for existence or a reduction needs the old row.
     fn load(&mut self, load: Load, rows: &mut Rows<'_>) -> impl Future<Output = Result<()>> + Send {

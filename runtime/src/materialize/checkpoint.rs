@@ -9,10 +9,12 @@ use std::fmt;
 
 use bytes::Bytes;
 use longshore_proto::Error;
+use longshore_proto::materialize::message::Guarantee;
 use longshore_proto::name::{InstallationId, StateKey};
 use serde::{Deserialize, Serialize};
 
 use crate::journal::{JournalId, Position};
+use crate::store::{self, TaskRecord};
 
 /// The format that this version writes and reads.
 const FORMAT: u32 = 1;
@@ -72,6 +74,14 @@ impl Checkpoint {
         Self { installation, transaction: 0, places: BTreeMap::new() }
     }
 
+    /// What a task of this installation committed last.
+    pub fn of_record(record: &TaskRecord, installation: &InstallationId) -> Result<Self, Error> {
+        match &record.checkpoint.bytes {
+            none if none.is_empty() => Ok(Self::beginning(installation.clone())),
+            bytes => Self::parse(bytes),
+        }
+    }
+
     /// Where a place is.
     #[must_use]
     pub fn position(&self, place: &Place) -> Position {
@@ -123,6 +133,30 @@ impl Extent {
             (from != *to).then(|| (place.clone(), Span { from, to: *to }))
         });
         moved.collect()
+    }
+
+    /// What a task has begun and not committed.
+    pub fn of_record(record: &TaskRecord) -> Result<Option<Self>, Error> {
+        record.extent.as_ref().map(|extent| Self::parse(&extent.bytes)).transpose()
+    }
+
+    /// It must be run to its end as it was begun, under the spec it names: what of it has arrived nobody can tell, or the connector's state
+    /// counts on it.
+    #[must_use]
+    pub fn must_be_finished(&self, guarantee: Guarantee) -> bool {
+        !self.spans.is_empty() && (guarantee == Guarantee::AtLeastOnce || self.flushed_state)
+    }
+
+    /// What is left of one that is given up: its number, which is never used again.
+    #[must_use]
+    pub fn given_up(self) -> Self {
+        Self { flushed_state: false, spans: BTreeMap::new(), ..self }
+    }
+
+    /// As the task store keeps it.
+    #[must_use]
+    pub fn stored(&self) -> store::Extent {
+        store::Extent { transaction: self.transaction, spec_version: self.spec_version, bytes: self.encode() }
     }
 
     /// Its canonical text.

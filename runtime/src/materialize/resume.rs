@@ -57,7 +57,8 @@ pub enum Resume {
     /// The destination committed the transaction under way, and we did not hear of it.
     Promote { checkpoint: Checkpoint, acknowledge: u64 },
     /// The destination went back to an older checkpoint that the journal still reaches: from there again, and say so.
-    Replay { checkpoint: Checkpoint, acknowledge: u64, warning: String },
+    /// What was begun under the newer checkpoint is given up: it is read again with the rest.
+    Replay { checkpoint: Checkpoint, acknowledge: u64, given_up: Option<Extent>, warning: String },
     /// At our checkpoint, and the transaction under way first, as it was.
     Rerun { checkpoint: Checkpoint, acknowledge: u64, extent: Extent },
 }
@@ -169,7 +170,7 @@ fn transactional(known: &Remembered<'_>, theirs: Option<Checkpoint>) -> Result<R
     let acknowledge = theirs.transaction;
     if all(&|position, place| position == ours.position(place)) {
         return match known.extent {
-            Some(extent) if extent.flushed_state => rerun(known, extent, acknowledge),
+            Some(extent) if extent.must_be_finished(known.guarantee) => rerun(known, extent, acknowledge),
             Some(_) | None => begin(known, acknowledge),
         };
     }
@@ -189,7 +190,8 @@ fn transactional(known: &Remembered<'_>, theirs: Option<Checkpoint>) -> Result<R
              backup?); what came since is sent again from the journal",
             theirs.transaction, ours.transaction
         );
-        return Ok(Resume::Replay { checkpoint, acknowledge, warning });
+        let given_up = known.extent.cloned().map(Extent::given_up);
+        return Ok(Resume::Replay { checkpoint, acknowledge, given_up, warning });
     }
     Err(newer(known, theirs.transaction))
 }
@@ -207,12 +209,9 @@ fn idempotent(known: &Remembered<'_>) -> Result<Resume, Error> {
 
 fn from_ours(known: &Remembered<'_>) -> Result<Resume, Error> {
     let acknowledge = known.ours.transaction;
-    match (known.extent, known.guarantee) {
-        (Some(extent), Guarantee::AtLeastOnce) => rerun(known, extent, acknowledge),
-        (Some(extent), Guarantee::Transactional | Guarantee::Idempotent) if extent.flushed_state => {
-            rerun(known, extent, acknowledge)
-        }
-        (Some(_) | None, _) => begin(known, acknowledge),
+    match known.extent {
+        Some(extent) if extent.must_be_finished(known.guarantee) => rerun(known, extent, acknowledge),
+        Some(_) | None => begin(known, acknowledge),
     }
 }
 
@@ -220,15 +219,29 @@ fn begin(known: &Remembered<'_>, acknowledge: u64) -> Result<Resume, Error> {
     Ok(Resume::GoOn { checkpoint: known.ours.clone(), acknowledge })
 }
 
-/// The same documents in the same batches need the same bindings: it runs under the spec it names or not at all.
+/// The same documents in the same batches need the same bindings: it runs under the spec it names or not at all. The supervisor opens a
+/// session of that spec for it and applies no newer one before, so a spec that is missing was lost by something else.
 fn rerun(known: &Remembered<'_>, extent: &Extent, acknowledge: u64) -> Result<Resume, Error> {
     if extent.spec_version != known.spec_version {
         let message = format!(
-            "task {}: transaction {} was begun under version {} of the task and must be finished under it, the task is at version {}",
+            "task {}: transaction {} was begun under version {} of the task and must be finished under it, the state directory holds version \
+             {} only",
             known.task, extent.transaction, extent.spec_version, known.spec_version
         );
-        return Err(Error::config("resume.spec_version", message)
-            .suggest("put the catalog back as it was, let the task run until it has caught up, then change it"));
+        return Err(Error::config("resume.spec_lost", message).suggest(format!(
+            "put a copy of the state directory back, or give the transaction up and fill the destination anew: longshore run --fresh {}",
+            known.task
+        )));
+    }
+    if let Some(place) = extent.spans.keys().find(|place| !known.places.contains(place)) {
+        let message = format!(
+            "task {}: transaction {} was begun and must be finished, it covers {place}, and that journal is not there any more",
+            known.task, extent.transaction
+        );
+        return Err(Error::config("resume.journal", message).suggest(format!(
+            "put the journal back, or give the transaction up and fill the destination anew: longshore run --fresh {}",
+            known.task
+        )));
     }
     Ok(Resume::Rerun { checkpoint: known.ours.clone(), acknowledge, extent: extent.clone() })
 }

@@ -20,6 +20,10 @@ fn place(binding: &str) -> Place {
     Place { journal: JournalId([1; 16]), binding: StateKey::new(&[binding.to_owned()], 0) }
 }
 
+fn elsewhere() -> Place {
+    Place { journal: JournalId([9; 16]), ..place("a") }
+}
+
 /// The one journal of these tests has 30 documents, and this history.
 fn at(offset: u64) -> Position {
     if offset == 0 {
@@ -134,6 +138,30 @@ fn rows() -> Vec<Row> {
             None,
             Some(recorded(2, &checkpoint(1, 3, at(10), at(10)))),
             ["replay from 10", "go on 5", "go on 5"],
+        ),
+        row(
+            "restored from an older backup while a transaction that changed the connector's state was under way",
+            five(),
+            Some(extent(true)),
+            None,
+            Some(recorded(2, &checkpoint(1, 3, at(10), at(10)))),
+            ["replay from 10", "run 6 again", "run 6 again"],
+        ),
+        row(
+            "what was begun was given up: only its number counts",
+            five(),
+            Some(extent(true).given_up()),
+            None,
+            Some(recorded(3, &five())),
+            ["go on 5", "go on 5", "go on 5"],
+        ),
+        row(
+            "the journal that the begun transaction reads is gone",
+            five(),
+            Some(Extent { spans: [(elsewhere(), Span { from: at(20), to: at(25) })].into(), ..extent(true) }),
+            None,
+            Some(recorded(3, &five())),
+            ["stop resume.journal", "stop resume.journal", "stop resume.journal"],
         ),
         row(
             "restored from a backup in which one binding is as far as it is",
@@ -279,7 +307,8 @@ fn a_replay_begins_where_the_destination_is_and_numbers_go_on() {
     let all = rows();
     let row = all.iter().find(|row| row.what.starts_with("restored from a backup")).expect("row");
     match decided(row, Transactional, true) {
-        Ok(Resume::Replay { checkpoint, acknowledge, warning }) => {
+        Ok(Resume::Replay { checkpoint, acknowledge, given_up, warning }) => {
+            assert_eq!(given_up, None, "nothing was begun");
             assert_eq!((checkpoint.position(&place("a")), checkpoint.position(&place("b"))), (at(20), at(10)));
             assert_eq!((checkpoint.transaction, acknowledge), (5, 3));
             assert!(warning.contains("backup"), "{warning}");
@@ -289,9 +318,22 @@ fn a_replay_begins_where_the_destination_is_and_numbers_go_on() {
 }
 
 #[test]
+fn a_replay_gives_up_what_was_begun_and_keeps_its_number() {
+    let all = rows();
+    let row = all.iter().find(|row| row.what.starts_with("restored from an older backup while")).expect("row");
+    match decided(row, Transactional, false) {
+        Ok(Resume::Replay { given_up: Some(given_up), .. }) => {
+            assert_eq!((given_up.transaction, given_up.spans.len()), (6, 0));
+            assert!(ALL.iter().all(|guarantee| !given_up.must_be_finished(*guarantee)));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn a_journal_begun_anew_is_not_taken_for_the_old_one() {
-    let other = Place { journal: JournalId([9; 16]), binding: place("a").binding };
-    let ours = Checkpoint { installation: installation(1), transaction: 5, places: BTreeMap::from([(other, at(20))]) };
+    let places = BTreeMap::from([(elsewhere(), at(20))]);
+    let ours = Checkpoint { installation: installation(1), transaction: 5, places };
     let row = Row { what: "", ours, extent: None, pending: None, theirs: None, outcome: [""; 3] };
     for guarantee in ALL {
         assert_eq!(told(&decided(&row, guarantee, true)), "stop resume.journal", "{guarantee:?}");
@@ -303,7 +345,7 @@ fn a_transaction_begun_under_another_spec_is_not_run_under_this_one() {
     let five = checkpoint(1, 5, at(20), at(20));
     let extent = Some(Extent { spec_version: 7, ..extent(false) });
     let row = Row { what: "", theirs: Some(recorded(3, &five)), ours: five, extent, pending: None, outcome: [""; 3] };
-    assert_eq!(told(&decided(&row, AtLeastOnce, false)), "stop resume.spec_version");
+    assert_eq!(told(&decided(&row, AtLeastOnce, false)), "stop resume.spec_lost");
     assert_eq!(told(&decided(&row, Transactional, false)), "go on 5");
 }
 

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use longshore_proto::Error;
 use longshore_proto::materialize::message::{Guarantee, Open, Opened, Rejected, ToConnector, ToRuntime};
+use longshore_proto::session::Binding;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -57,8 +58,10 @@ pub struct MaterializeSession<'a> {
     pub guarantee: Guarantee,
     /// The destination takes deletes in standard bindings.
     pub takes_deletes: bool,
-    /// By binding: its Stores say whether the row exists.
-    pub wants_existence: Vec<bool>,
+    /// What is to be known of each binding of `open`.
+    pub joined: Vec<Joined>,
+    /// The bindings are those of an older spec, opened for the transaction of `record` that was begun under it and for nothing else.
+    pub only_rerun: bool,
     /// What the task store knows of the task.
     pub record: TaskRecord,
     /// The journals it reads, by the capture that writes them.
@@ -73,6 +76,17 @@ pub struct MaterializeSession<'a> {
     pub progress: Arc<Progress>,
     /// See there.
     pub ends: NotedEnds,
+}
+
+/// A binding of the session, beyond what the connector is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Joined {
+    /// The journal it reads.
+    pub journal: JournalId,
+    /// Its Stores say whether the row exists.
+    pub wants_existence: bool,
+    /// Which of the task's counters its rows go to; `None`: the catalog does not have it any more.
+    pub counted_as: Option<usize>,
 }
 
 /// Runs it to its end. After an error nothing is lost: the next session compares what both sides have and goes on from there.
@@ -124,33 +138,18 @@ struct Facts {
     spec_version: u64,
     ours: Checkpoint,
     extent: Option<Extent>,
+    only_rerun: bool,
+    counted_as: Vec<Option<usize>>,
 }
 
 async fn prepare(session: &mut MaterializeSession<'_>) -> Result<(CancellationToken, Facts, Gatherer), Error> {
-    let bindings = &session.open.bindings;
-    let mut targets = Vec::with_capacity(bindings.len());
-    for (index, binding) in bindings.iter().enumerate() {
-        let writes = |source: &&Source| {
-            source.journal.known().bindings.iter().any(|(_, row)| row.collection == binding.collection.name)
-        };
-        let journal =
-            session.sources.values().find(writes).and_then(|source| source.journal.id()).ok_or_else(|| {
-                let message = format!(
-                    "task {}: no journal holds collection {}",
-                    session.open.owner.task, binding.collection.name
-                );
-                Error::config("materialize.collection", message)
-                    .at_binding(index)
-                    .suggest("run the capture that writes it first")
-            })?;
-        let wants_existence = session.wants_existence.get(index).copied().unwrap_or(false) && !binding.delta_updates;
-        targets.push(Target {
-            binding: binding.clone(),
-            journal,
-            wants_existence,
-            takes_deletes: session.takes_deletes,
-        });
-    }
+    let target = |(binding, joined): (&Binding, &Joined)| Target {
+        binding: binding.clone(),
+        journal: joined.journal,
+        wants_existence: joined.wants_existence && !binding.delta_updates,
+        takes_deletes: session.takes_deletes,
+    };
+    let targets: Vec<Target> = session.open.bindings.iter().zip(&session.joined).map(target).collect();
     let facts = Facts::of(session, &targets)?;
     let (sources, directory) = (session.sources.values().cloned().collect(), session.spill_directory.clone());
     let gatherer = blocking(move || {
@@ -166,10 +165,7 @@ async fn prepare(session: &mut MaterializeSession<'_>) -> Result<(CancellationTo
 impl Facts {
     fn of(session: &MaterializeSession<'_>, targets: &[Target]) -> Result<Self, Error> {
         let (owner, record) = (&session.open.owner, &session.record);
-        let ours = match &record.checkpoint.bytes {
-            none if none.is_empty() => Checkpoint::beginning(owner.installation.clone()),
-            bytes => Checkpoint::parse(bytes)?,
-        };
+        let ours = Checkpoint::of_record(record, &owner.installation)?;
         let place = |t: &Target| Place { journal: t.journal, binding: t.binding.state_key.clone() };
         Ok(Self {
             task: owner.task.clone(),
@@ -179,7 +175,9 @@ impl Facts {
             has_delta: targets.iter().any(|target| target.binding.delta_updates),
             spec_version: record.spec.as_ref().map_or(0, |spec| spec.version),
             ours,
-            extent: record.extent.as_ref().map(|extent| Extent::parse(&extent.bytes)).transpose()?,
+            extent: Extent::of_record(record)?,
+            only_rerun: session.only_rerun,
+            counted_as: session.joined.iter().map(|joined| joined.counted_as).collect(),
         })
     }
 
@@ -192,7 +190,7 @@ impl Facts {
             state: record.state.clone(),
             last_number: record.checkpoint.transaction.max(begun),
             is_pending: record.pending.is_some(),
-            only_rerun: false,
+            only_rerun: self.only_rerun,
             limits: Limits::default(),
         };
         Transaction::new(beginning, self.ours.clone())
@@ -451,7 +449,9 @@ impl Running {
 
     fn published(&mut self) {
         for (binding, rows, bytes) in std::mem::take(&mut self.tally) {
-            self.progress.committed(binding, rows, bytes);
+            if let Some(Some(counter)) = self.facts.counted_as.get(binding) {
+                self.progress.committed(*counter, rows, bytes);
+            }
         }
         self.progress.transaction();
     }

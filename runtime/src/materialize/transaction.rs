@@ -330,8 +330,9 @@ impl Transaction {
                 let changes = TaskChanges { extent: Change::Clear, pending, ..adopts(&checkpoint) };
                 (checkpoint, acknowledge, None, Some(changes))
             }
-            Resume::Replay { checkpoint, acknowledge, warning: _ } => {
-                let changes = adopts(&checkpoint);
+            Resume::Replay { checkpoint, acknowledge, given_up, warning: _ } => {
+                let extent = given_up.map_or(Change::Keep, |extent| Change::Set(extent.stored()));
+                let changes = TaskChanges { extent, ..adopts(&checkpoint) };
                 (checkpoint, acknowledge, None, Some(changes))
             }
         };
@@ -426,12 +427,7 @@ impl Transaction {
         let head = std::mem::replace(&mut self.head, Head::Resting);
         let Head::Flushing(mut extent) = head else { return Err(self.unexpected_in(head, "Flushed")) };
         extent.flushed_state = !state_patch.is_empty();
-        let written = store::Extent {
-            transaction: extent.transaction,
-            spec_version: extent.spec_version,
-            bytes: extent.encode(),
-        };
-        let mut changes = TaskChanges { extent: Change::Set(written), ..TaskChanges::default() };
+        let mut changes = TaskChanges { extent: Change::Set(extent.stored()), ..TaskChanges::default() };
         self.patch_state(state_patch, &mut changes)?;
         self.head = Head::Recording(extent);
         out.push(Action::Persist(Box::new(changes)));

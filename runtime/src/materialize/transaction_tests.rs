@@ -95,8 +95,11 @@ fn written(changes: &TaskChanges) -> String {
         Change::Clear => words.push("no extent".to_owned()),
         Change::Set(extent) => {
             let parsed = Extent::parse(&extent.bytes).expect("an extent");
-            let span = parsed.spans.get(&place("a")).copied().unwrap_or(Span { from: at(0), to: at(0) });
-            words.push(format!("extent {} of {}..{}", extent.transaction, span.from.offset, span.to.offset));
+            let what = match parsed.spans.get(&place("a")) {
+                Some(span) => format!("{}..{}", span.from.offset, span.to.offset),
+                None => "nothing".to_owned(),
+            };
+            words.push(format!("extent {} of {what}", extent.transaction));
         }
     }
     if changes.state.is_some() {
@@ -380,12 +383,20 @@ fn what_the_destination_committed_is_adopted_before_it_is_acknowledged() {
     assert_eq!(promoted.go(Event::Persisted), ["acknowledge 6", "read a from 25", "advance"]);
 
     let mut replayed = Story::new(Guarantee::Transactional, ours, &["a"]);
-    let resume = Resume::Replay { checkpoint: checkpoint(5, &[("a", 10)]), acknowledge: 3, warning: String::new() };
-    assert_eq!(replayed.go(opened(resume)), ["persist checkpoint 5"]);
+    let spans = [(place("a"), Span { from: at(20), to: at(24) })].into();
+    let begun = Extent { transaction: 6, spec_version: 1, flushed_state: true, spans };
+    replayed.machine.last_number = 6;
+    let resume = Resume::Replay {
+        checkpoint: checkpoint(5, &[("a", 10)]),
+        acknowledge: 3,
+        given_up: Some(begun.given_up()),
+        warning: String::new(),
+    };
+    assert_eq!(replayed.go(opened(resume)), ["persist checkpoint 5, extent 6 of nothing"]);
     assert_eq!(replayed.go(Event::Persisted), ["acknowledge 3", "read a from 10", "advance"]);
     replayed.go(acknowledged());
     replayed.go(read(10, 20, Then::More));
-    assert_eq!(replayed.go(Event::LoadsSent), ["flush 6"], "numbers are never used again");
+    assert_eq!(replayed.go(Event::LoadsSent), ["flush 7"], "numbers are never used again");
 }
 
 #[test]

@@ -24,7 +24,8 @@ use longshore_proto::session::InstallationId;
 
 use super::lock::Lock;
 use super::{SqliteStore, StoreError, TaskStore};
-use crate::journal::{Evidence, FileJournal, Journal, JournalError, journal_dir};
+use crate::journal::storage::FileStorage;
+use crate::journal::{Evidence, FileJournal, Journal, JournalError, journal_dir, journal_names};
 
 /// Version of the layout this version writes, and the highest it reads.
 const FORMAT: u32 = 1;
@@ -80,6 +81,11 @@ impl StateDirectory {
     #[must_use]
     pub fn store(&self) -> Arc<dyn TaskStore> {
         Arc::clone(&self.store) as Arc<dyn TaskStore>
+    }
+
+    /// Names of the captures that have a journal, sorted.
+    pub fn journals(&self) -> Result<Vec<String>, JournalError> {
+        journal_names(&FileStorage, &self.path)
     }
 
     /// The journal of a capture, with what the task store remembers of it. `positions` are those of its readers' checkpoints.

@@ -188,7 +188,8 @@ impl CaptureRunner {
         }
         let writer = commit_patch(writer, patch).await?;
         self.remember_length(epoch).await?;
-        let spec = TaskChanges { spec: Some(spec::next(record.spec.as_ref(), &bindings)?), ..TaskChanges::default() };
+        let spec =
+            TaskChanges { spec: Some(spec::next(record.spec.as_ref(), &bindings, &[])?), ..TaskChanges::default() };
         self.context.commit(&self.task.name, epoch, spec).await?;
         Ok((Applied { plan, bindings }, writer))
     }

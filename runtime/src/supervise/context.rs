@@ -13,7 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::catalog::{Catalog, Endpoint};
 use crate::connector::{Kind, Launch, Launched};
-use crate::journal::{Journal, Known};
+use crate::journal::{Journal, JournalId, Known};
+use crate::materialize::gather::Source;
 use crate::store::{Epoch, TaskChanges, TaskRecord, TaskStore};
 
 use super::ends::Ends;
@@ -26,7 +27,7 @@ pub(super) struct Context {
     pub(super) catalog: Arc<Catalog>,
     pub(super) installation: InstallationId,
     pub(super) store: Arc<dyn TaskStore>,
-    /// One for each capture of the catalog.
+    /// One for each capture of the catalog, and of those not in it any more whose journals are still read.
     pub(super) journals: BTreeMap<String, Arc<dyn Journal>>,
     pub(super) state_directory: PathBuf,
     pub(super) ends: Ends,
@@ -83,6 +84,27 @@ impl Context {
             () = self.stop.cancelled() => None,
             all = all => all.ok().map(|_| ()),
         }
+    }
+
+    /// The journals of these captures, which are ready, with the newest schemas they hold.
+    pub(super) fn sources(&self, captures: &[String]) -> BTreeMap<String, Source> {
+        let source = |capture: &String| {
+            let journal = Arc::clone(self.journals.get(capture)?);
+            let schemas = journal.known().schemas;
+            Some((capture.clone(), Source { journal, schemas }))
+        };
+        captures.iter().filter_map(source).collect()
+    }
+
+    /// The captures whose journals these are, as each remembers of its own.
+    pub(super) async fn writers_of(&self, journals: &BTreeSet<JournalId>) -> Result<Vec<String>, Problem> {
+        let mut writers = Vec::new();
+        for capture in self.journals.keys() {
+            if self.record(capture).await?.durable.iter().any(|length| journals.contains(&length.journal)) {
+                writers.push(capture.clone());
+            }
+        }
+        Ok(writers)
     }
 
     /// The captures that write these collections, each once.

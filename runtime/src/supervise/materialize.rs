@@ -1,27 +1,32 @@
 //! One materialization task through its sessions: wait for the journals it reads, start the connector, prepare, apply, transact; again when
-//! a schema has grown or a session failed.
+//! a schema has grown or a session failed. What was begun under another spec is finished under that one first ([`super::rerun`]).
 
 #![allow(clippy::disallowed_methods, reason = "sessions are timed, and tasks started, here")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use longshore_proto::materialize::message::{Apply, Open, Pending};
+use bytes::Bytes;
+use longshore_proto::Error;
+use longshore_proto::materialize::message::{Apply, Open, Pending, Spec};
 use longshore_proto::session::{Binding, Owner};
 use longshore_proto::state::StatePatch;
 
 use crate::catalog::MaterializationTask;
 use crate::connector::{GRACE, Kind, MaterializeClient};
+use crate::journal::Known;
+use crate::materialize::checkpoint::{Checkpoint, Extent};
 use crate::materialize::gather::Source;
-use crate::materialize::session::{self, End, MaterializeSession};
+use crate::materialize::session::{self, End, Joined, MaterializeSession, NotedEnds};
 use crate::progress::{Phase, Progress};
-use crate::store::{Change, Epoch, TaskChanges, TaskRecord};
+use crate::store::{Change, Epoch, RememberedBinding, SpecVersion, TaskChanges, TaskRecord};
 
 use super::context::{BETWEEN_SESSIONS, Context, Fresh, collections, fresh_keys};
 use super::generation::{self, Wanted};
 use super::prepare::{self, Collections, MaterializationPlan};
 use super::problem::Problem;
+use super::rerun::{self, Older};
 use super::spec;
 use super::task::{self, Next, Sessions};
 
@@ -49,6 +54,31 @@ pub(super) struct Applied {
     bindings: Vec<Binding>,
 }
 
+/// What is to be applied: the catalog of now, as Validate let it pass.
+#[derive(Debug)]
+struct Prepared {
+    plan: MaterializationPlan,
+    bindings: Vec<Binding>,
+    /// By binding: it starts over.
+    fresh: Vec<bool>,
+    remember: Vec<RememberedBinding>,
+    /// The version that Apply makes durable; that of before, if nothing changed.
+    spec: SpecVersion,
+}
+
+/// What a session is opened with.
+struct Opening {
+    owner: Owner,
+    record: TaskRecord,
+    spec: Spec,
+    config_json: Bytes,
+    bindings: Vec<Binding>,
+    joined: Vec<Joined>,
+    sources: BTreeMap<String, Source>,
+    ends: NotedEnds,
+    only_rerun: bool,
+}
+
 /// Runs the task to its end; gives its name back with how it ended.
 pub(super) async fn live(mut runner: MaterializeRunner) -> (String, Result<(), Problem>) {
     let (context, progress) = (Arc::clone(&runner.context), Arc::clone(&runner.progress));
@@ -64,17 +94,13 @@ impl Sessions for MaterializeRunner {
             return Ok(Next::Done);
         }
         self.progress.enter(Phase::Starting);
-        let begun = self.begun.insert(Instant::now()).to_owned();
+        self.begun = Some(Instant::now());
         let launched = self.context.launch(&self.task.name, Kind::Materialize, &self.task.endpoint).await?;
         let client = launched.materialize();
-        let end = self.session_with(&client, &captures).await;
+        let next = self.session_with(&client, captures).await;
         drop(client);
         launched.stop(GRACE).await;
-        Ok(match end? {
-            End::Stopped | End::Drained => Next::Done,
-            // No failure; but a source that widens with every row must not make us spin.
-            End::SchemaGrew => Next::After(BETWEEN_SESSIONS.saturating_sub(begun.elapsed())),
-        })
+        next
     }
 
     fn raise_floor(&mut self, above: Epoch) {
@@ -88,68 +114,172 @@ impl MaterializeRunner {
         self.context.writers(self.task.bindings.iter().map(|binding| binding.collection.as_str()))
     }
 
-    async fn session_with(&mut self, client: &MaterializeClient, captures: &[String]) -> Result<End, Problem> {
+    /// The newest spec, unless something that was begun under another one has to be finished first.
+    async fn session_with(&mut self, client: &MaterializeClient, captures: Vec<String>) -> Result<Next, Problem> {
         let (context, task) = (Arc::clone(&self.context), self.task.name.clone());
-        let mut sources: BTreeMap<String, Source> = BTreeMap::new();
+        let sources = context.sources(&captures);
         let mut now = Collections::new();
-        for capture in captures {
-            let journal = Arc::clone(&context.journals[capture]);
-            let known = journal.known();
+        for source in sources.values() {
+            let known = Known { schemas: source.schemas.clone(), ..source.journal.known() };
             now.extend(collections(&known)?);
-            sources.insert(capture.clone(), Source { journal, schemas: known.schemas });
         }
         let epoch = context.take_epoch(&task, self.floor).await?;
         let owner = context.owner(&task, epoch);
-        match &self.applied {
-            Some(applied) if applied.collections == now => {
-                client.spec().await?;
+        let spec = client.spec().await?;
+        if self.applied.as_ref().is_none_or(|applied| applied.collections != now) {
+            let record = context.record(&task).await?;
+            let prepared = self.prepare(client, &owner, &record, &now).await;
+            if let Some(extent) = self.unfinished(&record, &spec)? {
+                let is_of_this_spec = |p: &Prepared| p.spec.version == extent.spec_version;
+                if !prepared.as_ref().is_ok_and(is_of_this_spec) {
+                    if let Err(problem) = prepared {
+                        tracing::debug!(target: "longshore", task, "told again after what is finished first: {problem}");
+                    }
+                    return self.finish(client, spec, owner, record, &extent, captures).await;
+                }
             }
-            _ => self.applied = Some(self.apply(client, &owner, epoch, now).await?),
+            self.applied = Some(self.apply(client, &owner, epoch, now, record, prepared?).await?);
         }
         let applied = self.applied.clone().ok_or_else(|| bug("a session without an applied spec"))?;
-        let record = self.context.record(&self.task.name).await?;
-        let (waits, of) = (Arc::clone(&context), captures.to_vec());
+        let joined = self.joined(&applied, &sources)?;
+        let waits = Arc::clone(&context);
         let ends = async move {
             match waits.until_caught_up {
-                true => waits.ends.of(&of).await,
+                true => waits.ends.of(&captures).await,
                 false => std::future::pending().await,
             }
         };
+        let opening = Opening {
+            owner,
+            record: context.record(&task).await?,
+            spec,
+            config_json: applied.plan.config_json,
+            bindings: applied.bindings,
+            joined,
+            sources,
+            ends: Box::pin(ends),
+            only_rerun: false,
+        };
+        Ok(match self.transact(client, opening).await? {
+            End::Stopped | End::Drained => Next::Done,
+            // No failure; but a source that widens with every row must not make us spin.
+            End::SchemaGrew => {
+                let elapsed = self.begun.map_or(BETWEEN_SESSIONS, |begun| begun.elapsed());
+                Next::After(BETWEEN_SESSIONS.saturating_sub(elapsed))
+            }
+        })
+    }
+
+    /// What was begun and must be run to its end, whatever the catalog says now; started over, there is nothing to be finished.
+    fn unfinished(&self, record: &TaskRecord, spec: &Spec) -> Result<Option<Extent>, Problem> {
+        match self.starts_over() {
+            true => Ok(None),
+            false => Ok(Extent::of_record(record)?.filter(|extent| extent.must_be_finished(spec.guarantee))),
+        }
+    }
+
+    fn starts_over(&self) -> bool {
+        self.take_over || self.fresh == Fresh::Task
+    }
+
+    /// A session under the spec that was last applied, for what was begun under it. Nothing is applied: the destination fits that spec still.
+    async fn finish(
+        &mut self,
+        client: &MaterializeClient,
+        spec: Spec,
+        owner: Owner,
+        record: TaskRecord,
+        extent: &Extent,
+        mut captures: Vec<String>,
+    ) -> Result<Next, Problem> {
+        let (context, task) = (Arc::clone(&self.context), self.task.name.as_str());
+        let what =
+            format!("transaction {}, begun under version {} of the task", extent.transaction, extent.spec_version);
+        tracing::info!(target: "longshore", task, "finishing {what}, before the catalog of now is applied");
+        captures.extend(context.writers_of(&rerun::journals_of(extent)).await?);
+        if context.wait_ready(&captures).await.is_none() {
+            return Ok(Next::Done);
+        }
+        let sources = context.sources(&captures);
+        let holds = |source: &Source| {
+            let known = source.journal.known();
+            Some((source.journal.id()?, known.bindings.iter().map(|(_, row)| row.collection.clone()).collect()))
+        };
+        let ours = Checkpoint::of_record(&record, &context.installation)?;
+        let older = Older {
+            extent,
+            ours: &ours,
+            journals: &sources.values().filter_map(holds).collect(),
+            collections: self.task.bindings.iter().map(|binding| binding.collection.as_str()).collect(),
+        };
+        let (bindings, joined) = older.bindings(spec::whole(record.spec.as_ref())?);
+        let config_json = prepare::config_of(&context.catalog, &self.task, &spec)?;
+        let ends = Box::pin(std::future::pending());
+        let opening = Opening { owner, record, spec, config_json, bindings, joined, sources, ends, only_rerun: true };
+        let end =
+            self.transact(client, opening).await.map_err(|error| error.while_doing(format!("finishing {what}")))?;
+        Ok(match end {
+            End::Stopped | End::Drained => Next::Done,
+            End::SchemaGrew => Next::After(Duration::ZERO),
+        })
+    }
+
+    async fn transact(&self, client: &MaterializeClient, opening: Opening) -> Result<End, Error> {
+        let Opening { owner, record, spec, config_json, bindings, joined, sources, ends, only_rerun } = opening;
+        let context = &self.context;
+        let open = Open {
+            owner,
+            config_json,
+            bindings,
+            state: record.state.clone(),
+            transaction: record.checkpoint.transaction,
+            plan: record.pending.as_ref().map(|pending| pending.plan.clone()).unwrap_or_default(),
+        };
         let session = MaterializeSession {
             client,
-            open: Open {
-                owner,
-                config_json: applied.plan.config_json.clone(),
-                bindings: applied.bindings.clone(),
-                state: record.state.clone(),
-                transaction: record.checkpoint.transaction,
-                plan: record.pending.as_ref().map(|pending| pending.plan.clone()).unwrap_or_default(),
-            },
-            guarantee: applied.plan.spec.guarantee,
-            takes_deletes: applied.plan.spec.deletes,
-            wants_existence: applied.plan.validated.iter().map(|binding| binding.wants_existence).collect(),
+            open,
+            guarantee: spec.guarantee,
+            takes_deletes: spec.deletes,
+            joined,
+            only_rerun,
             record,
             sources,
             store: Arc::clone(&context.store),
             spill_directory: context.state_directory.join("spill"),
             stop: context.stop.clone(),
             progress: Arc::clone(&self.progress),
-            ends: Box::pin(ends),
+            ends,
         };
-        Ok(session::run(session).await?)
+        session::run(session).await
     }
 
-    /// Validate, then Apply until the destination fits: a pending plan is drained first, in a call of its own.
-    async fn apply(
-        &mut self,
+    /// The journal of each binding of the catalog, and what Validated said of it.
+    fn joined(&self, applied: &Applied, sources: &BTreeMap<String, Source>) -> Result<Vec<Joined>, Error> {
+        let joined = |(index, binding): (usize, &Binding)| {
+            let name = &binding.collection.name;
+            let writes =
+                |source: &&Source| source.journal.known().bindings.iter().any(|(_, row)| row.collection == *name);
+            let journal = sources.values().find(writes).and_then(|source| source.journal.id()).ok_or_else(|| {
+                let message = format!("task {}: no journal holds collection {name}", self.task.name);
+                Error::config("materialize.collection", message)
+                    .at_binding(index)
+                    .suggest("run the capture that writes it first")
+            })?;
+            let wants_existence = applied.plan.validated.get(index).is_some_and(|said| said.wants_existence);
+            Ok(Joined { journal, wants_existence, counted_as: Some(index) })
+        };
+        applied.bindings.iter().enumerate().map(joined).collect()
+    }
+
+    /// Validate, and what the bindings are called from now on. Changes nothing yet.
+    async fn prepare(
+        &self,
         client: &MaterializeClient,
         owner: &Owner,
-        epoch: Epoch,
-        now: Collections,
-    ) -> Result<Applied, Problem> {
-        let context = &self.context;
-        let plan = prepare::materialization(&context.catalog, &self.task, client, owner.clone(), &now).await?;
-        let mut record = self.context.record(&self.task.name).await?;
+        record: &TaskRecord,
+        now: &Collections,
+    ) -> Result<Prepared, Problem> {
+        let plan = prepare::materialization(&self.context.catalog, &self.task, client, owner.clone(), now).await?;
         let fresh: Vec<bool> =
             plan.bindings.iter().map(|b| self.fresh.covers(&b.collection.name, &b.resource_path)).collect();
         let wanted: Vec<Wanted<'_>> = plan
@@ -168,10 +298,24 @@ impl MaterializeRunner {
         let assigned = generation::assign(&self.task.name, &record.remembered, &wanted)?;
         let bindings: Vec<Binding> =
             plan.bindings.iter().zip(assigned.state_keys).map(|(planned, key)| planned.named(key)).collect();
-        self.context
-            .commit(&self.task.name, epoch, TaskChanges { remember: assigned.remember, ..TaskChanges::default() })
-            .await?;
+        let wants_existence: Vec<bool> = plan.validated.iter().map(|said| said.wants_existence).collect();
+        let spec = spec::next(record.spec.as_ref(), &bindings, &wants_existence)?;
+        Ok(Prepared { plan, bindings, fresh, remember: assigned.remember, spec })
+    }
 
+    /// Apply until the destination fits: a pending plan is drained first, in a call of its own.
+    async fn apply(
+        &mut self,
+        client: &MaterializeClient,
+        owner: &Owner,
+        epoch: Epoch,
+        now: Collections,
+        mut record: TaskRecord,
+        prepared: Prepared,
+    ) -> Result<Applied, Problem> {
+        let Prepared { plan, bindings, fresh, remember, spec } = prepared;
+        let remembers = TaskChanges { remember, ..TaskChanges::default() };
+        self.context.commit(&self.task.name, epoch, remembers).await?;
         let keys: Vec<_> = bindings.iter().map(|binding| binding.state_key.clone()).collect();
         loop {
             let apply = Apply {
@@ -194,7 +338,7 @@ impl MaterializeRunner {
             for (gone, _) in record.state.parts().filter(|(key, _)| !keys.contains(key)) {
                 patch = patch.with_dropped(gone.clone());
             }
-            let changes = self.after_apply(&mut record, patch, done.drained, &bindings)?;
+            let changes = self.after_apply(&mut record, &patch, (!done.drained).then_some(&spec))?;
             self.context.commit(&self.task.name, epoch, changes).await?;
             if !done.drained {
                 break;
@@ -208,24 +352,28 @@ impl MaterializeRunner {
     fn after_apply(
         &self,
         record: &mut TaskRecord,
-        patch: StatePatch,
-        drained: bool,
-        bindings: &[Binding],
+        patch: &StatePatch,
+        applied: Option<&SpecVersion>,
     ) -> Result<TaskChanges, Problem> {
-        record.state.apply(&patch)?;
+        record.state.apply(patch)?;
         let mut changes = TaskChanges { state: Some(record.state.clone()), ..TaskChanges::default() };
-        if drained {
-            record.pending = None;
-            changes.pending = Change::Clear;
-        } else {
-            let spec = spec::next(record.spec.as_ref(), bindings)?;
-            record.spec = Some(spec.clone());
-            changes.spec = Some(spec);
+        match applied {
+            None => {
+                record.pending = None;
+                changes.pending = Change::Clear;
+            }
+            Some(spec) => {
+                changes.spec = Some(spec.clone());
+                // The destination begins anew; what was on its way to it before must not be taken for unfinished.
+                if let Some(extent) = Extent::of_record(record)?.filter(|_| self.starts_over()) {
+                    changes.extent = Change::Set(extent.given_up().stored());
+                }
+            }
         }
         Ok(changes)
     }
 }
 
 fn bug(what: &str) -> Problem {
-    Problem::Error(longshore_proto::Error::internal("supervise", what.to_owned()))
+    Problem::Error(Error::internal("supervise", what.to_owned()))
 }

@@ -15,6 +15,7 @@ mod generation;
 mod materialize;
 pub mod prepare;
 mod problem;
+mod rerun;
 mod retry;
 mod spec;
 mod task;
@@ -28,7 +29,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::catalog::{CaptureTask, Catalog};
+use crate::catalog::Catalog;
 use crate::journal::{Evidence, Journal};
 use crate::materialize::checkpoint::Checkpoint;
 use crate::progress::Progress;
@@ -89,8 +90,8 @@ pub struct Run {
     captures: Vec<CaptureRunner>,
     materializations: Vec<MaterializeRunner>,
     tasks: Vec<Running>,
-    /// Captures that do not run themselves, but whose journals are read.
-    idle: Vec<CaptureTask>,
+    /// Captures that do not run themselves, but whose journals are read: not chosen, or not in the catalog any more.
+    idle: Vec<String>,
 }
 
 impl Run {
@@ -112,6 +113,13 @@ impl Run {
             let evidence = evidence(&*state.store(), &task.name)?;
             journals.insert(task.name.clone(), state.journal(&task.name, evidence)?);
         }
+        let running = catalog.materializations.iter().map(|task| task.name.as_str()).filter(|task| chosen.runs(task));
+        let mut idle = rerun::forgotten_captures(&catalog, &state, running)?;
+        for capture in &idle {
+            let evidence = evidence(&*state.store(), capture)?;
+            journals.insert(capture.clone(), state.journal(capture, evidence)?);
+        }
+        idle.extend(catalog.captures.iter().map(|task| task.name.clone()).filter(|task| !chosen.runs(task)));
         let context = Arc::new(Context {
             catalog: Arc::new(catalog),
             installation: state.installation().clone(),
@@ -129,13 +137,9 @@ impl Run {
             captures: vec![],
             materializations: vec![],
             tasks: vec![],
-            idle: vec![],
+            idle,
         };
-        for task in context.catalog.captures.iter().cloned() {
-            if !chosen.runs(&task.name) {
-                run.idle.push(task);
-                continue;
-            }
+        for task in context.catalog.captures.iter().filter(|task| chosen.runs(&task.name)).cloned() {
             let progress = Arc::new(Progress::new(task.bindings.iter().map(|b| b.collection.clone())));
             run.tasks.push(Running { task: task.name.clone(), kind: CAPTURE, progress: Arc::clone(&progress) });
             let fresh = chosen.fresh(&task.name);
@@ -169,8 +173,8 @@ impl Run {
     /// could not go on at once.
     pub async fn to_the_end(self, told: impl Fn(&Running, &Problem)) -> Result<Vec<Ended>, Problem> {
         let Self { context, _state, captures, materializations, tasks, idle } = self;
-        for task in &idle {
-            context.acquire_idle(&task.name).await?;
+        for capture in &idle {
+            context.acquire_idle(capture).await?;
         }
         let writers: Vec<String> = captures.iter().map(|runner| runner.task.name.clone()).collect();
         let mut reading = materializations.len();

@@ -240,6 +240,19 @@ pub async fn materialization(
     Ok(MaterializationPlan { spec, config_json, bindings, validated: validated.bindings })
 }
 
+/// The config of a materialization alone, as its connector gets it: for a session whose bindings are not those of the catalog.
+///
+/// # Errors
+/// Findings in the catalog.
+pub(super) fn config_of(
+    catalog: &Catalog,
+    task: &MaterializationTask,
+    spec: &materialize::Spec,
+) -> Result<Bytes, Problem> {
+    let what = format!("the config of materialization `{}`", task.name);
+    Ok(catalog.typed(&task.config, &spec.config_schema_json, &what)?.json)
+}
+
 /// A task's config and resources as its connector gets them.
 struct TypedTask {
     config: Typed,
