@@ -65,6 +65,31 @@ fn state_of_an_older_copy_stops() {
 }
 
 #[test]
+fn an_older_copy_of_a_destination_of_files_stops_and_one_of_a_database_is_sent_what_it_lacks() {
+    let scene = moved();
+    copy(&scene.join("out"), &scene.join("older"));
+    std::fs::copy(scene.join("nyc.db"), scene.join("older.db")).expect("copy a database");
+    append_flights(&scene);
+    scene.longshore(RUN).expect_code(0);
+    assert_rows(&scene, ROWS + 2);
+    let replace = |older: &str, newer: &str| {
+        let newer = scene.join(newer);
+        if newer.is_dir() {
+            std::fs::remove_dir_all(&newer).expect("delete the newer one");
+        }
+        std::fs::rename(scene.join(older), newer).expect("put the older one back");
+    };
+    replace("older.db", "nyc.db");
+    scene.longshore(RUN).expect_code(0);
+    assert_rows(&scene, ROWS + 2);
+    replace("older", "out");
+    let stopped = scene.longshore(RUN).expect_code(2);
+    names_the_ways_out(&stopped, "archive");
+    scene.longshore(["run", "--until", "caught-up", "--yes", "--fresh", "archive", "flights.yaml"]).expect_code(0);
+    assert_rows(&scene, ROWS + 2);
+}
+
+#[test]
 fn a_copied_project_stops_at_the_first_ones_destinations() {
     let scene = moved();
     let copied = Scene::new();

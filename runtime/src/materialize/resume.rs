@@ -196,13 +196,18 @@ fn transactional(known: &Remembered<'_>, theirs: Option<Checkpoint>) -> Result<R
     Err(newer(known, theirs.transaction))
 }
 
-/// Our log decides; the destination's record only tells whether it is the destination, and the state, that we know.
+/// Our log decides; the destination's record only tells whether it is the destination, and the state, that we know. What it acknowledged was
+/// applied, so one that has less went back. From there nothing is sent again, as it is to a transactional one: record and content are not of
+/// one transaction, and what was put back may be older than the one and newer than the other.
 fn idempotent(known: &Remembered<'_>) -> Result<Resume, Error> {
     let committed = known.places.iter().any(|place| known.ours.position(place) != Position::BEGINNING);
     match known.recorded {
         None if committed => Err(lost(known)),
         Some(recorded) if recorded.transaction > known.ours.transaction => Err(newer(known, recorded.transaction)),
         Some(recorded) if committed && recorded.transaction == 0 && known.pending.is_none() => Err(lost(known)),
+        Some(recorded) if committed && recorded.transaction < known.ours.transaction && known.pending.is_none() => {
+            Err(older(known, recorded.transaction))
+        }
         Some(_) | None => from_ours(known),
     }
 }
@@ -255,6 +260,19 @@ fn lost(known: &Remembered<'_>) -> Error {
     );
     Error::config("resume.destination_lost", message)
         .suggest(format!("put the destination back, or fill it anew: longshore run --fresh {task}"))
+}
+
+fn older(known: &Remembered<'_>, theirs: u64) -> Error {
+    let Remembered { task, ours, .. } = *known;
+    let message = format!(
+        "task {task}: the destination has applied transactions up to {theirs}, the state directory (installation {}) knows that it has applied \
+         transaction {}: the destination went back (restored from a copy?)",
+        ours.installation, ours.transaction
+    );
+    Error::config("resume.destination_older", message).suggest(format!(
+        "put the newer copy of the destination back, or a copy of the state directory from the same time as the destination, or fill it anew: \
+         longshore run --fresh {task}"
+    ))
 }
 
 fn newer(known: &Remembered<'_>, theirs: u64) -> Error {

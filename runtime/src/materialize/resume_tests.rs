@@ -137,7 +137,7 @@ fn rows() -> Vec<Row> {
             None,
             None,
             Some(recorded(2, &checkpoint(1, 3, at(10), at(10)))),
-            ["replay from 10", "go on 5", "go on 5"],
+            ["replay from 10", "stop resume.destination_older", "go on 5"],
         ),
         row(
             "restored from an older backup while a transaction that changed the connector's state was under way",
@@ -145,7 +145,7 @@ fn rows() -> Vec<Row> {
             Some(extent(true)),
             None,
             Some(recorded(2, &checkpoint(1, 3, at(10), at(10)))),
-            ["replay from 10", "run 6 again", "run 6 again"],
+            ["replay from 10", "stop resume.destination_older", "run 6 again"],
         ),
         row(
             "what was begun was given up: only its number counts",
@@ -169,7 +169,7 @@ fn rows() -> Vec<Row> {
             None,
             None,
             Some(recorded(2, &checkpoint(1, 3, at(20), at(10)))),
-            ["replay from 10", "go on 5", "go on 5"],
+            ["replay from 10", "stop resume.destination_older", "go on 5"],
         ),
         row(
             "the destination was deleted",
