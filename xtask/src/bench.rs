@@ -3,6 +3,8 @@
 //! Figures are ratios of two things measured in turn in the same run; an A/A pair beside them tells how much of a ratio is noise. It exits 0
 //! whenever it measured; whether the floor was met is in the line.
 
+mod image;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -23,7 +25,8 @@ pub(crate) fn bench(name: &str) -> Result<ExitCode, Problem> {
         "R1" => r1,
         "R3" => r3,
         "B1" => b1,
-        other => return Err(Problem(format!("no benchmark {other}: expected R1, R3 or B1"))),
+        "image" => image::start,
+        other => return Err(Problem(format!("no benchmark {other}: expected R1, R3, B1 or image"))),
     };
     run(Command::new(env!("CARGO")).current_dir(repository()).args([
         "build",

@@ -4,7 +4,9 @@
 
 mod bench;
 mod demo;
+mod image;
 mod long;
+mod private_engine;
 mod test;
 
 use std::fmt;
@@ -34,9 +36,11 @@ enum Task {
         #[arg(value_name = "NAME")]
         name: Option<String>,
     },
+    /// Build connectors of the workspace as static images, longshore/NAME:dev, and load them into the Docker Engine
+    Image(image::Wanted),
     /// Measure one workload; ends with one JSON line
     Bench {
-        /// R1 (CPU a document), R3 (commit latency) or B1 (cold start)
+        /// R1 (CPU a document), R3 (commit latency), B1 (cold start) or image (start of a container)
         name: String,
     },
 }
@@ -46,6 +50,7 @@ fn main() -> ExitCode {
         Task::Demo => demo::demo(),
         Task::Test { long: true, name } => long::test(name.as_deref()),
         Task::Test { long: false, name } => test::test(name.as_deref()),
+        Task::Image(wanted) => image::image(&wanted),
         Task::Bench { name } => bench::bench(&name),
     });
     result.unwrap_or_else(|problem| {

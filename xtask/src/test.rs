@@ -5,15 +5,24 @@ use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
+use crate::image::{self, Wanted, engine};
+use crate::private_engine::PrivateEngine;
 use crate::{Problem, repository, run, target_dir};
 
 /// A full build and the tests' directories need this much.
 const FREE_BYTES: u64 = 15 << 30;
 /// What the tests need beside Rust, and the Debian package that has it.
-const NEEDED: [(&str, &str); 2] = [("cc", "gcc"), ("git", "git")];
+const NEEDED: [(&str, &str); 5] = [
+    ("cc", "gcc"),
+    ("git", "git"),
+    ("docker", "docker.io"),
+    ("docker-registry", "docker-registry"),
+    ("debootstrap", "debootstrap"),
+];
 
 pub(crate) fn test(name: Option<&str>) -> Result<ExitCode, Problem> {
     needs()?;
+    let _engine = PrivateEngine::where_none_answers()?;
     let mut failed = Vec::new();
     if name.is_none() {
         for (step, command) in [("formatting", &["fmt", "--all", "--check"][..]), ("lints", &CLIPPY), ("docs", &DOC)] {
@@ -24,6 +33,8 @@ pub(crate) fn test(name: Option<&str>) -> Result<ExitCode, Problem> {
         }
     }
     build()?;
+    // The tests would make them too: here the time shows where it belongs.
+    timed("images", || image::image(&Wanted::ALL))?;
     let counts = timed("tests", || tests(name))?;
     for step in &failed {
         println!("failed: {step}");
@@ -47,6 +58,7 @@ pub(crate) fn build() -> Result<(), Problem> {
 pub(crate) fn cargo(words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO"));
     command.current_dir(repository()).args(words).env("LONGSHORE_BIN_DIR", target_dir().join("debug"));
+    command.envs(engine::private().map(|host| ("DOCKER_HOST", host)));
     command
 }
 
