@@ -47,6 +47,11 @@ codes! {
     Name = "catalog.name", "a name that breaks the rule for names";
     DuplicateTask = "catalog.duplicate-task", "a capture and a materialization share a name";
     Endpoint = "catalog.endpoint", "not exactly one way to reach the connector, or one that cannot work";
+    Image = "catalog.image", "what is named as an image cannot be one";
+    ImageTag = "catalog.image-tag", "an image is named by a tag in a catalog with `production: true`";
+    Lock = "catalog.lock", "what `longshore lock` wrote beside the catalog cannot be read";
+    Mount = "catalog.mount", "a mount at a place in the container that cannot be one";
+    Limit = "catalog.limit", "a limit that is no size with a unit, or no number in range";
     UnknownCollection = "catalog.unknown-collection", "a binding names a collection that the catalog does not have";
     TwoWriters = "catalog.two-writers", "two captures write one collection";
     NoWriter = "catalog.no-writer", "a collection is read, but no capture writes it";

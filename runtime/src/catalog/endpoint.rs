@@ -1,4 +1,4 @@
-//! `connector`, `command` or `address`: how a task reaches its connector, exactly one of them.
+//! `connector`, `image`, `command` or `address`: how a task reaches its connector, exactly one of them.
 
 use std::path::PathBuf;
 
@@ -7,11 +7,12 @@ use super::advice::one_of;
 use super::code::Code;
 use super::diagnostic::Diagnostic;
 use super::fields::{Fields, list, text};
+use super::image;
 use super::node::Node;
 use super::source::{Source, Span};
 use super::variables::Variables;
 
-const WAYS: [&str; 3] = ["connector", "command", "address"];
+const WAYS: [&str; 4] = ["connector", "image", "command", "address"];
 
 /// What is needed to read endpoints.
 #[derive(Debug, Clone, Copy)]
@@ -20,6 +21,8 @@ pub(super) struct Reader<'a> {
     pub(super) variables: &'a Variables,
     /// `capture` or `materialize`.
     pub(super) prefix: &'static str,
+    /// Images are named by what they are, not by tags.
+    pub(super) production: bool,
 }
 
 impl Reader<'_> {
@@ -29,12 +32,9 @@ impl Reader<'_> {
         let (way, node) = match written.as_slice() {
             [one] => *one,
             [] => {
-                // A way that is not built yet has been reported by its key.
-                if fields.optional("image").is_none() {
-                    let message = format!("{} does not say which connector it uses", fields.who);
-                    let help = "add `connector: files`, `command: [./my-connector]` or `address: unix:/path/to.sock`\n`longshore connector list` shows the bundled ones";
-                    findings.push(Diagnostic::error(Code::Endpoint, fields.key_span("connector"), message, help));
-                }
+                let message = format!("{} does not say which connector it uses", fields.who);
+                let help = "add `connector: files`, `image: ghcr.io/acme/capture-shop:1.2`, `command: [./my-connector]` or `address: unix:/path/to.sock`\n`longshore connector list` shows the bundled ones";
+                findings.push(Diagnostic::error(Code::Endpoint, fields.key_span("connector"), message, help));
                 return None;
             }
             [_, more @ ..] => {
@@ -54,7 +54,11 @@ impl Reader<'_> {
             let help = format!("remove it: with `{way}` the runtime makes the token itself");
             findings.push(Diagnostic::error(Code::Endpoint, fields.key_span("token_file"), message, help));
         }
+        if way != "image" {
+            image::refuse_without_image(way, fields, findings);
+        }
         let endpoint = match way {
+            "image" => self.image(node, fields, findings)?,
             "connector" => self.bundled(node, fields, findings)?,
             "command" => self.command(node, fields, findings)?,
             _ => self.address(node, fields, findings)?,
@@ -131,7 +135,13 @@ impl Reader<'_> {
         Some(Endpoint::Address { url, token_file })
     }
 
-    fn filled(&self, node: &Node, who: &str, example: &str, findings: &mut Vec<Diagnostic>) -> Option<String> {
+    pub(super) fn filled(
+        &self,
+        node: &Node,
+        who: &str,
+        example: &str,
+        findings: &mut Vec<Diagnostic>,
+    ) -> Option<String> {
         let written = text(node, who, example, findings)?;
         let before = findings.len();
         let filled = self.variables.fill(written, node.span, self.source, findings);

@@ -13,6 +13,7 @@ mod collections;
 mod diagnostic;
 mod endpoint;
 mod fields;
+mod image;
 mod insert;
 mod node;
 mod resolve;
@@ -44,6 +45,7 @@ pub use source::{Place, Source, Span};
 pub use typed::Typed;
 pub use variables::Environment;
 
+use crate::connector::container::{Image, Pins};
 use variables::Variables;
 
 /// A catalog without a mistake that could be known without its connectors.
@@ -59,6 +61,8 @@ pub struct Catalog {
     pub collections: BTreeMap<String, CollectionDecl>,
     /// In the order written.
     pub materializations: Vec<MaterializationTask>,
+    /// Which its images have to be, as far as that was written down.
+    pub pins: Pins,
     /// Worth knowing, and no reason to stop.
     pub warnings: Diagnostics,
     source: Arc<Source>,
@@ -85,6 +89,8 @@ pub enum Endpoint {
         /// Relative to the catalog.
         token_file: Option<PathBuf>,
     },
+    /// A container of an image.
+    Image(Image),
 }
 
 /// Reads from a system.
@@ -164,6 +170,11 @@ pub fn load(path: &Path, environment: Arc<Environment>) -> Result<Catalog, Diagn
 /// The same for a catalog that `discover` is about to complete: collections of captures may be missing, and captures may have no bindings.
 pub fn load_unfinished(path: &Path, environment: Arc<Environment>) -> Result<Catalog, Diagnostics> {
     resolve::load(path, environment, resolve::Completeness::Unfinished)
+}
+
+/// The same for a catalog whose images are about to be written down: tags may stand where they may not in the end.
+pub fn load_unlocked(path: &Path, environment: Arc<Environment>) -> Result<Catalog, Diagnostics> {
+    resolve::load(path, environment, resolve::Completeness::Unlocked)
 }
 
 /// The environment of this process.

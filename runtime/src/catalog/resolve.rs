@@ -19,15 +19,16 @@ use super::yaml;
 use super::{
     CaptureBinding, CaptureTask, Catalog, CollectionDecl, Endpoint, MaterializationBinding, MaterializationTask,
 };
+use crate::connector::container::Pins;
 
 const ROOT: Keys = Keys {
-    known: &["captures", "collections", "materializations"],
-    later: &["production", "connections"],
+    known: &["production", "captures", "collections", "materializations"],
+    later: &["connections"],
     example: "`captures:`",
 };
-const TASK_LATER: &[&str] = &["image", "connection", "mounts", "network", "limits", "sandbox", "schedule", "every"];
+const TASK_LATER: &[&str] = &["connection", "network", "sandbox", "schedule", "every"];
 const CAPTURE: Keys = Keys {
-    known: &["connector", "command", "address", "token_file", "config", "bindings"],
+    known: &["connector", "image", "command", "address", "token_file", "mounts", "limits", "config", "bindings"],
     later: TASK_LATER,
     example: "`connector: files`",
 };
@@ -49,6 +50,8 @@ pub(super) enum Completeness {
     Whole,
     /// `discover` will add bindings and collections.
     Unfinished,
+    /// `lock` will write down its images.
+    Unlocked,
 }
 
 /// Reads and resolves a file.
@@ -68,7 +71,15 @@ pub(super) fn load(
     let directory =
         std::path::absolute(path).ok().and_then(|path| path.parent().map(Path::to_path_buf)).unwrap_or_default();
     let variables = Variables::new(environment, &directory);
-    let mut resolver = Resolver { source: &source, variables: &variables, completeness, findings };
+    let pins = match completeness {
+        Completeness::Unlocked => Pins::default(),
+        Completeness::Whole | Completeness::Unfinished => Pins::read(path).unwrap_or_else(|error| {
+            let (message, help) = (error.message.clone(), error.suggestion.clone());
+            findings.push(Diagnostic::error(Code::Lock, Span::default(), message, help));
+            Pins::default()
+        }),
+    };
+    let mut resolver = Resolver { source: &source, variables: &variables, completeness, production: false, findings };
     let (captures, collections, materializations) = resolver.root(&root);
     let findings = resolver.findings;
     if findings.iter().any(|finding| finding.severity == Severity::Error) {
@@ -81,6 +92,7 @@ pub(super) fn load(
         captures,
         collections,
         materializations,
+        pins,
         warnings,
         source,
         variables,
@@ -126,6 +138,7 @@ struct Resolver<'a> {
     source: &'a Source,
     variables: &'a Variables,
     completeness: Completeness,
+    production: bool,
     findings: Vec<Diagnostic>,
 }
 
@@ -141,6 +154,9 @@ type Parts = (Vec<CaptureTask>, BTreeMap<String, CollectionDecl>, Vec<Materializ
 impl Resolver<'_> {
     fn root(&mut self, root: &Node) -> Parts {
         let Some(fields) = fields(root, "the catalog", ROOT, &mut self.findings) else { return Parts::default() };
+        let production =
+            fields.optional("production").map(|node| boolean(node, "production", "the catalog", &mut self.findings));
+        self.production = production.flatten().unwrap_or_default();
         let collections = collections::read(fields.optional("collections"), &mut self.findings);
         let mut captures = Vec::new();
         let mut materializations = Vec::new();
@@ -238,7 +254,12 @@ impl Resolver<'_> {
 
     fn common<'n>(&mut self, entry: &'n Entry, who: &str, prefix: &'static str) -> Option<Common<'n>> {
         let task = fields(&entry.value, who, CAPTURE, &mut self.findings)?;
-        let reader = endpoint::Reader { source: self.source, variables: self.variables, prefix };
+        let reader = endpoint::Reader {
+            source: self.source,
+            variables: self.variables,
+            prefix,
+            production: self.production && self.completeness != Completeness::Unlocked,
+        };
         let endpoint = reader.read(&task, &mut self.findings);
         let config = match entry.value.get("config") {
             Some(node) if !node.is_null() => {

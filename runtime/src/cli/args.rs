@@ -85,6 +85,13 @@ pub(super) enum Verb {
         longshore preview nyc --json | jq .document    only what is in them\n\n\
         The source is read from its beginning. It is told nothing, so it forgets nothing, and the next run starts where it would have.")]
     Preview(PreviewArgs),
+    /// Write down which images the catalog means today; run and check compare
+    #[command(after_help = "Examples:\n  \
+        longshore lock                   the images of longshore.yaml, in longshore.yaml.lock\n  \
+        longshore lock flights.yaml      of another catalog, in flights.yaml.lock\n\n\
+        For each image: its digest in its repository, where it came from one, else its id. Images that are not here are pulled. Remove the\n\
+        file to go back to whatever the names mean.")]
+    Lock(LockArgs),
     /// What connectors there are and what they take
     Connector {
         #[command(subcommand)]
@@ -106,6 +113,13 @@ pub(super) enum Verb {
 
 #[derive(Debug, Args)]
 pub(super) struct CheckArgs {
+    /// The catalog
+    #[arg(value_name = "CATALOG")]
+    pub(super) words: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct LockArgs {
     /// The catalog
     #[arg(value_name = "CATALOG")]
     pub(super) words: Vec<String>,

@@ -20,6 +20,12 @@ pub(super) fn load_unfinished(path: &Path, output: &Output) -> Result<Catalog, F
         .map_err(|diagnostics| failure(diagnostics.into(), output))
 }
 
+/// Loads a catalog whose images are about to be written down; findings are shown.
+pub(super) fn load_unlocked(path: &Path, output: &Output) -> Result<Catalog, Failure> {
+    catalog::load_unlocked(path, catalog::process_environment())
+        .map_err(|diagnostics| failure(diagnostics.into(), output))
+}
+
 /// The capture of that name.
 pub(super) fn capture<'a>(catalog: &'a Catalog, name: &str) -> Result<&'a CaptureTask, Failure> {
     if let Some(task) = catalog.captures.iter().find(|task| task.name == name) {

@@ -12,6 +12,7 @@ use super::output::{Failure, Output};
 use super::run::state_directory;
 use super::visit::{Visited, past};
 use crate::catalog::{Catalog, Diagnostics};
+use crate::connector::container::{self, Sandbox};
 use crate::supervise::Problem;
 use crate::supervise::prepare::{self, Collections, Planned};
 
@@ -20,6 +21,7 @@ pub(super) async fn check(global: &Global, args: CheckArgs, output: &Output) -> 
     let ([], path) = split_words(args.words, [])?;
     let catalog = catalogs::load(&path, output)?;
     let state = state_directory(global, &catalog.directory);
+    container::sweep(None).await;
     let mut checking = Checking {
         catalog: &catalog,
         output,
@@ -54,12 +56,13 @@ impl Checking<'_> {
                     let client = launched.capture();
                     let plan = prepare::capture(self.catalog, task, &client, owner, &Collections::new()).await?;
                     prepare::goes_on(&task.name, &plan.bindings, &remembered)?;
-                    Ok(plan)
+                    Ok((plan, launched.sandbox().cloned()))
                 })
                 .await;
             match plan {
-                Ok(plan) => {
+                Ok((plan, sandbox)) => {
                     self.passed(&task.name, "capture", &plan.spec.name, &plan.spec.version, &plan.bindings);
+                    self.sandboxed(&task.name, sandbox.as_ref());
                     self.collections
                         .extend(plan.bindings.into_iter().map(|one| (one.collection.name.clone(), one.collection)));
                 }
@@ -82,12 +85,13 @@ impl Checking<'_> {
                     let client = launched.materialize();
                     let plan = prepare::materialization(self.catalog, task, &client, owner, &self.collections).await?;
                     prepare::goes_on(&task.name, &plan.bindings, &remembered)?;
-                    Ok(plan)
+                    Ok((plan, launched.sandbox().cloned()))
                 })
                 .await;
             match plan {
-                Ok(plan) => {
-                    self.passed(&task.name, "materialization", &plan.spec.name, &plan.spec.version, &plan.bindings)
+                Ok((plan, sandbox)) => {
+                    self.passed(&task.name, "materialization", &plan.spec.name, &plan.spec.version, &plan.bindings);
+                    self.sandboxed(&task.name, sandbox.as_ref());
                 }
                 Err(problem) => self.failed(&task.name, problem),
             }
@@ -109,6 +113,15 @@ impl Checking<'_> {
                 one.resource_path.join("/"),
                 one.collection.name
             ));
+        }
+    }
+
+    /// What a container may do, for who lets somebody else's image run here.
+    fn sandboxed(&self, task: &str, sandbox: Option<&Sandbox>) {
+        let Some(sandbox) = sandbox else { return };
+        self.output.object("sandbox", json!({"task": task, "sandbox": sandbox}));
+        for line in sandbox.lines() {
+            self.output.line(format_args!("          {line}"));
         }
     }
 

@@ -25,10 +25,12 @@ fn start_at(usual: LevelFilter, global: &Global, view: Option<MultiProgress>) {
         (false, 1) => LevelFilter::DEBUG,
         (false, _) => LevelFilter::TRACE,
     };
+    let pull = if global.quiet { LevelFilter::ERROR } else { LevelFilter::INFO };
     let color = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let filter = tracing_subscriber::EnvFilter::builder()
         .with_default_directive(LevelFilter::WARN.into())
-        .parse_lossy(format!("warn,longshore={level},connector={level}"));
+        // Who waits for a pull wants to know, also in a command that is calm otherwise.
+        .parse_lossy(format!("warn,longshore={level},connector={level},pull={}", level.max(pull)));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(color).with_writer(Stderr { view });
     let started = match global.log_format {
         LogFormat::Text => builder.with_target(false).compact().try_init(),

@@ -9,6 +9,7 @@ mod check;
 mod connectors;
 mod discover;
 mod journal;
+mod lock;
 mod logs;
 mod look;
 mod output;
@@ -60,6 +61,7 @@ async fn dispatch(cli: Cli, output: &Output) -> Result<(), Failure> {
         Verb::Check(args) => check::check(&global, args, output).await,
         Verb::Discover(args) => discover::discover(&global, args, output).await,
         Verb::Preview(args) => preview::preview(&global, args, output).await,
+        Verb::Lock(args) => lock::lock(&global, args, output).await,
         Verb::Connector { verb } => connectors::connector(&global, verb, output).await,
         Verb::Journal { verb } => journal::journal(&global, verb, output),
         Verb::State { verb: StateVerb::Show(args) } => state::show(&global, args, output),

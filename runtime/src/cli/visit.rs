@@ -39,7 +39,8 @@ impl<'a> Visited<'a> {
         self,
         question: impl AsyncFnOnce(&Launched) -> Result<T, Problem>,
     ) -> Result<T, Problem> {
-        let location = location(self.endpoint).map_err(|error| self.located(error, self.endpoint_span))?;
+        let location =
+            location(self.catalog, self.endpoint, None).map_err(|error| self.located(error, self.endpoint_span))?;
         let launched = start(self.name, self.kind, location, &self.catalog.directory);
         let launched = launched.await.map_err(|error| self.located(error, self.endpoint_span))?;
         let answer = question(&launched).await;

@@ -17,7 +17,8 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
 use super::Address;
-use super::process::{Exit, Watch};
+use super::ending::{Exit, Watch};
+use super::socket::Held;
 
 /// A connector that does not serve after this long is not coming. (The tests have one that never comes.)
 const SERVING: Duration = Duration::from_secs(if cfg!(test) { 10 } else { 30 });
@@ -170,12 +171,51 @@ impl Connection {
 
     fn exited(&self, doing: &str, exit: &Exit) -> Error {
         let message = format!("{} ended during {doing}: {exit}", self.name);
-        Error::unavailable("connector.exited", message)
+        match exit.suggestion() {
+            "" => Error::unavailable("connector.exited", message),
+            suggestion => Error::unavailable("connector.exited", message).suggest(suggestion),
+        }
     }
 
     async fn just_ended(&self) -> Option<Exit> {
         let mut watch = self.process.clone()?;
         watch.just_ended().await
+    }
+}
+
+/// Waits until a container has made its socket, and holds that; ends early if the container does.
+pub(super) async fn hold(name: &str, path: &Path, mut watch: Watch) -> Result<Held, Error> {
+    const DOING: &str = "waiting for its socket";
+    let look = async {
+        let mut pause = LOOK_FIRST;
+        loop {
+            match Held::of(path) {
+                Ok(held) => return Ok(held),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => tokio::time::sleep(pause).await,
+                Err(error) => {
+                    let message = format!("{name}: {DOING} at {}: {error}", path.display());
+                    return Err(Error::protocol("launch.socket", message)
+                        .suggest("it must serve at the address in LONGSHORE_LISTEN; see base-image/README.md"));
+                }
+            }
+            pause = LOOK_MOST.min(pause * 3 / 2);
+        }
+    };
+    tokio::select! {
+        biased;
+        exit = watch.ended() => {
+            let how = exit.as_ref().map_or_else(String::new, |exit| format!(": {exit}"));
+            let error = Error::unavailable("connector.exited", format!("{name} ended while {DOING}{how}"));
+            Err(match exit.map_or("", |exit| exit.suggestion()) {
+                "" => error,
+                suggestion => error.suggest(suggestion),
+            })
+        }
+        held = tokio::time::timeout(SERVING, look) => held.unwrap_or_else(|_| {
+            let message = format!("{name} made no socket within {} s", SERVING.as_secs());
+            Err(Error::unavailable("connector.not_serving", message)
+                .suggest("it must serve at the address in LONGSHORE_LISTEN; see base-image/README.md"))
+        }),
     }
 }
 

@@ -1,8 +1,8 @@
 //! Connectors as the runtime sees them: find or dial one, keep its process, and talk to it through typed clients.
 //!
 //! [`Launched::start`] makes one that answers; [`Launched::capture`] and [`Launched::materialize`] give the clients, whose messages are
-//! parsed and whose order is checked here and nowhere after. How a process is started and ended is in [`process`], what it logs in
-//! [`stderr`], where its socket is in [`socket`]; the contract both sides follow is `base-image/README.md`. What is said, and what it
+//! parsed and whose order is checked here and nowhere after. How a process is started and ended is in [`process`], a container in
+//! [`container`], what either logs in [`stderr`], where its socket is in [`socket`]; the contract both sides follow is `base-image/README.md`. What is said, and what it
 //! means, is not decided here: see [`crate::capture`] and [`crate::materialize`].
 
 #![allow(clippy::disallowed_methods, reason = "session tokens are random")]
@@ -10,7 +10,9 @@
 mod address;
 mod capture;
 mod collections;
+pub mod container;
 mod dial;
+mod ending;
 mod find;
 mod materialize;
 mod process;
@@ -38,9 +40,10 @@ pub use pull::{PullReceiver, PullSender};
 pub use socket::forget_notes;
 pub use transact::{TransactReceiver, TransactSender};
 
+use container::{Around, Container, Image, Pinned, Sandbox};
 use dial::{Bearer, Connection};
 use process::Process;
-use socket::SocketDirectory;
+use socket::{Held, SocketDirectory};
 
 /// Which half of the protocol a connector speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -70,7 +73,7 @@ impl Kind {
     }
 }
 
-/// Where a connector comes from. An image will be the fourth; [`Launched::start`] is the one place that has to learn about it.
+/// Where a connector comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Location {
     /// By name, one of ours: see [`SearchPath`].
@@ -83,6 +86,15 @@ pub enum Location {
         address: Address,
         /// The file (0600) with the token every call carries; relative to the catalog's directory.
         token_file: Option<PathBuf>,
+    },
+    /// A container of an image.
+    Image {
+        /// Which, and what it is given.
+        image: Image,
+        /// Which one it has to be, if that was written down.
+        pinned: Option<Pinned>,
+        /// Whose state the task belongs to; none for a question.
+        installation: Option<String>,
     },
 }
 
@@ -101,13 +113,23 @@ pub struct Launch {
     pub state_directory: Option<PathBuf>,
 }
 
-/// A connector that answers. Dropped without [`Launched::stop`], its process is killed.
+/// A connector that answers. Dropped without [`Launched::stop`], its process or container is killed.
 #[derive(Debug)]
 pub struct Launched {
     connection: Connection,
-    process: Option<Process>,
-    // Behind the process, so that the directory goes when nobody serves in it any more.
+    body: Body,
+    // Behind the body, so that these go when nobody serves there any more.
+    _held: Option<Held>,
     _socket: Option<SocketDirectory>,
+}
+
+/// What a connector lives in.
+#[derive(Debug)]
+enum Body {
+    Process(Process),
+    Container(Container),
+    /// Somebody else's.
+    Elsewhere,
 }
 
 impl Launched {
@@ -118,6 +140,9 @@ impl Launched {
             Location::Command(words) => command(words, &launch.catalog_directory)?,
             Location::Address { address, token_file } => {
                 return Self::dial(launch, address, token_file.as_deref()).await;
+            }
+            Location::Image { image, pinned, installation } => {
+                return Self::contain(launch, image, pinned.as_ref(), installation.as_deref()).await;
             }
         };
         Self::spawn(launch, command).await
@@ -142,11 +167,52 @@ impl Launched {
             tracing::warn!(task = launch.task, %error, "cannot note the connector's socket in the state directory");
         }
         let connection = Connection::new(name, &Address::Unix(path), Bearer::once(&token)?, Some(process.watch()))?;
-        let launched = Self { connection, process: Some(process), _socket: Some(socket) };
-        match launched.connection.wait_until_serving(launch.kind.service()).await {
-            Ok(()) => Ok(launched),
+        let launched = Self { connection, body: Body::Process(process), _held: None, _socket: Some(socket) };
+        launched.once_serving(launch.kind).await
+    }
+
+    async fn once_serving(self, kind: Kind) -> Result<Self, Error> {
+        match self.connection.wait_until_serving(kind.service()).await {
+            Ok(()) => Ok(self),
             Err(error) => {
-                launched.stop(Duration::ZERO).await;
+                self.stop(Duration::ZERO).await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn contain(
+        launch: &Launch,
+        image: &Image,
+        pinned: Option<&Pinned>,
+        installation: Option<&str>,
+    ) -> Result<Self, Error> {
+        let socket = SocketDirectory::create()?;
+        let token = random_token()?;
+        let inner = socket.inner();
+        let around = Around {
+            task: &launch.task,
+            kind: launch.kind,
+            installation,
+            catalog_directory: &launch.catalog_directory,
+            state_directory: launch.state_directory.as_deref(),
+            socket_directory: &inner,
+            token: &token,
+            pinned,
+        };
+        let container = Container::start(image, around).await?;
+        let name = image.reference.clone();
+        // What lies in a directory that the container can write to may be a link to somebody else's socket: it is held as it is.
+        match dial::hold(&name, &inner.join("s"), container.watch()).await {
+            Ok(held) => {
+                let address = Address::Unix(held.path());
+                let connection = Connection::new(name, &address, Bearer::once(&token)?, Some(container.watch()))?;
+                let body = Body::Container(container);
+                let launched = Self { connection, body, _held: Some(held), _socket: Some(socket) };
+                launched.once_serving(launch.kind).await
+            }
+            Err(error) => {
+                container.stop(Duration::ZERO).await;
                 Err(error)
             }
         }
@@ -160,7 +226,7 @@ impl Launched {
         };
         let connection = Connection::new(address.to_string(), &address, bearer, None)?;
         connection.wait_until_serving(launch.kind.service()).await?;
-        Ok(Self { connection, process: None, _socket: None })
+        Ok(Self { connection, body: Body::Elsewhere, _held: None, _socket: None })
     }
 
     /// What it is called in logs and errors: its program's name, or its address.
@@ -172,7 +238,19 @@ impl Launched {
     /// Its process, if it is ours.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
-        self.process.as_ref().map(Process::pid)
+        match &self.body {
+            Body::Process(process) => Some(process.pid()),
+            Body::Container(_) | Body::Elsewhere => None,
+        }
+    }
+
+    /// What it runs under, if it is a container.
+    #[must_use]
+    pub fn sandbox(&self) -> Option<&Sandbox> {
+        match &self.body {
+            Body::Container(container) => Some(container.sandbox()),
+            Body::Process(_) | Body::Elsewhere => None,
+        }
     }
 
     /// Talks to it as a capture. Call `spec` first: it spends the one-time token.
@@ -187,13 +265,15 @@ impl Launched {
         MaterializeClient::new(self.connection.clone())
     }
 
-    /// Ends its process: SIGTERM, then after `grace` SIGKILL to its group. Returns when it is reaped. A connector that somebody else runs is
-    /// left alone.
+    /// Ends it: SIGTERM, then after `grace` SIGKILL to all of it. Returns when it is reaped. A connector that somebody else runs is left
+    /// alone.
     pub async fn stop(self, grace: Duration) {
-        if let Some(process) = self.process
-            && let Some(exit) = process.stop(grace).await
-            && !exit.success()
-        {
+        let exit = match self.body {
+            Body::Process(process) => process.stop(grace).await,
+            Body::Container(container) => container.stop(grace).await,
+            Body::Elsewhere => None,
+        };
+        if let Some(exit) = exit.filter(|exit| !exit.success()) {
             tracing::warn!(connector = self.connection.name(), "did not end in order: {exit}");
         }
     }

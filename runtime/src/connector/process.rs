@@ -9,18 +9,18 @@
     reason = "`pre_exec` is the only way to ask for the parent-death signal, and a pidfd is waited for as a descriptor"
 )]
 
-use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::LazyLock;
 use std::time::Duration;
 
 use rustix::process::{Pid, PidfdFlags, Signal};
 use tokio::io::unix::AsyncFd;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
+use super::ending::{Exit, Watch};
 use super::stderr::{self, LastLines};
 
 /// How long a connector may take to end in order before it is killed.
@@ -55,19 +55,6 @@ pub(crate) struct Process {
     exit: Watch,
 }
 
-/// How a process ended.
-#[derive(Debug, Clone)]
-pub(crate) struct Exit {
-    status: ExitStatus,
-    last_lines: String,
-}
-
-/// Tells when a process has ended, to anybody, at any time.
-#[derive(Debug, Clone)]
-pub(crate) struct Watch {
-    exit: watch::Receiver<Option<Exit>>,
-}
-
 impl Process {
     /// Starts `command` with the environment of the contract. Its standard error goes to the log as of `task` and `connector`.
     pub(crate) async fn start(
@@ -95,7 +82,7 @@ impl Process {
         let words = tokio::net::unix::pipe::Receiver::from_owned_fd(words.into())?;
         let words = tokio::spawn(stderr::read(task.to_owned(), connector.to_owned(), words, last.clone()));
         let (stop, stopped) = oneshot::channel();
-        let (tell, exit) = watch::channel(None);
+        let (tell, exit) = Watch::channel();
         tokio::spawn(async move {
             let status = group.outlive(&ended, stopped).await;
             let abort = words.abort_handle();
@@ -104,10 +91,10 @@ impl Process {
             }
             // `None`: the kernel would not tell; then the connection breaks and that is all that is said.
             if let Some(status) = status {
-                tell.send_replace(Some(Exit { status, last_lines: last.text() }));
+                tell.send_replace(Some(Exit::of_process(status, last.text())));
             }
         });
-        Ok(Self { pid, stop: Some(stop), exit: Watch { exit } })
+        Ok(Self { pid, stop: Some(stop), exit })
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -120,7 +107,7 @@ impl Process {
 
     /// SIGTERM, the grace period, SIGKILL to the group. Returns when it is reaped, with how it ended if it was still there.
     pub(crate) async fn stop(mut self, grace: Duration) -> Option<Exit> {
-        if self.exit.exit.borrow().is_some() {
+        if self.exit.has_ended() {
             return None;
         }
         if let Some(stop) = self.stop.take() {
@@ -128,40 +115,6 @@ impl Process {
             stop.send(grace).ok();
         }
         self.exit.ended().await
-    }
-}
-
-impl Watch {
-    /// Waits until it has ended and is reaped. `None`: the keeper could not tell how.
-    pub(crate) async fn ended(&mut self) -> Option<Exit> {
-        self.exit.wait_for(Option::is_some).await.ok().and_then(|exit| exit.clone())
-    }
-
-    /// Why a connection may have broken just now: waits a moment for the news that the process has ended.
-    pub(crate) async fn just_ended(&mut self) -> Option<Exit> {
-        const NEWS: Duration = Duration::from_secs(1);
-        tokio::time::timeout(NEWS, self.ended()).await.ok().flatten()
-    }
-}
-
-impl Exit {
-    /// It ended by itself and says that all is well.
-    pub(crate) fn success(&self) -> bool {
-        self.status.success()
-    }
-}
-
-impl fmt::Display for Exit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.status.code(), self.status.signal()) {
-            (Some(code), _) => write!(f, "exit status {code}")?,
-            (None, Some(signal)) => write!(f, "killed by signal {signal}")?,
-            (None, None) => f.write_str("no exit status")?,
-        }
-        match self.last_lines.as_str() {
-            "" => f.write_str("; it said nothing on standard error"),
-            lines => write!(f, "; its last words: {lines}"),
-        }
     }
 }
 
@@ -254,7 +207,7 @@ fn spawn_here(mut command: Command) -> io::Result<Group> {
     Ok(Group { child, reaped: false, _lifeline: lifeline })
 }
 
-fn log_level() -> &'static str {
+pub(super) fn log_level() -> &'static str {
     use tracing::level_filters::LevelFilter;
     let level = LevelFilter::current();
     [

@@ -8,12 +8,13 @@
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 
 use longshore_proto::Error;
-use rustix::fs::FlockOperation;
+use rustix::fs::{FileType, FlockOperation, Mode, OFlags};
 
 /// Greatest length of a Unix socket's path, in bytes.
 const SOCKET_PATH_MAX_BYTES: usize = 107;
@@ -71,6 +72,11 @@ impl SocketDirectory {
         self.path.join("s")
     }
 
+    /// A directory in it for somebody who must not reach the lock; not made here.
+    pub(crate) fn inner(&self) -> PathBuf {
+        self.path.join("c")
+    }
+
     /// Names the socket in the state directory, for people and tools that look for it. Gone when this is dropped.
     pub(crate) fn note_in(&mut self, state_directory: &Path, task: &str, connector: &str, pid: u32) -> io::Result<()> {
         let notes = state_directory.join("sockets");
@@ -80,6 +86,27 @@ impl SocketDirectory {
         std::fs::write(&note, format!("{text}\n"))?;
         self.note = Some(note);
         Ok(())
+    }
+}
+
+/// A socket that is meant and no other, whatever its directory holds by now: an open descriptor of it.
+#[derive(Debug)]
+pub(crate) struct Held(OwnedFd);
+
+impl Held {
+    /// Takes hold of the socket at a path, if there is one. A link, a file, anything else there is refused.
+    pub(crate) fn of(path: &Path) -> io::Result<Self> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let descriptor = rustix::fs::open(path, flags, Mode::empty())?;
+        match FileType::from_raw_mode(rustix::fs::fstat(&descriptor)?.st_mode) {
+            FileType::Socket => Ok(Self(descriptor)),
+            other => Err(io::Error::new(io::ErrorKind::InvalidData, format!("it is no socket but {other:?}"))),
+        }
+    }
+
+    /// A path that leads to it as long as it is held.
+    pub(crate) fn path(&self) -> PathBuf {
+        format!("/proc/self/fd/{}", self.0.as_raw_fd()).into()
     }
 }
 
@@ -173,6 +200,19 @@ mod tests {
         let open = base.path().join("open");
         DirBuilder::new().mode(0o755).create(&open).unwrap();
         assert!(SocketDirectory::create_in(&open).is_err());
+    }
+
+    #[test]
+    fn a_socket_is_held_and_a_link_to_one_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let (socket, link) = (directory.path().join("s"), directory.path().join("l"));
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        std::os::unix::fs::symlink(&socket, &link).unwrap();
+        assert!(Held::of(&link).is_err());
+        assert_eq!(Held::of(&directory.path().join("none")).unwrap_err().kind(), io::ErrorKind::NotFound);
+        let held = Held::of(&socket).unwrap();
+        std::fs::rename(&link, &socket).unwrap();
+        std::os::unix::net::UnixStream::connect(held.path()).expect("the one that is held, not what is there by now");
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub(super) struct Context {
 impl Context {
     /// Starts a task's connector.
     pub(super) async fn launch(&self, task: &str, kind: Kind, endpoint: &Endpoint) -> Result<Launched, Error> {
-        let location = location(endpoint)?;
+        let location = location(&self.catalog, endpoint, Some(self.installation.as_str()))?;
         let launch = Launch {
             task: task.to_owned(),
             kind,

@@ -30,6 +30,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::Catalog;
+use crate::connector::container;
 use crate::journal::{Evidence, Journal};
 use crate::materialize::checkpoint::Checkpoint;
 use crate::progress::Progress;
@@ -173,6 +174,8 @@ impl Run {
     /// could not go on at once.
     pub async fn to_the_end(self, told: impl Fn(&Running, &Problem)) -> Result<Vec<Ended>, Problem> {
         let Self { context, _state, captures, materializations, tasks, idle } = self;
+        // We hold the state directory: whatever container serves its tasks belongs to a runtime that is gone.
+        container::sweep(Some(context.installation.as_str())).await;
         for capture in &idle {
             context.acquire_idle(capture).await?;
         }

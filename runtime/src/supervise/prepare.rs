@@ -95,17 +95,27 @@ pub fn goes_on(
     generation::assign(task, remembered, &wanted).map(|_| ())
 }
 
-/// Where the catalog says a connector comes from, as the launch wants to know it.
+/// Where the catalog says a connector comes from, as the launch wants to know it. `installation` is that of the state directory which the
+/// caller holds.
 ///
 /// # Errors
 /// `config` for an address that cannot be one.
-pub fn location(endpoint: &Endpoint) -> Result<Location, longshore_proto::Error> {
+pub fn location(
+    catalog: &Catalog,
+    endpoint: &Endpoint,
+    installation: Option<&str>,
+) -> Result<Location, longshore_proto::Error> {
     Ok(match endpoint {
         Endpoint::Bundled { name } => Location::Bundled(name.clone()),
         Endpoint::Command { argv } => Location::Command(argv.clone()),
         Endpoint::Address { url, token_file } => {
             Location::Address { address: Address::parse(url)?, token_file: token_file.clone() }
         }
+        Endpoint::Image(image) => Location::Image {
+            image: image.clone(),
+            pinned: catalog.pins.images.get(&image.reference).cloned(),
+            installation: installation.map(str::to_owned),
+        },
     })
 }
 
