@@ -1,0 +1,120 @@
+//! The Docker Engine in tests: the images of the workspace's connectors, made once, and what runs for a scene.
+//!
+//! Talks to it through its own command line, as a user would; `DOCKER_HOST` says which Engine, as it does for the runtime.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use crate::nyc;
+use crate::scene::{Scene, bin_dir, repository};
+
+/// Who a connector is when root runs the runtime, and owns what is mounted.
+const NOBODY: u32 = 65532;
+
+/// Sees that the Engine has the images of the connectors as they are now.
+pub fn images() {
+    static MADE: OnceLock<()> = OnceLock::new();
+    MADE.get_or_init(|| {
+        let printed = xtask(&["image", "--all"]);
+        assert!(printed.contains("longshore/capture-files:dev"), "{printed}");
+    });
+}
+
+/// Runs `cargo xtask` with these words; gives what it prints.
+#[must_use]
+pub fn xtask(words: &[&str]) -> String {
+    let mut command = Command::new(bin_dir().join("xtask"));
+    output(command.args(words).current_dir(repository()))
+}
+
+/// Runs `docker` with these words; gives what it prints.
+#[track_caller]
+pub fn docker<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
+    output(Command::new("docker").args(words))
+}
+
+/// The same where it may fail, because what is meant may be gone: whether it did not.
+pub fn docker_did<'a>(words: impl IntoIterator<Item = &'a str>) -> bool {
+    let mut command = Command::new("docker");
+    command.args(words).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+#[track_caller]
+fn output(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{command:?}: {}\n{stdout}\n{stderr}", output.status);
+    stdout.trim().to_owned()
+}
+
+/// The flights with every connector as an image: nothing else of the catalog is another.
+#[must_use]
+pub fn flights(rows: Option<usize>) -> Scene {
+    images();
+    let scene = rows.map_or_else(nyc::scene, nyc::scene_with);
+    let contained = [
+        ("nyc", "files", "capture-files", "{ path: ./data, at: /data, read_only: true }"),
+        ("lake", "sqlite", "materialize-sqlite", "{ path: ., at: /work }"),
+        ("archive", "files", "materialize-files", "{ path: ./out, at: /out }"),
+    ];
+    let mut catalog = nyc::CATALOG.to_owned();
+    for (task, name, image, mount) in contained {
+        let (from, to) = (
+            format!("  {task}:\n    connector: {name}\n"),
+            format!("  {task}:\n    image: longshore/{image}:dev\n    mounts: [{mount}]\n"),
+        );
+        assert!(catalog.contains(&from), "{catalog}");
+        catalog = catalog.replace(&from, &to);
+    }
+    scene.write("flights.yaml", catalog);
+    std::fs::create_dir(scene.join("out")).expect("make a directory");
+    give(scene.path());
+    give(&scene.join("out"));
+    // The data are whoever's who unpacked them; connectors only read them.
+    for file in std::fs::read_dir(scene.join("data")).expect("the data").flatten() {
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(0o644)).expect("open a data file");
+    }
+    scene
+}
+
+/// Gives a directory to whom connectors run as: as root to nobody in particular; else that is who runs the test.
+pub fn give(path: &Path) {
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::chown(path, Some(NOBODY), Some(NOBODY)).expect("give a directory away");
+    }
+}
+
+/// Ids of the containers of a scene, of one task or of all, whatever they do.
+#[must_use]
+pub fn containers(scene: &Scene, task: Option<&str>) -> Vec<String> {
+    // Before its first run a scene has none.
+    let Ok(installation) = std::fs::read_to_string(scene.join(".longshore/installation")) else { return Vec::new() };
+    let of_scene = format!("label=dev.longshore.installation={}", installation.trim());
+    let of_task = task.map(|task| format!("label=dev.longshore.task={task}"));
+    let mut words = vec!["ps", "--all", "--quiet", "--no-trunc", "--filter", &of_scene];
+    words.extend(of_task.iter().flat_map(|label| ["--filter", label]));
+    docker(words).lines().map(str::to_owned).collect()
+}
+
+/// The running one of a task, if there is one.
+#[must_use]
+pub fn running(scene: &Scene, task: &str) -> Option<String> {
+    containers(scene, Some(task)).into_iter().find(|id| state(id) == "running")
+}
+
+/// What it does: `created`, `running`, `paused`, `exited`, or nothing if it is gone.
+#[must_use]
+pub fn state(id: &str) -> String {
+    let output = Command::new("docker").args(["inspect", "--format", "{{.State.Status}}", id]).output();
+    output.map_or_else(|_| String::new(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// Nothing of a scene is left in the Engine.
+#[track_caller]
+pub fn assert_nothing_left(scene: &Scene) {
+    let left = containers(scene, None);
+    assert!(left.is_empty(), "containers are left: {left:?}");
+}
