@@ -187,7 +187,7 @@ fn memory_that_runs_out_is_named_and_costs_no_row() {
             "captures:
   source:
     image: longshore/capture-generator:dev
-    limits: {{ memory: {memory} }}
+    limits: {{ memory: 1GiB }}
     config: {{ count: 8, documents: 1, keys: 8, body_bytes: [15728640] }}
     bindings:
       - {{ resource: {{ stream: s }}, collection: big/s }}

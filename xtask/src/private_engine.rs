@@ -52,11 +52,17 @@ impl PrivateEngine {
     fn start(directory: &Path) -> Result<Self, Problem> {
         fs::create_dir_all(directory)
             .map_err(|error| Problem(format!("cannot make {}: {error}", directory.display())))?;
+        // This machine's own settings are for its own Engine.
+        let config = directory.join("config.json");
+        fs::write(&config, "{}").map_err(|error| Problem(format!("cannot write {}: {error}", config.display())))?;
         let log = File::create(log()).map_err(|error| Problem(format!("cannot write {}: {error}", log().display())))?;
         let within = |name: &str| directory.join(name).display().to_string();
         let dockerd = Command::new("setpriv")
             // SIGTERM for it when we are gone, so that it ends its containers.
             .args(["--pdeathsig", "TERM", "dockerd", "--bridge=none", "--iptables=false", "--ip6tables=false"])
+            // Where a containerd runs already, ours are apart from what others have in it.
+            .args(["--containerd-namespace", "longshore", "--containerd-plugins-namespace", "longshore-plugins"])
+            .args(["--config-file", &within("config.json")])
             .args(["--host", &format!("unix://{}", within("s"))])
             .args(["--data-root", &within("data"), "--exec-root", &within("exec"), "--pidfile", &within("pid")])
             .stdin(Stdio::null())

@@ -177,7 +177,7 @@ pub(crate) async fn resolve(
 ) -> Result<Resolved, Error> {
     let parsed =
         Reference::parse(reference).map_err(|why| Error::config("image.name", format!("image {reference}: {why}")))?;
-    let here = match inspect(engine, reference).await? {
+    let here = match find(engine, reference, pinned).await? {
         Some(here) => here,
         None if parsed.name.is_empty() => {
             let message = format!("image {reference}: the Docker Engine has no image of this id");
@@ -185,14 +185,11 @@ pub(crate) async fn resolve(
         }
         None => {
             // By its digest, if that is known, so that what comes is what was meant.
-            let wanted = pinned.map_or(parsed, |pinned| Reference::parse(&pinned.0).unwrap_or(parsed));
-            let wanted = if wanted.name.is_empty() { parsed } else { wanted };
+            let by_digest = pinned.and_then(|pinned| Reference::parse(&pinned.0).ok());
+            let wanted = by_digest.filter(|wanted| !wanted.name.is_empty()).unwrap_or(parsed);
             pull(engine, reference, wanted).await?;
-            let name =
-                if wanted == parsed { reference.to_owned() } else { format!("{}@{}", wanted.name, wanted.version) };
-            inspect(engine, &name)
-                .await?
-                .ok_or_else(|| Error::unavailable("image.pull", format!("image {reference}: pulled, and gone again")))?
+            let gone = || Error::unavailable("image.pull", format!("image {reference}: pulled, and gone again"));
+            find(engine, reference, pinned).await?.ok_or_else(gone)?
         }
     };
     let id = here.id.clone().unwrap_or_default();
@@ -211,6 +208,14 @@ pub(crate) async fn resolve(
         digest: digests.iter().find(of_its_repository).cloned(),
         volumes: here.config.and_then(|config| config.volumes).unwrap_or_default(),
     })
+}
+
+/// By its name, or as the one that was written down, which may be here without the name.
+async fn find(engine: &Engine, reference: &str, pinned: Option<&Pinned>) -> Result<Option<ImageInspect>, Error> {
+    match (inspect(engine, reference).await?, pinned) {
+        (None, Some(pinned)) => inspect(engine, &pinned.0).await,
+        (found, _) => Ok(found),
+    }
 }
 
 async fn inspect(engine: &Engine, reference: &str) -> Result<Option<ImageInspect>, Error> {
@@ -303,6 +308,9 @@ impl Progress {
     }
 
     fn line(&self) -> String {
+        if self.layers.is_empty() {
+            return "all of it was here under another name".into();
+        }
         let (current, total) = self.layers.values().fold((0, 0), |(a, b), (c, t)| (a + c, b + t));
         format!("{:.1} of {:.1} MB", current as f64 / 1e6, total as f64 / 1e6)
     }

@@ -4,6 +4,7 @@
 //! question (`check`, `preview`) belongs to nobody's state; it may go when the process that started it is gone.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use bollard::models::ContainerSummary;
 use bollard::query_parameters::ListContainersOptionsBuilder;
@@ -11,6 +12,8 @@ use longshore_proto::Error;
 
 use super::engine::Engine;
 
+/// A run that needs no Engine does not wait longer for one that is stuck.
+const SWEEP: Duration = Duration::from_secs(20);
 const TASK: &str = "dev.longshore.task";
 const INSTALLATION: &str = "dev.longshore.installation";
 const RUNTIME: &str = "dev.longshore.runtime";
@@ -40,8 +43,12 @@ pub async fn sweep(installation: Option<&str>) {
     if !Engine::may_be_there() {
         return;
     }
-    if let Err(error) = try_sweep(installation).await {
-        tracing::debug!(target: "longshore", "cannot look for containers left behind: {error}");
+    match tokio::time::timeout(SWEEP, try_sweep(installation)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(target: "longshore", "cannot look for containers left behind: {error}"),
+        Err(_) => {
+            tracing::warn!(target: "longshore", "the Docker Engine does not say within {} s what is left behind", SWEEP.as_secs())
+        }
     }
 }
 
