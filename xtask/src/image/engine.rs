@@ -60,6 +60,7 @@ impl Engine {
     /// Loads an image and sees that it is there under its tag and the id that was expected.
     pub(crate) fn load(&self, image: &Image) -> Result<(), Problem> {
         let failed = |error: bollard::errors::Error| Problem(format!("loading {}: {error}", image.tag));
+        let before = self.runtime.block_on(self.docker.inspect_image(&image.tag)).ok().and_then(|before| before.id);
         let options = ImportImageOptionsBuilder::default().quiet(true).build();
         let body = bollard::body_full(image.archive.clone().into());
         let loading = self.docker.import_image(options, body, None).try_collect::<Vec<_>>();
@@ -75,6 +76,10 @@ impl Engine {
                 image.id,
                 said.join(" ")
             )));
+        }
+        // The one of the last build has no name any more. Where it still runs, it stays.
+        if let Some(before) = before.filter(|before| *before != id) {
+            self.runtime.block_on(self.docker.remove_image(&before, None, None)).ok();
         }
         Ok(())
     }
