@@ -98,10 +98,11 @@ impl Held {
     pub(crate) fn of(path: &Path) -> io::Result<Self> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let descriptor = rustix::fs::open(path, flags, Mode::empty())?;
-        match FileType::from_raw_mode(rustix::fs::fstat(&descriptor)?.st_mode) {
-            FileType::Socket => Ok(Self(descriptor)),
-            other => Err(io::Error::new(io::ErrorKind::InvalidData, format!("it is no socket but {other:?}"))),
+        let kind = FileType::from_raw_mode(rustix::fs::fstat(&descriptor)?.st_mode);
+        if kind != FileType::Socket {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, format!("it is no socket but {kind:?}")));
         }
+        Ok(Self(descriptor))
     }
 
     /// A path that leads to it as long as it is held.
