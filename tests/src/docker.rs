@@ -56,7 +56,7 @@ pub fn flights(rows: Option<usize>) -> Scene {
     let scene = rows.map_or_else(nyc::scene, nyc::scene_with);
     let contained = [
         ("nyc", "files", "capture-files", "{ path: ./data, at: /data, read_only: true }"),
-        ("lake", "sqlite", "materialize-sqlite", "{ path: ., at: /work }"),
+        ("lake", "sqlite", "materialize-sqlite", "{ path: ., at: /catalog }"),
         ("archive", "files", "materialize-files", "{ path: ./out, at: /out }"),
     ];
     let mut catalog = nyc::CATALOG.to_owned();

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use bollard::query_parameters::{CreateImageOptionsBuilder, ImportImageOptionsBuilder};
+use bollard::query_parameters::{CreateImageOptionsBuilder, ImportImageOptionsBuilder, RemoveImageOptions};
 use bollard::{API_DEFAULT_VERSION, Docker};
 use futures_util::TryStreamExt as _;
 use tokio::runtime::Runtime;
@@ -79,7 +79,7 @@ impl Engine {
         }
         // The one of the last build has no name any more. Where it still runs, it stays.
         if let Some(before) = before.filter(|before| *before != id) {
-            self.runtime.block_on(self.docker.remove_image(&before, None, None)).ok();
+            self.runtime.block_on(self.docker.remove_image(&before, None::<RemoveImageOptions>, None)).ok();
         }
         Ok(())
     }

@@ -290,7 +290,7 @@ mod tests {
         let of = |path: &str, at: &str| working_directory(&image(&[(path, at, true)]).mounts[0]).display().to_string();
         assert_eq!(of("./data", "/data"), "/");
         assert_eq!(of("data/in", "/srv/data/in"), "/srv");
-        assert_eq!(of(".", "/work"), "/work");
+        assert_eq!(of(".", "/catalog"), "/catalog");
         assert_eq!(of("./data", "/other"), "/");
         assert_eq!(of("../data", "/data"), "/");
         assert_eq!(of("/data", "/data"), "/");
@@ -305,7 +305,7 @@ mod tests {
         let given = Given {
             user: User { uid: 7, gid: 8 },
             mounts: image.mounts.clone(),
-            masked: vec!["/work/.longshore".into()],
+            masked: vec!["/catalog/.longshore".into()],
             working_directory: "/".into(),
         };
         let resolved = Resolved::for_tests("a:b", "sha256:0");
@@ -357,10 +357,10 @@ mod tests {
             let open = std::fs::Permissions::from_mode(0o777);
             std::fs::set_permissions(directory.path().join(path), open).unwrap();
         }
-        let image = image(&[(".", "/work", false), ("elsewhere", "/e", false)]);
+        let image = image(&[(".", "/catalog", false), ("elsewhere", "/e", false)]);
         let state = directory.path().join("elsewhere/state");
         let given = Given::of_host(&image, directory.path(), Some(&state)).unwrap();
         let masked: Vec<_> = given.masked.iter().map(|path| path.display().to_string()).collect();
-        assert_eq!(masked, ["/e/state", "/work/.longshore", "/work/elsewhere/state"]);
+        assert_eq!(masked, ["/catalog/.longshore", "/catalog/elsewhere/state", "/e/state"]);
     }
 }
