@@ -57,7 +57,7 @@ pub(crate) fn image(wanted: &Wanted) -> Result<ExitCode, Problem> {
     if let Some(stray) = chosen.iter().find(|name| !known.contains(name)) {
         return Err(Problem(format!("there is no connector {stray}; there are: {}", known.join(", "))));
     }
-    let binaries = build(&chosen)?;
+    let binaries = build(&known)?;
     let system = system()?;
     for name in chosen {
         let image = connector(name, &binaries)?.image(&system)?;
@@ -91,8 +91,9 @@ fn connectors() -> Result<Vec<String>, Problem> {
     Ok(names)
 }
 
-/// Builds them static and stripped, and gives the directory where they are.
-fn build(names: &[&String]) -> Result<PathBuf, Problem> {
+/// Builds them static and stripped, and gives the directory where they are. Always all of them: with fewer, what they depend on would have
+/// other features, and be built again.
+fn build(names: &[String]) -> Result<PathBuf, Problem> {
     let host = host()?;
     let mut cargo = Command::new(env!("CARGO"));
     cargo.current_dir(repository()).args(["build", "--release", "--bins", "--target", &host]);
