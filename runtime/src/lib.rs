@@ -2,7 +2,8 @@
 //!
 //! The folders follow a document's journey: [`connector`] starts the processes, [`capture`] pulls, [`journal`] keeps, [`materialize`]
 //! stores. Beside them [`catalog`] turns what the user wrote into tasks, [`document`] looks into documents, [`progress`] counts for people,
-//! [`store`] keeps what is small and mutable, [`supervise`] runs and restarts tasks, [`cli`] is what people see.
+//! [`store`] keeps what is small and mutable, [`supervise`] runs and restarts tasks, [`control`] tells another process how they do, [`cli`] is
+//! what people see.
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests have time limits and play the other side"))]
 
@@ -11,10 +12,14 @@ compile_error!(
     "Longshore runs on Linux (x86-64, aarch64): it relies on parent-death signals, Unix sockets and fdatasync as Linux has them"
 );
 
+/// Version and commit of this build, as `--version` and the status tell it.
+pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("LONGSHORE_COMMIT"), ")");
+
 pub mod capture;
 pub mod catalog;
 pub mod cli;
 pub mod connector;
+pub mod control;
 pub mod document;
 pub mod journal;
 pub mod materialize;

@@ -4,6 +4,11 @@
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use crate::connector::Runs;
 
 /// Where a task is in its life or its transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +63,22 @@ pub struct Progress {
     transactions: AtomicU64,
     lag_documents: AtomicU64,
     total_bytes: AtomicU64,
+    restarts: AtomicU64,
+    last_failure: Mutex<Option<(Failure, Instant)>>,
+    connector: Mutex<Option<Runs>>,
+}
+
+/// Why a session failed, in words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// `config`, `unavailable`, … as errors have it.
+    pub kind: String,
+    /// Stable.
+    pub code: String,
+    /// What went wrong.
+    pub message: String,
+    /// What to do about it; may be empty.
+    pub help: String,
 }
 
 #[derive(Debug)]
@@ -90,6 +111,9 @@ impl Progress {
             transactions: AtomicU64::new(0),
             lag_documents: AtomicU64::new(0),
             total_bytes: AtomicU64::new(0),
+            restarts: AtomicU64::new(0),
+            last_failure: Mutex::new(None),
+            connector: Mutex::new(None),
         }
     }
 
@@ -126,6 +150,21 @@ impl Progress {
         self.total_bytes.store(total, Ordering::Relaxed);
     }
 
+    /// A session failed.
+    pub fn failed(&self, failure: Failure, now: Instant) {
+        *lock(&self.last_failure) = Some((failure, now));
+    }
+
+    /// A session is begun because the one before it failed.
+    pub fn restarted(&self) {
+        self.restarts.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The session's connector runs like this; `None`: it has been stopped.
+    pub fn runs(&self, connector: Option<Runs>) {
+        *lock(&self.connector) = connector;
+    }
+
     /// Totals by binding, in the catalog's order.
     #[must_use]
     pub fn totals(&self) -> Vec<BindingTotals> {
@@ -147,6 +186,24 @@ impl Progress {
     #[must_use]
     pub fn phase(&self) -> Phase {
         *lock(&self.phase)
+    }
+
+    /// How often a session was begun because the one before it failed.
+    #[must_use]
+    pub fn restarts(&self) -> u64 {
+        self.restarts.load(Ordering::Relaxed)
+    }
+
+    /// Why the last session that failed did, and when that was.
+    #[must_use]
+    pub fn last_failure(&self) -> Option<(Failure, Instant)> {
+        lock(&self.last_failure).clone()
+    }
+
+    /// How the connector of the session runs, if there is one just now.
+    #[must_use]
+    pub fn connector(&self) -> Option<Runs> {
+        lock(&self.connector).clone()
     }
 
     /// See [`Progress::doing`].

@@ -1,6 +1,7 @@
 //! The words of the command line, and the help that teaches them.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -13,7 +14,7 @@ const DEFAULT_CATALOG: &str = "longshore.yaml";
 #[derive(Debug, Parser)]
 #[command(
     name = "longshore",
-    version = version(),
+    version = crate::VERSION,
     max_term_width = 120,
     after_help = "The catalog comes last and is `longshore.yaml` when it is left out. State lives in `.longshore/` beside it.\n\n\
         Exit codes: 0 ok, 1 failed while running, 2 configuration, 3 something outside cannot be reached."
@@ -92,6 +93,23 @@ pub(super) enum Verb {
         For each image: its digest in its repository, where it came from one, else its id. Images that are not here are pulled. Remove the\n\
         file to go back to whatever the names mean.")]
     Lock(LockArgs),
+    /// How a running `longshore run` is doing
+    #[command(after_help = "Examples:\n  \
+        longshore status                     the runtime of longshore.yaml\n  \
+        longshore status flights.yaml        of another catalog; --state-dir names its state where that is elsewhere\n  \
+        longshore status --json | jq -r 'select(.type == \"task\") | [.task, .phase, .restarts] | @tsv'\n\n\
+        Shows each task with its phase, what it moved in this run, how often it was started again and why, how its connector runs (as a\n\
+        process, in a container, or somewhere else) and which parts of a sandbox hold it. Only the user who runs it, and root, may ask.\n\
+        Where nothing runs, status says so and exits with 3.")]
+    Status(StatusArgs),
+    /// End a running `longshore run` in order, and wait until it is gone
+    #[command(after_help = "Examples:\n  \
+        longshore stop                       the runtime of longshore.yaml\n  \
+        longshore stop --timeout 10m         wait longer for the transactions under way\n\n\
+        The same as Ctrl-C or SIGTERM: what is under way is finished, connectors end, and the run exits with 0. Stop returns when the\n\
+        process is gone, so the next command finds the state directory free. Where nothing runs there is nothing to do: it says so and\n\
+        exits with 0. If the time is over first it exits with 1; the run goes on ending.")]
+    Stop(StopArgs),
     /// What connectors there are and what they take
     Connector {
         #[command(subcommand)]
@@ -121,6 +139,23 @@ pub(super) struct CheckArgs {
 #[derive(Debug, Args)]
 pub(super) struct LockArgs {
     /// The catalog
+    #[arg(value_name = "CATALOG")]
+    pub(super) words: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct StatusArgs {
+    /// The catalog, which only says where the state is
+    #[arg(value_name = "CATALOG")]
+    pub(super) words: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct StopArgs {
+    /// Wait no longer than this for it to end: a number with ms, s, m or h
+    #[arg(long, value_name = "TIME", default_value = "2m", value_parser = duration)]
+    pub(super) timeout: Duration,
+    /// The catalog, which only says where the state is
     #[arg(value_name = "CATALOG")]
     pub(super) words: Vec<String>,
 }
@@ -284,12 +319,23 @@ pub(super) fn split_word(words: Vec<String>) -> Result<(Option<String>, PathBuf)
     split_words(words, ["[TASK]"]).map(|([task], catalog)| (Some(task), catalog))
 }
 
-fn is_catalog(word: &str) -> bool {
-    word.ends_with(".yaml") || word.ends_with(".yml") || Path::new(word).is_file()
+/// A time with its unit, such as `90s`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, unit) = text.split_at(digits);
+    let milliseconds = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err("expected a whole number and its unit: ms, s, m or h, such as 90s".into()),
+    };
+    let number: u64 = number.parse().map_err(|_| "expected a whole number in front of the unit, such as 90s")?;
+    number.checked_mul(milliseconds).map(Duration::from_millis).ok_or_else(|| "that is too long".into())
 }
 
-fn version() -> &'static str {
-    concat!(env!("CARGO_PKG_VERSION"), " (", env!("LONGSHORE_COMMIT"), ")")
+fn is_catalog(word: &str) -> bool {
+    word.ends_with(".yaml") || word.ends_with(".yml") || Path::new(word).is_file()
 }
 
 #[cfg(test)]
@@ -329,6 +375,15 @@ mod tests {
         assert_eq!(split(&["nyc"]), (Some("nyc".to_owned()), default));
         assert_eq!(split(&["nyc", "flights.yaml"]), (Some("nyc".to_owned()), PathBuf::from("flights.yaml")));
         split_word(words(&["nyc", "lake", "flights.yaml"])).expect_err("too many");
+    }
+
+    #[test]
+    fn a_time_has_a_unit() {
+        let seconds = |text| duration(text).map(|time| time.as_secs_f64());
+        assert_eq!(["500ms", "90s", "5m", "2h"].map(seconds), [Ok(0.5), Ok(90.0), Ok(300.0), Ok(7200.0)]);
+        for wrong in ["", "5", "s", "1.5s", "5 m", "-1s", "1d", "99999999999999999999h", "9999999999999999h"] {
+            duration(wrong).expect_err(wrong);
+        }
     }
 
     #[test]

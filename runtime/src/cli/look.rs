@@ -23,12 +23,10 @@ impl Look {
     /// # Errors
     /// There is none, or it cannot be read.
     pub(super) fn open(global: &Global, catalog: &Path) -> Result<Self, Failure> {
-        let beside = catalog.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(""));
-        let path = state_directory(global, beside);
+        let path = place(global, catalog);
         match StateLook::open(&path)? {
             Some(state) => Ok(Self { path, state }),
-            None => Err(Failure::configuration(format!("expected a state directory at {}, found none", path.display()))
-                .help("name the catalog that was run (it comes last), or the directory with --state-dir; `longshore run` makes one")),
+            None => Err(no_state(&path)),
         }
     }
 
@@ -70,6 +68,18 @@ impl Look {
         }
         Ok(self.state.journal(capture, evidence)?)
     }
+}
+
+/// Where the state of a catalog is, or would be.
+pub(super) fn place(global: &Global, catalog: &Path) -> PathBuf {
+    state_directory(global, catalog.parent().unwrap_or(Path::new("")))
+}
+
+/// Nothing ever ran there.
+pub(super) fn no_state(path: &Path) -> Failure {
+    Failure::configuration(format!("expected a state directory at {}, found none", path.display())).help(
+        "name the catalog that was run (it comes last), or the directory with --state-dir; `longshore run` makes one",
+    )
 }
 
 /// Why a journal cannot be looked at.

@@ -16,6 +16,8 @@ mod output;
 mod preview;
 mod run;
 mod state;
+mod status;
+mod stop;
 mod view;
 mod visit;
 
@@ -62,6 +64,8 @@ async fn dispatch(cli: Cli, output: &Output) -> Result<(), Failure> {
         Verb::Discover(args) => discover::discover(&global, args, output).await,
         Verb::Preview(args) => preview::preview(&global, args, output).await,
         Verb::Lock(args) => lock::lock(&global, args, output).await,
+        Verb::Status(args) => status::status(&global, args, output).await,
+        Verb::Stop(args) => stop::stop(&global, args, output).await,
         Verb::Connector { verb } => connectors::connector(&global, verb, output).await,
         Verb::Journal { verb } => journal::journal(&global, verb, output),
         Verb::State { verb: StateVerb::Show(args) } => state::show(&global, args, output),

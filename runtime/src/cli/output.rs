@@ -109,6 +109,11 @@ impl Failure {
         Self { exit: 2, ..Self::running(message) }
     }
 
+    /// Exit code 3.
+    pub(super) fn unreachable(message: impl Into<String>) -> Self {
+        Self { exit: 3, ..Self::running(message) }
+    }
+
     /// A failure of which only the exit code is left to say.
     pub(super) fn with_exit(exit: u8) -> Self {
         Self { exit, ..Self::running(String::new()) }

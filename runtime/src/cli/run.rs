@@ -12,6 +12,7 @@ use super::args::{Global, RunArgs, split_words};
 use super::output::{Failure, Output};
 use super::view::{self, grouped, size};
 use super::{catalogs, logs};
+use crate::control::{About, Control};
 use crate::store::StateDirectory;
 use crate::supervise::{Ended, Options, Problem, Run, Running};
 
@@ -24,6 +25,7 @@ pub(super) async fn run(global: &Global, args: RunArgs, output: &Output) -> Resu
     confirm(&args)?;
     let state_path = state_directory(global, &catalog.directory);
     let state = StateDirectory::open(&state_path, args.break_lock)?;
+    let owned = state.path().to_path_buf();
     let options = Options {
         until_caught_up: args.until.is_some(),
         only: args.only.clone(),
@@ -33,10 +35,20 @@ pub(super) async fn run(global: &Global, args: RunArgs, output: &Output) -> Resu
     let stop = CancellationToken::new();
     let run = Run::new(catalog, state, &options, stop.clone()).map_err(|problem| catalogs::failure(problem, output))?;
     let watched = run.tasks().to_vec();
+    let about = About {
+        catalog: std::path::absolute(&path).unwrap_or(path),
+        state_directory: owned.clone(),
+        until_caught_up: args.until.is_some(),
+    };
+    // A run without a status is still a run.
+    let control = Control::open(about, watched.clone(), stop.clone()).inspect_err(|error| {
+        tracing::warn!(target: "longshore", "`longshore status` and `longshore stop` will not find this run: {error}");
+    });
     let told = |task: &Running, problem: &Problem| tell(task, problem, view.as_ref(), output);
     let ended = tokio::select! {
         ended = run.to_the_end(told) => ended,
         () = view::show(watched, view.clone(), output.quiet()) => unreachable!("the view never ends by itself"),
+        () = answer(control.as_ref().ok()) => unreachable!("it answers as long as anybody may ask"),
         () = signals.stop(stop) => unreachable!("there is always one signal more to wait for"),
     };
     let ended = ended.map_err(|problem| catalogs::failure(problem, output))?;
@@ -49,6 +61,14 @@ pub(super) async fn run(global: &Global, args: RunArgs, output: &Output) -> Resu
     {
         None => Ok(()),
         Some(code) => Err(Failure::with_exit(code).already_told()),
+    }
+}
+
+/// Answers `status` and `stop`, where they can reach us.
+async fn answer(control: Option<&Control>) {
+    match control {
+        Some(control) => control.serve().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -17,6 +17,7 @@ mod find;
 mod materialize;
 mod process;
 mod pull;
+mod runs;
 mod socket;
 mod stderr;
 mod transact;
@@ -37,13 +38,15 @@ pub use find::{Bundled, SearchPath};
 pub use materialize::MaterializeClient;
 pub use process::GRACE;
 pub use pull::{PullReceiver, PullSender};
+pub use runs::{Part, Runs, Way};
+pub(crate) use socket::SocketDirectory;
 pub use socket::forget_notes;
 pub use transact::{TransactReceiver, TransactSender};
 
 use container::{Around, Container, Image, Pinned, Sandbox};
 use dial::{Bearer, Connection};
 use process::Process;
-use socket::{Held, SocketDirectory};
+use socket::Held;
 
 /// Which half of the protocol a connector speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -250,6 +253,17 @@ impl Launched {
         match &self.body {
             Body::Container(container) => Some(container.sandbox()),
             Body::Process(_) | Body::Elsewhere => None,
+        }
+    }
+
+    /// How it runs and what holds it, for the status.
+    #[must_use]
+    pub fn runs(&self) -> Runs {
+        let name = self.name().to_owned();
+        match &self.body {
+            Body::Process(process) => Runs::process(name, process.pid()),
+            Body::Container(container) => Runs::container(name, container.sandbox()),
+            Body::Elsewhere => Runs::address(name),
         }
     }
 

@@ -65,6 +65,14 @@ impl Lock {
     }
 }
 
+/// The process that holds the lock of a state directory, as far as this host can tell. Nothing is locked.
+#[must_use]
+pub fn holder(state_directory: &Path) -> Option<u32> {
+    let text = std::fs::read_to_string(state_directory.join("lock")).ok()?;
+    let holder: Holder = serde_json::from_str(&text).ok()?;
+    (started(holder.pid) == Some(holder.started)).then_some(holder.pid)
+}
+
 impl Holder {
     fn this_process() -> Self {
         let pid = std::process::id();
@@ -88,7 +96,13 @@ fn held(path: &Path, holder: Option<&Holder>) -> StoreError {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
             let minutes = now.saturating_sub(holder.since) / 60;
             let who = format!("process {} on {}, for {minutes} min", holder.pid, holder.host);
-            (who, format!("stop it with `kill {}`, or start with --break-lock, which kills it", holder.pid))
+            (
+                who,
+                format!(
+                    "stop it with `longshore stop` or `kill {}`, or start with --break-lock, which kills it",
+                    holder.pid
+                ),
+            )
         }
         None => ("another process".to_owned(), "stop the other `longshore run` of this directory".to_owned()),
     };

@@ -21,6 +21,7 @@ use std::fmt;
 use longshore_proto::Error;
 
 pub use directory::{StateDirectory, is_state_directory};
+pub use lock::holder;
 pub use look::StateLook;
 pub use memory::MemoryStore;
 pub use sqlite::SqliteStore;

@@ -59,10 +59,12 @@ impl Sessions for CaptureRunner {
     async fn session(&mut self) -> Result<Next, Problem> {
         self.progress.enter(Phase::Starting);
         let launched = self.context.launch(&self.task.name, Kind::Capture, &self.task.endpoint).await?;
+        self.progress.runs(Some(launched.runs()));
         let client = launched.capture();
         let end = self.session_with(&client).await;
         drop(client);
         launched.stop(GRACE).await;
+        self.progress.runs(None);
         Ok(match end? {
             End::Stopped => Next::Done,
             End::EndedCaughtUp if self.context.until_caught_up => Next::AfterStop,

@@ -96,10 +96,12 @@ impl Sessions for MaterializeRunner {
         self.progress.enter(Phase::Starting);
         self.begun = Some(Instant::now());
         let launched = self.context.launch(&self.task.name, Kind::Materialize, &self.task.endpoint).await?;
+        self.progress.runs(Some(launched.runs()));
         let client = launched.materialize();
         let next = self.session_with(&client, captures).await;
         drop(client);
         launched.stop(GRACE).await;
+        self.progress.runs(None);
         next
     }
 

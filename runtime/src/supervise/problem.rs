@@ -6,6 +6,7 @@ use longshore_proto::{Error, ErrorKind};
 
 use crate::catalog::Diagnostics;
 use crate::journal::JournalError;
+use crate::progress::Failure;
 use crate::store::StoreError;
 
 /// Shown to the user as it is.
@@ -31,6 +32,22 @@ impl Problem {
     #[must_use]
     pub fn died(&self) -> bool {
         matches!(self, Self::Error(error) if error.code == "connector.exited")
+    }
+
+    /// In words, for the status.
+    #[must_use]
+    pub fn told(&self) -> Failure {
+        let kind = self.kind().as_str().to_owned();
+        match self {
+            Self::Catalog(found) => {
+                let code = found.iter().next().map_or_else(String::new, |first| first.code.to_string());
+                Failure { kind, code, message: found.to_string(), help: String::new() }
+            }
+            Self::Error(error) => {
+                let (code, message) = (error.code.clone(), error.message.clone());
+                Failure { kind, code, message, help: error.suggestion.clone() }
+            }
+        }
     }
 
     /// A Discover that does not answer what it was asked.

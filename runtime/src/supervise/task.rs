@@ -91,8 +91,10 @@ fn failed(
         transactions: progress.transactions(),
         lasted: begun.elapsed(),
     };
+    progress.failed(problem.told(), Instant::now());
     match retry.failed(failed, dice()) {
         Decision::Again(wait) => {
+            progress.restarted();
             progress.enter(Phase::BackingOff);
             tracing::warn!(target: "longshore", task = name, "{problem}; trying again in {:.1} s", wait.as_secs_f64());
             Ok(wait)

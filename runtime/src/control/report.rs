@@ -1,0 +1,107 @@
+//! What the status tells: the runtime, and each task as it is at this moment.
+
+use serde::{Deserialize, Serialize};
+
+use crate::connector::Runs;
+use crate::supervise::Running;
+
+/// The runtime itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuntimeReport {
+    /// Its process id.
+    pub pid: u32,
+    /// Version and commit.
+    pub version: String,
+    /// The catalog it runs, absolute.
+    pub catalog: String,
+    /// The state directory it owns.
+    pub state_directory: String,
+    /// How long it has been running.
+    pub seconds: u64,
+    /// It ends when all is moved.
+    pub until_caught_up: bool,
+    /// It has been told to stop, or is at its end.
+    pub stopping: bool,
+}
+
+/// One task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskReport {
+    /// Its name.
+    pub task: String,
+    /// `capture` or `materialization`.
+    pub kind: String,
+    /// Where it is in its life or its transaction.
+    pub phase: String,
+    /// What its connector says it is doing; may be empty.
+    pub doing: String,
+    /// Transactions committed in this run.
+    pub transactions: u64,
+    /// What each binding committed in this run, in the catalog's order.
+    pub bindings: Vec<Binding>,
+    /// Materializations: documents in the journals that are not in the destination yet.
+    pub behind: u64,
+    /// How often a session was begun because the one before it failed.
+    pub restarts: u64,
+    /// Why the last session that failed did.
+    pub last_error: Option<LastError>,
+    /// How its connector runs; none between two sessions.
+    pub connector: Option<Runs>,
+}
+
+/// What a binding committed in this run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Binding {
+    /// The binding's collection.
+    pub collection: String,
+    /// Documents.
+    pub rows: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// A failure and how long ago it was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastError {
+    /// How long ago.
+    pub seconds_ago: u64,
+    /// `config`, `unavailable`, … as errors have it.
+    pub kind: String,
+    /// Stable.
+    pub code: String,
+    /// What went wrong.
+    pub message: String,
+    /// What to do about it; may be empty.
+    pub help: String,
+}
+
+impl TaskReport {
+    /// A task as it is now.
+    pub(super) fn of(running: &Running) -> Self {
+        let progress = &running.progress;
+        let binding = |totals: crate::progress::BindingTotals| Binding {
+            collection: totals.collection,
+            rows: totals.rows,
+            bytes: totals.bytes,
+        };
+        let last_error = progress.last_failure().map(|(failure, at)| LastError {
+            seconds_ago: at.elapsed().as_secs(),
+            kind: failure.kind,
+            code: failure.code,
+            message: failure.message,
+            help: failure.help,
+        });
+        Self {
+            task: running.task.clone(),
+            kind: running.kind.to_owned(),
+            phase: progress.phase().word().to_owned(),
+            doing: progress.what(),
+            transactions: progress.transactions(),
+            bindings: progress.totals().into_iter().map(binding).collect(),
+            behind: progress.lag_documents(),
+            restarts: progress.restarts(),
+            last_error,
+            connector: progress.connector(),
+        }
+    }
+}
