@@ -14,11 +14,11 @@ mod trie;
 
 use crate::batch::too_large;
 use crate::error::Error;
-use crate::key::{KeyPointers, encode_absent, encode_part};
+use crate::key::{KeyPointers, check_part, encode_absent, encode_part};
 use crate::limits::DOCUMENT_MAX_BYTES;
 
 pub use json::JsonFault;
-use json::{Lines, Memo, Reader, Search, Text, Value, Walk};
+use json::{Finds, Lines, Memo, Reader, Search, Text, Value, Walk};
 use trie::Trie;
 
 /// What a document says has happened to its row: `/_meta/op`.
@@ -78,50 +78,88 @@ impl Scanner {
 
     /// Checks a document and takes out its key and what happened. On an error `scanned` holds nothing of use.
     pub fn scan(&mut self, document: &[u8], scanned: &mut Scanned) -> Result<(), Error> {
+        scanned.op = self.walk(document, |_, _| {})?;
+        let Scanned { key_encoded, key_json, .. } = scanned;
+        key_encoded.clear();
+        for part in self.key_parts(document) {
+            match part {
+                None => encode_absent(key_encoded),
+                Some(text) => encode_part(Value::of_checked(text), key_encoded)?,
+            }
+        }
+        self.write_key_json(document, key_json);
+        Ok(())
+    }
+
+    /// Checks a document with its key and shows each member of it, in order: what its name says, and its value as it is written. For whom
+    /// the key itself is of no interest; where it is, after all, [`Scanner::key_json`] tells it.
+    pub fn check(&mut self, document: &[u8], each: impl FnMut(&[u8], &[u8])) -> Result<Op, Error> {
+        let op = self.walk(document, each)?;
+        for text in self.key_parts(document).flatten() {
+            check_part(Value::of_checked(text))?;
+        }
+        Ok(op)
+    }
+
+    /// The key of the document that was looked at last, as a JSON array.
+    pub fn key_json(&self, document: &[u8]) -> Vec<u8> {
+        let mut key_json = Vec::new();
+        self.write_key_json(document, &mut key_json);
+        key_json
+    }
+
+    fn walk(&mut self, document: &[u8], each: impl FnMut(&[u8], &[u8])) -> Result<Op, Error> {
         if document.len() > DOCUMENT_MAX_BYTES {
             return Err(too_large(document.len()));
         }
         self.found.fill(None);
-        let found = &mut self.found;
-        let found = |slot: usize, start, end| found[slot] = Some((start as u32, end as u32));
+        let found = Found { document, slots: &mut self.found, each };
         let search = Search { trie: &self.trie, walk: &mut self.walk, memo: Some(&mut self.memo), found };
         Reader::new(document)?.object(search, Lines::One)?;
-        scanned.op = match self.found[self.op_slot] {
-            None => Op::Create,
-            Some(span) => op_of(document, span)?,
-        };
-        self.write_key(document, scanned)
+        self.found[self.op_slot].map_or(Ok(Op::Create), |span| op_of(document, span))
     }
 
-    fn write_key(&self, document: &[u8], scanned: &mut Scanned) -> Result<(), Error> {
-        let Scanned { key_encoded, key_json, .. } = scanned;
-        key_encoded.clear();
+    /// As the document writes them; none: it is absent.
+    fn key_parts<'d>(&self, document: &'d [u8]) -> impl Iterator<Item = Option<&'d [u8]>> {
+        self.found[..self.key_parts]
+            .iter()
+            .map(|found| found.map(|(start, end)| &document[start as usize..end as usize]))
+    }
+
+    fn write_key_json(&self, document: &[u8], key_json: &mut Vec<u8>) {
         key_json.clear();
         key_json.push(b'[');
-        for (i, found) in self.found[..self.key_parts].iter().enumerate() {
+        for (i, part) in self.key_parts(document).enumerate() {
             if i > 0 {
                 key_json.push(b',');
             }
-            match found {
-                None => {
-                    encode_absent(key_encoded);
-                    key_json.extend_from_slice(b"null");
-                }
-                Some((start, end)) => {
-                    let text = &document[*start as usize..*end as usize];
-                    encode_part(Value::of_checked(text), key_encoded)?;
-                    key_json.extend_from_slice(text);
-                }
-            }
+            key_json.extend_from_slice(part.unwrap_or(b"null"));
         }
         key_json.push(b']');
-        Ok(())
+    }
+}
+
+/// What a scanner takes out of one document.
+struct Found<'s, E> {
+    document: &'s [u8],
+    slots: &'s mut [Option<(u32, u32)>],
+    each: E,
+}
+
+impl<E: FnMut(&[u8], &[u8])> Finds for Found<'_, E> {
+    fn slot(&mut self, slot: usize, start: usize, end: usize) {
+        self.slots[slot] = Some((start as u32, end as u32));
+    }
+
+    #[inline]
+    fn member(&mut self, name: Text<'_>, start: usize, end: usize) {
+        (self.each)(&name.unescaped(), &self.document[start..end]);
     }
 }
 
 /// Checks that bytes are one JSON object that every reader reads alike, such as a config or a schema: rule X-6 but for size and lines.
 pub fn check_object(json: &[u8]) -> Result<(), JsonFault> {
-    let search = Search { trie: &Trie::default(), walk: &mut Walk::default(), memo: None, found: |_, _, _| {} };
+    let search = Search { trie: &Trie::default(), walk: &mut Walk::default(), memo: None, found: () };
     Reader::new(json)?.object(search, Lines::Many)
 }
 

@@ -50,12 +50,25 @@ pub(crate) fn encode_part(value: Value<'_>, out: &mut Vec<u8>) -> Result<(), Err
         Value::Bool(true) => out.push(TRUE),
         Value::Number(literal) => number::encode(literal, out)?,
         Value::String(text) => encode_string(text.unescaped().as_ref(), out),
-        Value::Array | Value::Object => {
-            let message = "a key is refused: expected null, a boolean, a number or a string as its part (rule X-7), got an array or object";
-            return Err(Error::data("key.type", message).suggest("choose a key of scalar values"));
-        }
+        Value::Array | Value::Object => return Err(no_part()),
     }
     Ok(())
+}
+
+/// Whether a value can be part of a key: what [`encode_part`] would say, without the encoding.
+pub(crate) fn check_part(value: Value<'_>) -> Result<(), Error> {
+    match value {
+        Value::Null | Value::Bool(_) | Value::String(_) => Ok(()),
+        // Only an exponent can be too great.
+        Value::Number(literal) if !literal.iter().any(|byte| matches!(byte, b'e' | b'E')) => Ok(()),
+        Value::Number(literal) => number::encode(literal, &mut Vec::new()),
+        Value::Array | Value::Object => Err(no_part()),
+    }
+}
+
+fn no_part() -> Error {
+    let message = "a key is refused: expected null, a boolean, a number or a string as its part (rule X-7), got an array or object";
+    Error::data("key.type", message).suggest("choose a key of scalar values")
 }
 
 /// Encodes a part that is absent.

@@ -1,8 +1,8 @@
 //! Whether a document fits its collection's schema, and whether one schema is wider than another.
 //!
-//! Flat schemas, which is what sources of rows have, are checked on the document's bytes ([`flat`]); everything else goes through
-//! `jsonschema` on a parsed value. Keys and operations are not looked at here: `longshore_proto::document` pulls those out, and has seen
-//! that the bytes are one JSON object before they come here. Widening is in [`widen`](mod@widen).
+//! Flat schemas, which is what sources of rows have, are checked member by member ([`flat`]) in the same pass that scans the document
+//! (`longshore_proto::document`); everything else goes through `jsonschema` on a parsed value behind it. Widening is in
+//! [`widen`](mod@widen).
 
 mod flat;
 mod number;
@@ -95,12 +95,43 @@ impl Schema {
         Ok(Self(Check::Full { validator: Box::new(validator), meta_declared }))
     }
 
-    /// Checks the bytes of one JSON object.
-    pub fn check(&self, document: &[u8]) -> Result<(), Violation> {
-        match &self.0 {
-            Check::Open => Ok(()),
-            Check::Flat(flat) => flat.check(document),
-            Check::Full { validator, meta_declared } => check_fully(validator, *meta_declared, document),
+    /// Begins the check of one document.
+    pub fn begin(&self) -> Checking<'_> {
+        Checking(match &self.0 {
+            Check::Open => Progress::Open,
+            Check::Flat(flat) => Progress::Flat(flat.begin()),
+            Check::Full { validator, meta_declared } => Progress::Full { validator, meta_declared: *meta_declared },
+        })
+    }
+}
+
+/// The check of one document: tell it each member while the document is scanned, then the document.
+#[derive(Debug)]
+pub struct Checking<'s>(Progress<'s>);
+
+#[derive(Debug)]
+enum Progress<'s> {
+    Open,
+    Flat(flat::Walk<'s>),
+    Full { validator: &'s jsonschema::Validator, meta_declared: bool },
+}
+
+impl Checking<'_> {
+    /// The next member: its name, and its value as it is written.
+    #[inline]
+    pub fn member(&mut self, name: &[u8], value: &[u8]) {
+        match &mut self.0 {
+            Progress::Flat(walk) => walk.member(name, value),
+            Progress::Open | Progress::Full { .. } => {}
+        }
+    }
+
+    /// Whether the document fits, whose members all were told.
+    pub fn end(self, document: &[u8]) -> Result<(), Violation> {
+        match self.0 {
+            Progress::Open => Ok(()),
+            Progress::Flat(walk) => walk.end(),
+            Progress::Full { validator, meta_declared } => check_fully(validator, meta_declared, document),
         }
     }
 }

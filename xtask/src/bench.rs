@@ -21,20 +21,18 @@ const BATCH_BYTES: u64 = 1_000_000;
 const PAIRS: usize = 5;
 
 pub(crate) fn bench(name: &str) -> Result<ExitCode, Problem> {
-    let measure: fn(&Bins) -> Result<Figure, Problem> = match name {
-        "R1" => r1,
-        "R3" => r3,
-        "B1" => b1,
-        "image" => image::start,
+    type Measure = fn(&Bins) -> Result<Figure, Problem>;
+    let (measure, programs): (Measure, &[&str]) = match name {
+        "R1" => (r1, &["longshore", "yardstick", "capture-generator", "materialize-null"]),
+        "R3" => (r3, &["longshore", "yardstick"]),
+        "B1" => (b1, &["longshore", "capture-files", "materialize-sqlite"]),
+        "image" => (image::start, &["longshore"]),
         other => return Err(Problem(format!("no benchmark {other}: expected R1, R3, B1 or image"))),
     };
-    run(Command::new(env!("CARGO")).current_dir(repository()).args([
-        "build",
-        "--profile",
-        "dist",
-        "--workspace",
-        "--bins",
-    ]))?;
+    let mut build = Command::new(env!("CARGO"));
+    build.current_dir(repository()).args(["build", "--profile", "dist", "--workspace"]);
+    // Only what it starts: linking with LTO takes a minute a program.
+    run(build.args(programs.iter().flat_map(|program| ["--bin", *program])))?;
     let bins = Bins(target_dir().join("dist"));
     machine();
     let figure = measure(&bins)?;

@@ -2,6 +2,8 @@
 //!
 //! A long test reads how much to do and its seed from the environment and prints one line `ledger: {…}` when it is through. Each becomes a
 //! line of `tests/ledger.jsonl` with the commit; a slice that is in there already is not run again. Commit the ledger.
+//!
+//! The binaries under test are those that users get (release), so that many kills fit into an hour.
 
 use std::fs;
 use std::io::Write as _;
@@ -10,7 +12,7 @@ use std::process::{Command, ExitCode};
 use serde_json::{Value, json};
 
 use crate::test::{build, cargo, watch};
-use crate::{Problem, repository};
+use crate::{Problem, repository, target_dir};
 
 /// A test that does more when asked to.
 struct Long {
@@ -44,6 +46,7 @@ const LONG: [Long; 2] = [
 
 pub(crate) fn test(name: Option<&str>) -> Result<ExitCode, Problem> {
     build()?;
+    crate::run(&mut cargo(&["build", "--release", "--workspace", "--bins"]))?;
     let path = repository().join("tests/ledger.jsonl");
     let mut failed = 0;
     let mut passed = 0;
@@ -78,6 +81,7 @@ fn run(long: &Long, slice: u64) -> Result<Option<Value>, Problem> {
     let (variable, amount) = long.amount;
     let mut command = cargo(&["test", "--package", "longshore-tests", "--test", long.file]);
     command.arg(long.test).args(["--", "--nocapture", "--test-threads=1"]);
+    command.env("LONGSHORE_BIN_DIR", target_dir().join("release"));
     // Seeds of slices lie far apart: a slice may use as many as it does things.
     command.env(variable, amount.to_string()).env("LONGSHORE_SEED", (slice * 1_000_000).to_string());
     let mut entry = None;

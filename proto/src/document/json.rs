@@ -71,13 +71,29 @@ pub(crate) enum Lines {
     Many,
 }
 
+/// What a walk over an object hands out.
+pub(crate) trait Finds {
+    /// The value of a slot, and where it begins and ends.
+    fn slot(&mut self, slot: usize, start: usize, end: usize);
+
+    /// A member of the object itself, not of one inside it: its name, and where its value begins and ends.
+    fn member(&mut self, name: Text<'_>, start: usize, end: usize);
+}
+
+/// Nothing is looked for.
+impl Finds for () {
+    fn slot(&mut self, _: usize, _: usize, _: usize) {}
+
+    fn member(&mut self, _: Text<'_>, _: usize, _: usize) {}
+}
+
 /// What a walk over an object looks for, and the buffers it uses.
 pub(crate) struct Search<'s, F> {
     pub(crate) trie: &'s Trie,
     pub(crate) walk: &'s mut Walk,
     /// Names of objects before; none: they are not remembered.
     pub(crate) memo: Option<&'s mut Memo>,
-    /// Gets the slot of each value that is found, and where it begins and ends.
+    /// Gets what is found.
     pub(crate) found: F,
 }
 
@@ -92,6 +108,9 @@ pub(crate) struct Reader<'d> {
 impl<'d> Reader<'d> {
     pub(crate) fn new(bytes: &'d [u8]) -> Result<Self, JsonFault> {
         let reader = Self { bytes, at: 0, lines: Lines::Many };
+        if bytes.is_ascii() {
+            return Ok(reader);
+        }
         match std::str::from_utf8(bytes) {
             Ok(_) => Ok(reader),
             Err(error) => Err(Self { at: error.valid_up_to(), ..reader }.fault("UTF-8")),
@@ -99,11 +118,7 @@ impl<'d> Reader<'d> {
     }
 
     /// Reads one object and nothing behind it, and tells where the values are that the search looks for.
-    pub(crate) fn object<F: FnMut(usize, usize, usize)>(
-        mut self,
-        mut search: Search<'_, F>,
-        lines: Lines,
-    ) -> Result<(), JsonFault> {
+    pub(crate) fn object<F: Finds>(mut self, mut search: Search<'_, F>, lines: Lines) -> Result<(), JsonFault> {
         self.lines = lines;
         search.walk.clear();
         self.space();
@@ -145,7 +160,7 @@ impl<'d> Reader<'d> {
         Ok(self.end()?)
     }
 
-    fn members<F: FnMut(usize, usize, usize)>(
+    fn members<F: Finds>(
         &mut self,
         search: &mut Search<'_, F>,
         node: Option<NodeId>,
@@ -162,14 +177,19 @@ impl<'d> Reader<'d> {
         }
         loop {
             self.space();
-            let (child, nested) = self.name(search, node, scope, memo.as_deref_mut().zip(place.as_mut()))?;
+            let named = self.at + 1;
+            let (child, nested, escaped) = self.name(search, node, scope, memo.as_deref_mut().zip(place.as_mut()))?;
+            let name = Text { raw: &self.bytes[named..self.at - 1], escaped };
             self.space();
             self.expect(b':', "`:`")?;
             self.space();
             let start = self.at;
             self.value(search, child.and_then(|child| child.node), nested, depth)?;
             if let Some(slot) = child.and_then(|child| child.slot) {
-                (search.found)(slot, start, self.at);
+                search.found.slot(slot, start, self.at);
+            }
+            if depth == 1 {
+                search.found.member(name, start, self.at);
             }
             self.space();
             match self.peek() {
@@ -186,7 +206,7 @@ impl<'d> Reader<'d> {
         }
     }
 
-    /// Reads a name; what is looked for under it, and what is remembered of its value.
+    /// Reads a name; what is looked for under it, what is remembered of its value, and whether it holds an escape.
     #[inline]
     fn name<'m, F>(
         &mut self,
@@ -194,20 +214,20 @@ impl<'d> Reader<'d> {
         node: Option<NodeId>,
         scope: Scope,
         memo: Option<(&'m mut Memo, &mut Place)>,
-    ) -> Result<(Option<Child>, Option<&'m mut Memo>), JsonFault> {
+    ) -> Result<(Option<Child>, Option<&'m mut Memo>, bool), JsonFault> {
         let start = self.at;
         let Some((memo, place)) = memo else {
-            return self.unknown_name(search, node, scope).map(|(child, ..)| (child, None));
+            return self.unknown_name(search, node, scope).map(|(child, _, escaped)| (child, None, escaped));
         };
         if let Some(index) = memo.find(place, &self.bytes[start..]) {
             let known = memo.known(index);
             search.walk.push(known.hash, start + 1, known.name_bytes(), false);
             self.at = start + known.name_bytes() + 2;
-            return Ok((known.child, Some(&mut known.nested)));
+            return Ok((known.child, Some(&mut known.nested), false));
         }
         let (child, hash, escaped) = self.unknown_name(search, node, scope)?;
         let learned = memo.missed(place, &self.bytes[start..self.at], escaped, hash, child);
-        Ok((child, learned.map(|index| &mut memo.known(index).nested)))
+        Ok((child, learned.map(|index| &mut memo.known(index).nested), escaped))
     }
 
     fn unknown_name<F>(
@@ -230,7 +250,7 @@ impl<'d> Reader<'d> {
         Ok((node.and_then(|node| search.trie.find(node, &text)), hash, name.escaped))
     }
 
-    fn value<F: FnMut(usize, usize, usize)>(
+    fn value<F: Finds>(
         &mut self,
         search: &mut Search<'_, F>,
         node: Option<NodeId>,
@@ -247,11 +267,7 @@ impl<'d> Reader<'d> {
         }
     }
 
-    fn elements<F: FnMut(usize, usize, usize)>(
-        &mut self,
-        search: &mut Search<'_, F>,
-        depth: usize,
-    ) -> Result<(), JsonFault> {
+    fn elements<F: Finds>(&mut self, search: &mut Search<'_, F>, depth: usize) -> Result<(), JsonFault> {
         self.at += 1;
         self.space();
         if self.peek() == Some(b']') {

@@ -225,6 +225,22 @@ fn members() -> impl Strategy<Value = String> {
     object(inner)
 }
 
+#[test]
+fn strings_end_where_they_end_however_long_they_are() {
+    for length in 0..150 {
+        let plain = "x".repeat(length);
+        for (text, good) in
+            [("", true), ("\\n", true), ("\n", false), ("\u{1f}", false), ("é", true), (" ", true), ("\u{7f}", true)]
+        {
+            for behind in ["", "y", "yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy"] {
+                let document = format!("{{\"id\":\"{plain}{text}{behind}\",\"z\":1}}");
+                assert_eq!(refusal(document.as_bytes()).is_none(), good, "{document:?}");
+            }
+        }
+        check_refused(format!("{{\"id\":\"{plain}"), "the end of a string");
+    }
+}
+
 fn json_text() -> impl Strategy<Value = String> {
     // Text that is often JSON and often nearly so.
     let token = prop_oneof![
@@ -298,7 +314,20 @@ proptest! {
         // What it has learned first is learned anew only after many misses; both are to be seen.
         for document in documents.iter().cycle().take(200) {
             let outcome = used.scan(document.as_bytes(), &mut scanned).map(|()| scanned.clone());
-            prop_assert_eq!(outcome, scan(&["/a/b", "/id"], document), "{}", document);
+            prop_assert_eq!(&outcome, &scan(&["/a/b", "/id"], document), "{}", document);
+            let mut members = Vec::new();
+            let checked = used.check(document.as_bytes(), |name, value| members.push((name.to_vec(), value.to_vec())));
+            prop_assert_eq!(&checked, &outcome.as_ref().map(|scanned| scanned.op).map_err(Clone::clone), "{}", document);
+            if let Ok(scanned) = outcome {
+                prop_assert_eq!(used.key_json(document.as_bytes()), scanned.key_json);
+                let parsed: serde_json::Map<String, serde_json::Value> = serde_json::from_str(document).expect("it was checked");
+                prop_assert_eq!(members.len(), parsed.len(), "{}", document);
+                for (name, value) in members {
+                    let name = String::from_utf8(name).expect("UTF-8");
+                    let value: serde_json::Value = serde_json::from_slice(&value).expect("one value");
+                    prop_assert_eq!(parsed.get(&name), Some(&value), "{}", document);
+                }
+            }
         }
     }
 

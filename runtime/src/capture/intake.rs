@@ -2,7 +2,7 @@
 
 use longshore_proto::Error;
 use longshore_proto::batch::Batch;
-use longshore_proto::document::{Scanned, Scanner};
+use longshore_proto::document::Scanner;
 use longshore_proto::key::KeyPointers;
 use longshore_proto::session::Binding;
 
@@ -25,8 +25,6 @@ pub enum SchemaPolicy {
 pub(super) struct Intake {
     connector: String,
     bindings: Vec<Known>,
-    /// Used again for each document.
-    scanned: Scanned,
 }
 
 /// A binding as this session sees it.
@@ -53,7 +51,7 @@ impl Intake {
             .iter()
             .map(|(binding, policy)| Known::new(binding, *policy, writer))
             .collect::<Result<_, Error>>()?;
-        Ok(Self { connector: connector.to_owned(), bindings: known, scanned: Scanned::default() })
+        Ok(Self { connector: connector.to_owned(), bindings: known })
     }
 
     /// The bindings with the schemas that are known by now, for Open.
@@ -71,11 +69,7 @@ impl Intake {
         let index = batch.binding();
         let known = self.bindings.get_mut(index).ok_or_else(|| no_binding(index))?;
         for document in batch.documents() {
-            known.scanner.scan(document, &mut self.scanned).map_err(|error| known.name(index, error))?;
-            known
-                .schema
-                .check(document)
-                .map_err(|violation| violation.into_error(&known.collection, index, &self.scanned.key_json))?;
+            known.check(index, document)?;
         }
         let event = Event::Documents { count: batch.len() as u64, bytes: batch.byte_len() as u64 };
         Ok((event, Command::Documents { local: known.local, batch }))
@@ -136,6 +130,15 @@ impl Known {
         };
         let scanner = Scanner::new(&KeyPointers::compile(&collection.key)?);
         Ok(Self { local, collection: collection.name.clone(), scanner, schema, policy, version, schema_json })
+    }
+
+    /// One pass: JSON, key and schema.
+    fn check(&mut self, index: usize, document: &[u8]) -> Result<(), Error> {
+        let mut fit = self.schema.begin();
+        let scanned = self.scanner.check(document, |name, value| fit.member(name, value));
+        let ended = fit.end(document);
+        scanned.map_err(|error| self.name(index, error))?;
+        ended.map_err(|violation| violation.into_error(&self.collection, index, &self.scanner.key_json(document)))
     }
 
     fn name(&self, index: usize, error: Error) -> Error {

@@ -1,7 +1,7 @@
-//! The fast path: schemas whose properties are told by type alone are checked on the bytes of a document, without building a value.
+//! The fast path: schemas whose properties are told by type alone are checked while the document is scanned, without building a value and
+//! without a walk of their own.
 //!
-//! Which schemas those are is decided once, in [`Flat::compile`]; for any other it answers `None` and `jsonschema` takes over. The bytes
-//! are known to be one JSON object; where they are not, the walk ends with a violation and never with a panic.
+//! Which schemas those are is decided once, in [`Flat::compile`]; for any other it answers `None` and `jsonschema` takes over.
 
 use std::collections::HashMap;
 
@@ -40,8 +40,6 @@ pub(super) struct Flat {
 #[derive(Debug)]
 struct Property {
     name: Box<str>,
-    /// How a member with this name begins: in quotes, with the colon.
-    written: Box<[u8]>,
     types: Types,
     /// Its place among the required ones.
     required: Option<usize>,
@@ -88,6 +86,20 @@ impl Types {
 
     fn has(self, other: Self) -> bool {
         self.0 & other.0 == other.0
+    }
+
+    /// Whether a value, as it is written, is of one of them. It is known to be JSON, so its first byte tells its type.
+    #[inline]
+    fn admit(self, value: &[u8]) -> bool {
+        match value.first() {
+            Some(b'"') => self.has(Self::STRING),
+            Some(b'{') => self.has(Self::OBJECT),
+            Some(b'[') => self.has(Self::ARRAY),
+            Some(b'n') => self.has(Self::NULL),
+            Some(b't' | b'f') => self.has(Self::BOOLEAN),
+            Some(_) => self.has(Self::NUMBER) || self.has(Self::INTEGER) && number::is_integer(value),
+            None => false,
+        }
     }
 
     fn words(self) -> String {
@@ -147,15 +159,7 @@ impl Flat {
 
     fn declare(&mut self, name: &str, types: Types) -> usize {
         let index = self.properties.len();
-        // A name that JSON escapes is found by its unescaped form; these bytes are never next.
-        let plain = !name.contains(|c: char| c == '"' || c == '\\' || c.is_control());
-        let written = if plain { format!("\"{name}\":") } else { "\0".to_owned() };
-        self.properties.push(Property {
-            name: name.into(),
-            written: written.into_bytes().into(),
-            types,
-            required: None,
-        });
+        self.properties.push(Property { name: name.into(), types, required: None });
         self.by_name.insert(name.as_bytes().into(), index);
         index
     }
@@ -172,56 +176,9 @@ impl Flat {
         }
     }
 
-    /// Checks one JSON object.
-    pub(super) fn check(&self, document: &[u8]) -> Result<(), Violation> {
-        let mut walk = Walk { document, at: 0 };
-        let mut seen = [0u64; REQUIRED_MAX / 64];
-        let mut count = 0;
-        // Documents of one source have their members in one order, mostly that of the schema.
-        let mut guess = 0;
-        walk.open().ok_or_else(|| walk.broken())?;
-        while walk.member().ok_or_else(|| walk.broken())? {
-            let index = match self.properties.get(guess) {
-                Some(property) if walk.skip(&property.written) => guess,
-                _ => {
-                    let name = walk.name().ok_or_else(|| walk.broken())?;
-                    match self.by_name.get(name.bytes()) {
-                        Some(index) => *index,
-                        None => {
-                            let (_, value) = walk.value().ok_or_else(|| walk.broken())?;
-                            self.check_undeclared(&name, value)?;
-                            continue;
-                        }
-                    }
-                }
-            };
-            let (found, value) = walk.value().ok_or_else(|| walk.broken())?;
-            guess = index + 1;
-            let property = &self.properties[index];
-            let integer = || found == Types::NUMBER && property.types.has(Types::INTEGER) && number::is_integer(value);
-            if !(property.types.has(found) || integer()) {
-                return Err(property.mismatch(value));
-            }
-            if let Some(place) = property.required {
-                let (word, bit) = (&mut seen[place / 64], 1 << (place % 64));
-                count += usize::from(*word & bit == 0);
-                *word |= bit;
-            }
-        }
-        if count < self.required { Err(self.missing(&seen)) } else { Ok(()) }
-    }
-
-    fn check_undeclared(&self, name: &Name<'_>, value: &[u8]) -> Result<(), Violation> {
-        // `_meta` is ours and needs no declaration.
-        if self.additional || name.text() == "_meta" {
-            return Ok(());
-        }
-        let pointer = pointer(&name.text());
-        Err(Violation {
-            pointer,
-            expected: "no property that the schema does not declare".to_owned(),
-            got: shown(value),
-        })
+    /// Checks one JSON object, whose members are then told in order.
+    pub(super) fn begin(&self) -> Walk<'_> {
+        Walk { flat: self, seen: [0; REQUIRED_MAX / 64], count: 0, guess: 0, violation: None }
     }
 
     fn missing(&self, seen: &[u64]) -> Violation {
@@ -269,175 +226,59 @@ fn shown(value: &[u8]) -> String {
     cut(&String::from_utf8_lossy(value))
 }
 
-/// The name of a member.
-enum Name<'a> {
-    Plain(&'a [u8]),
-    Escaped(String),
+/// How far the check of one document is.
+#[derive(Debug)]
+pub(super) struct Walk<'f> {
+    flat: &'f Flat,
+    /// Required properties that were there, and how many of them.
+    seen: [u64; REQUIRED_MAX / 64],
+    count: usize,
+    /// Documents of one source have their members in one order, mostly that of the schema: the property that is likely next.
+    guess: usize,
+    violation: Option<Violation>,
 }
 
-impl Name<'_> {
-    fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Plain(name) => name,
-            Self::Escaped(name) => name.as_bytes(),
-        }
-    }
-
-    fn text(&self) -> std::borrow::Cow<'_, str> {
-        match self {
-            Self::Plain(name) => String::from_utf8_lossy(name),
-            Self::Escaped(name) => name.into(),
-        }
-    }
-}
-
-/// Walks over the members of an object. Every step answers `None` where the bytes are not what JSON wants.
-struct Walk<'a> {
-    document: &'a [u8],
-    at: usize,
-}
-
-impl<'a> Walk<'a> {
-    fn open(&mut self) -> Option<()> {
-        self.expect(b'{')
-    }
-
-    /// Goes to the quote before the next member's name; `false` at the end of the object.
-    fn member(&mut self) -> Option<bool> {
-        match self.next()? {
-            b'}' => return Some(false),
-            b',' => self.expect(b'"')?,
-            b'"' => {}
-            _ => return None,
-        }
-        self.at -= 1;
-        Some(true)
-    }
-
-    /// Goes behind these bytes if they are next.
-    fn skip(&mut self, bytes: &[u8]) -> bool {
-        let next = self.document[self.at..].starts_with(bytes);
-        if next {
-            self.at += bytes.len();
-        }
-        next
-    }
-
-    /// The member's name, with the colon behind it.
-    fn name(&mut self) -> Option<Name<'a>> {
-        let start = self.at;
-        self.at += 1;
-        let escaped = self.string()?;
-        let written = &self.document[start..self.at];
-        self.expect(b':')?;
-        Some(if escaped {
-            Name::Escaped(serde_json::from_slice(written).ok()?)
-        } else {
-            Name::Plain(&written[1..written.len() - 1])
-        })
-    }
-
-    fn value(&mut self) -> Option<(Types, &'a [u8])> {
-        let first = self.next()?;
-        let start = self.at - 1;
-        let types = match first {
-            b'"' => {
-                self.string()?;
-                Types::STRING
-            }
-            b'{' => {
-                self.nested()?;
-                Types::OBJECT
-            }
-            b'[' => {
-                self.nested()?;
-                Types::ARRAY
-            }
-            b'n' => self.word(3, Types::NULL)?,
-            b't' => self.word(3, Types::BOOLEAN)?,
-            b'f' => self.word(4, Types::BOOLEAN)?,
-            b'-' | b'0'..=b'9' => self.number(),
-            _ => return None,
+impl Walk<'_> {
+    /// The next member: its name, and its value as it is written.
+    #[inline]
+    pub(super) fn member(&mut self, name: &[u8], value: &[u8]) {
+        let index = match self.flat.properties.get(self.guess) {
+            Some(property) if *property.name.as_bytes() == *name => self.guess,
+            Some(_) | None => match self.flat.by_name.get(name) {
+                Some(index) => *index,
+                None => return self.undeclared(name, value),
+            },
         };
-        Some((types, &self.document[start..self.at]))
-    }
-
-    fn word(&mut self, more: usize, types: Types) -> Option<Types> {
-        self.at += more;
-        (self.at <= self.document.len()).then_some(types)
-    }
-
-    /// Behind the first byte of a number: goes behind the last one.
-    fn number(&mut self) -> Types {
-        let mut types = Types::INTEGER;
-        while let Some(byte) = self.document.get(self.at) {
-            match byte {
-                b'0'..=b'9' => {}
-                b'.' | b'e' | b'E' | b'+' | b'-' => types = Types::NUMBER,
-                _ => break,
-            }
-            self.at += 1;
+        self.guess = index + 1;
+        let property = &self.flat.properties[index];
+        if !property.types.admit(value) && self.violation.is_none() {
+            self.violation = Some(property.mismatch(value));
         }
-        types
-    }
-
-    /// Behind an opening quote: goes behind the closing one and tells whether there was an escape.
-    fn string(&mut self) -> Option<bool> {
-        // Shorter than this, a search by vectors costs more than it saves.
-        const SHORT_BYTES: usize = 24;
-        let is_end = |byte: &u8| matches!(byte, b'"' | b'\\');
-        let mut escaped = false;
-        loop {
-            let rest = self.document.get(self.at..)?;
-            let found = match rest.iter().take(SHORT_BYTES).position(is_end) {
-                Some(found) => found,
-                None => SHORT_BYTES + memchr::memchr2(b'"', b'\\', rest.get(SHORT_BYTES..)?)?,
-            };
-            self.at += found + 1;
-            if rest[found] == b'"' {
-                return Some(escaped);
-            }
-            escaped = true;
-            self.at += 1;
+        if let Some(place) = property.required {
+            let (word, bit) = (&mut self.seen[place / 64], 1 << (place % 64));
+            self.count += usize::from(*word & bit == 0);
+            *word |= bit;
         }
     }
 
-    /// Behind an opening bracket: goes behind the closing one.
-    fn nested(&mut self) -> Option<()> {
-        let mut depth = 1;
-        while depth > 0 {
-            match *self.document.get(self.at)? {
-                b'{' | b'[' => depth += 1,
-                b'}' | b']' => depth -= 1,
-                b'"' => {
-                    self.at += 1;
-                    self.string()?;
-                    continue;
-                }
-                _ => {}
-            }
-            self.at += 1;
-        }
-        Some(())
-    }
-
-    fn expect(&mut self, byte: u8) -> Option<()> {
-        (self.next()? == byte).then_some(())
-    }
-
-    /// The next byte that is not white space.
-    fn next(&mut self) -> Option<u8> {
-        loop {
-            let byte = *self.document.get(self.at)?;
-            self.at += 1;
-            if !matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
-                return Some(byte);
-            }
+    /// There are no more. Of several violations the first counts.
+    pub(super) fn end(self) -> Result<(), Violation> {
+        match self.violation {
+            Some(violation) => Err(violation),
+            None if self.count < self.flat.required => Err(self.flat.missing(&self.seen)),
+            None => Ok(()),
         }
     }
 
-    fn broken(&self) -> Violation {
-        let got = format!("bytes that are no JSON at {}", self.at);
-        Violation { pointer: String::new(), expected: "one JSON object".to_owned(), got }
+    fn undeclared(&mut self, name: &[u8], value: &[u8]) {
+        // `_meta` is ours and needs no declaration.
+        if self.flat.additional || name == b"_meta" || self.violation.is_some() {
+            return;
+        }
+        self.violation = Some(Violation {
+            pointer: pointer(&String::from_utf8_lossy(name)),
+            expected: "no property that the schema does not declare".to_owned(),
+            got: shown(value),
+        });
     }
 }

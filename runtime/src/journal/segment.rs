@@ -12,6 +12,8 @@ use super::{JournalError, JournalId, SegmentName};
 
 /// Bytes read at once where headers and small bodies stand.
 const WINDOW_BYTES: usize = 32 << 10;
+/// Bytes read at first where a jump has led: over a large body, or back. More are read if it goes on from there.
+const JUMP_BYTES: usize = 4 << 10;
 
 #[derive(Debug)]
 pub(super) struct SegmentFile {
@@ -179,7 +181,8 @@ impl SegmentFile {
     fn bytes(&mut self, at: u64, len: usize) -> Result<&[u8], JournalError> {
         let held = self.window_start..self.window_start + self.window.len() as u64;
         if !held.contains(&at) || at + len as u64 > held.end {
-            self.window.resize(WINDOW_BYTES, 0);
+            let goes_on = held.contains(&at) || at == held.end;
+            self.window.resize(if goes_on { WINDOW_BYTES } else { len.max(JUMP_BYTES) }, 0);
             let got =
                 self.file.read_at(&mut self.window, at).map_err(|source| io_error(&self.path, "reading", source))?;
             self.window.truncate(got);

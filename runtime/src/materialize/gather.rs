@@ -1,8 +1,7 @@
 //! Reads journals into the transaction that is being made, whole journal transactions at a time, and gives it back as Loads and Stores.
 //!
-//! Standard bindings go through the reduction. Documents of delta bindings are kept as they are while they fit the budget; if they do not,
-//! they are read from the journal again when they are stored. What is read when is decided in [`super::transaction`]; the messages are cut
-//! in [`super::outgoing`]. All calls block: they belong on a thread that may.
+//! Standard bindings go through the reduction, documents of delta bindings through [`super::deltas`]. What is read when is decided in
+//! [`super::transaction`]; the messages are cut in [`super::outgoing`]. All calls block: they belong on a thread that may.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -17,6 +16,7 @@ use longshore_proto::materialize::message::{Loaded, ToConnector};
 use longshore_proto::session::Binding;
 
 use super::checkpoint::Place;
+use super::deltas::{Deltas, Held, Piece};
 use super::outgoing::{Loads, Outlet, Stores, Tally};
 use super::reduce::{Budget, Key, Reduction};
 use super::resume::Standing;
@@ -86,24 +86,6 @@ pub(super) struct Planned {
     scanner: Scanner,
 }
 
-/// Documents of delta bindings, in the order of their journals.
-#[derive(Debug)]
-struct Deltas {
-    budget_bytes: usize,
-    held_bytes: usize,
-    /// By reading; `None` when the budget was passed.
-    held: Option<BTreeMap<usize, Vec<Piece>>>,
-}
-
-/// A part of a batch for one binding.
-#[derive(Debug)]
-struct Piece {
-    target: usize,
-    batch: Batch,
-    from: usize,
-    to: usize,
-}
-
 /// Keys that are in the destination, by binding.
 #[derive(Debug)]
 pub struct Existing {
@@ -153,7 +135,7 @@ impl Gatherer {
             reached: Vec::new(),
             first: 0,
             reduction: Reduction::new(budget(budget_bytes - delta_bytes)),
-            deltas: Deltas { budget_bytes: delta_bytes, held_bytes: 0, held: Some(BTreeMap::new()) },
+            deltas: Deltas::new(delta_bytes),
             present: Arc::new(std::sync::Mutex::new(existing)),
             scanned: Scanned::default(),
         })
@@ -168,7 +150,7 @@ impl Gatherer {
     /// Forgets what was read and begins with this.
     pub fn begin(&mut self, selection: Selection) {
         self.reduction.clear();
-        self.deltas.clear();
+        self.deltas.begin(selection.readings.iter().map(|reading| reading.start));
         lock(&self.present).keys.clear();
         self.reached = selection.readings.iter().map(|reading| reading.start).collect();
         self.first = self.first.wrapping_add(1);
@@ -216,13 +198,11 @@ impl Gatherer {
             }
         }
         stores.rows_end()?;
-        match self.deltas.held.take() {
-            Some(held) => {
-                for piece in held.into_values().flatten() {
-                    stores.documents(piece.target, &piece.batch, piece.from, piece.to)?;
-                }
+        for (i, Held { pieces, until, .. }) in self.deltas.take().into_iter().enumerate() {
+            for Piece { target, batch, from, to } in pieces {
+                stores.documents(target, &batch, from, to)?;
             }
-            None => self.read_deltas_again(&mut stores)?,
+            self.read_deltas_again(i, until, &mut stores)?;
         }
         stores.finish()
     }
@@ -271,6 +251,7 @@ impl Gatherer {
                         return Err(Error::internal("materialize.limit", message));
                     }
                     self.reached[i] = end;
+                    self.deltas.transaction_ends(i, end);
                     self.open(journal)?.at = end;
                 }
                 Passed::Nothing => return Ok(Then::Nothing),
@@ -384,32 +365,33 @@ impl Gatherer {
         Ok(())
     }
 
-    fn read_deltas_again(&mut self, stores: &mut Stores<'_>) -> Result<(), Error> {
-        for i in 0..self.selection.readings.len() {
-            let (journal, start) = (self.selection.readings[i].journal, self.selection.readings[i].start);
-            self.stand_at(journal, start)?;
-            let mut at = start;
-            while at.offset < self.reached[i].offset {
-                match self.open(journal)?.reader.next()? {
-                    Some(Entry::Documents { local, first_offset, documents }) => {
-                        let taken = self.taken(&self.selection.readings[i], local, first_offset, documents.len());
-                        for Taken { target, from, to } in taken {
-                            if self.targets[target].target.binding.delta_updates {
-                                stores.documents(target, &documents, from, to)?;
-                            }
+    /// What of a reading was not kept.
+    fn read_deltas_again(&mut self, i: usize, from: Position, stores: &mut Stores<'_>) -> Result<(), Error> {
+        let (journal, until) = (self.selection.readings[i].journal, self.reached[i]);
+        if from == until {
+            return Ok(());
+        }
+        self.stand_at(journal, from)?;
+        let mut at = from;
+        while at.offset < until.offset {
+            match self.open(journal)?.reader.next()? {
+                Some(Entry::Documents { local, first_offset, documents }) => {
+                    let taken = self.taken(&self.selection.readings[i], local, first_offset, documents.len());
+                    for Taken { target, from, to } in taken {
+                        if self.targets[target].target.binding.delta_updates {
+                            stores.documents(target, &documents, from, to)?;
                         }
                     }
-                    Some(Entry::Commit(committed)) => at = committed.end,
-                    Some(Entry::Bindings(_) | Entry::Schema { .. } | Entry::Control { .. }) => {}
-                    None => {
-                        let message =
-                            format!("journal {journal} ends before {}, which was read before", self.reached[i]);
-                        return Err(Error::internal("materialize.again", message));
-                    }
+                }
+                Some(Entry::Commit(committed)) => at = committed.end,
+                Some(Entry::Bindings(_) | Entry::Schema { .. } | Entry::Control { .. }) => {}
+                None => {
+                    let message = format!("journal {journal} ends before {until}, which was read before");
+                    return Err(Error::internal("materialize.again", message));
                 }
             }
-            self.open(journal)?.at = at;
         }
+        self.open(journal)?.at = at;
         Ok(())
     }
 
@@ -447,23 +429,6 @@ enum Passed {
     Nothing,
     NewerSchema { inside: bool },
     Abandoned,
-}
-
-impl Deltas {
-    fn clear(&mut self) {
-        self.held_bytes = 0;
-        self.held = Some(BTreeMap::new());
-    }
-
-    fn hold(&mut self, reading: usize, piece: Piece) {
-        self.held_bytes += piece.batch.byte_len();
-        if self.held_bytes > self.budget_bytes {
-            self.held = None;
-        }
-        if let Some(held) = &mut self.held {
-            held.entry(reading).or_default().push(piece);
-        }
-    }
 }
 
 impl Existing {
@@ -507,3 +472,7 @@ fn lock(present: &Present) -> std::sync::MutexGuard<'_, Existing> {
 
 /// What is sent, one message at a time; blocks while there is no room.
 pub type Sink<'a> = dyn FnMut(ToConnector) -> Result<(), Error> + 'a;
+
+#[cfg(test)]
+#[path = "gather_tests.rs"]
+mod tests;

@@ -1,5 +1,8 @@
 //! The probe of R3, as a capture: one tiny document and a checkpoint, wait for the acknowledgement, again; and beside it, a bare fdatasync of
 //! as many bytes in the same directory, so that both meet the same disk.
+//!
+//! They take turns in blocks of rounds and not round by round: a file system makes a process wait that syncs right behind another one, in
+//! the hope of a common commit, and that wait is nobody's cost.
 
 #![allow(clippy::disallowed_methods, reason = "it measures time")]
 
@@ -17,8 +20,10 @@ use serde_json::json;
 
 /// Bytes of the document.
 const DOCUMENT_BYTES: usize = 200;
-/// The first rounds find files cold.
-const WARM_UP: usize = 20;
+/// Rounds of a block.
+const BLOCK: usize = 25;
+/// The first rounds of each block find the disk in use by another.
+const WARM_UP: usize = 5;
 
 /// Serves it to the runtime that started this process.
 pub(crate) fn serve() -> ExitCode {
@@ -65,22 +70,29 @@ impl Capture for Probe {
         let mut acknowledgements = emitter.acknowledgements();
         let (mut commits, mut syncs, mut again) = (Vec::new(), Vec::new(), Vec::new());
         let mut disk = Disk::beside(&config.figure)?;
-        for round in 0..config.rounds + WARM_UP {
-            let document = format!(r#"{{"id":{round},"body":"{body}"}}"#);
-            emitter.raw(0, document.as_bytes()).await?;
-            let begun = Instant::now();
-            let number = emitter.checkpoint(Checkpoint::new().task(&json!({ "round": round }))).await?;
-            if !acknowledgements.reached(number).await {
-                return Ok(());
+        let mut round = 0;
+        while commits.len() < config.rounds {
+            for in_block in 0..BLOCK {
+                let document = format!(r#"{{"id":{round},"body":"{body}"}}"#);
+                emitter.raw(0, document.as_bytes()).await?;
+                let begun = Instant::now();
+                let number = emitter.checkpoint(Checkpoint::new().task(&json!({ "round": round }))).await?;
+                if !acknowledgements.reached(number).await {
+                    return Ok(());
+                }
+                round += 1;
+                commits.extend((in_block >= WARM_UP).then(|| begun.elapsed()));
             }
-            commits.push(begun.elapsed());
-            syncs.push(disk.sync()?);
-            again.push(disk.sync()?);
+            for into in [&mut syncs, &mut again] {
+                for in_block in 0..BLOCK {
+                    let took = disk.sync()?;
+                    into.extend((in_block >= WARM_UP).then_some(took));
+                }
+            }
         }
         let p50 = |mut durations: Vec<Duration>| {
-            let mut warm = durations.split_off(WARM_UP);
-            warm.sort();
-            warm[warm.len() / 2].as_secs_f64() * 1e6
+            durations.sort();
+            durations[durations.len() / 2].as_secs_f64() * 1e6
         };
         let figure = json!({ "commit_us": p50(commits), "fdatasync_us": p50(syncs), "fdatasync_again_us": p50(again) });
         super::write_figure(&config.figure, &figure);
