@@ -23,6 +23,7 @@ pub mod pb;
 pub mod rules;
 pub mod session;
 pub mod state;
+pub mod stream;
 
 pub use error::{Error, ErrorKind};
 pub use session::Side;

@@ -7,6 +7,7 @@ use longshore_proto::limits::MESSAGE_MAX_BYTES;
 use longshore_proto::pb::capture::v1 as pb;
 use longshore_proto::pb::capture::v1::capture_server::CaptureServer;
 use longshore_proto::session::Finding;
+use longshore_proto::stream;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
@@ -37,11 +38,13 @@ impl<C: Capture> CaptureService<C> {
             version: spec.version,
             kind: "capture",
             service_name: SERVICE_NAME,
-            routes: Routes::new(
-                CaptureServer::new(self)
+            routes: {
+                let sessions = self.0.clone();
+                let server = CaptureServer::new(self)
                     .max_decoding_message_size(MESSAGE_MAX_BYTES)
-                    .max_encoding_message_size(MESSAGE_MAX_BYTES),
-            ),
+                    .max_encoding_message_size(MESSAGE_MAX_BYTES);
+                Routes::new(stream::Streaming::new(server, sessions))
+            },
         }
     }
 
@@ -95,6 +98,17 @@ impl<C: Capture> CaptureService<C> {
             remove: apply.remove,
         };
         panics::caught("apply", async { self.0.capture.apply(apply).await }).await
+    }
+}
+
+impl<C: Capture> stream::Session for Shared<C> {
+    const PATH: &'static str = "/longshore.capture.v1.Capture/Pull";
+    type Asked = pb::PullRequest;
+    type Answered = pb::PullResponse;
+    type Answers = OutgoingStream<pb::PullResponse>;
+
+    fn begin(&self, asked: stream::Incoming<pb::PullRequest>) -> Self::Answers {
+        session(self.clone(), asked)
     }
 }
 

@@ -7,6 +7,7 @@ use longshore_proto::limits::MESSAGE_MAX_BYTES;
 use longshore_proto::materialize::message;
 use longshore_proto::pb::materialize::v1 as pb;
 use longshore_proto::pb::materialize::v1::materialize_server::{Materialize as Service, MaterializeServer};
+use longshore_proto::stream;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -21,7 +22,8 @@ use crate::{Result, panics, schema};
 pub fn serve_materialize<D: Door>(door: D) -> ExitCode {
     serve(|drain| {
         let spec = request::spec(door.sink(), D::GUARANTEE);
-        let server = MaterializeServer::new(Server::new(door, drain))
+        let door = Server::new(door, drain);
+        let server = MaterializeServer::new(door.clone())
             .max_decoding_message_size(MESSAGE_MAX_BYTES)
             .max_encoding_message_size(MESSAGE_MAX_BYTES);
         Served {
@@ -30,7 +32,7 @@ pub fn serve_materialize<D: Door>(door: D) -> ExitCode {
             kind: "materialize",
             service_name: "longshore.materialize.v1.Materialize",
             spec: printed::<D>(&spec),
-            routes: Routes::new(server),
+            routes: Routes::new(stream::Streaming::new(server, door)),
         }
     })
 }
@@ -41,6 +43,23 @@ pub(crate) struct Server<D> {
     door: Arc<D>,
     epochs: Arc<Epochs>,
     drain: Drain,
+}
+
+impl<D> Clone for Server<D> {
+    fn clone(&self) -> Self {
+        Self { door: Arc::clone(&self.door), epochs: Arc::clone(&self.epochs), drain: self.drain.clone() }
+    }
+}
+
+impl<D: Door> stream::Session for Server<D> {
+    const PATH: &'static str = "/longshore.materialize.v1.Materialize/Transact";
+    type Asked = pb::TransactRequest;
+    type Answered = pb::TransactResponse;
+    type Answers = OutgoingStream<pb::TransactResponse>;
+
+    fn begin(&self, asked: stream::Incoming<pb::TransactRequest>) -> Self::Answers {
+        self.transact(asked)
+    }
 }
 
 impl<D: Door> Server<D> {

@@ -61,7 +61,7 @@ impl MaterializeClient {
     }
 }
 
-pub(super) fn stub(channel: Channel) -> Stub<Channel> {
+fn stub(channel: Channel) -> Stub<Channel> {
     Stub::new(channel)
         .max_decoding_message_size(limits::MESSAGE_MAX_BYTES)
         .max_encoding_message_size(limits::MESSAGE_MAX_BYTES)

@@ -10,13 +10,15 @@ use std::task::{Context, Poll, Waker};
 use longshore_proto::capture::message::{Open, ToConnector, ToRuntime};
 use longshore_proto::capture::order::{Session, State};
 use longshore_proto::pb::capture::v1 as pb;
+use longshore_proto::stream::{self, Incoming};
 use longshore_proto::{Error, Side};
-use tonic::{Status, Streaming};
+use tonic::Status;
 
-use super::capture::stub;
 use super::collections::Collections;
 use super::dial::Connection;
 use super::turn::{Broken, SILENCE, Turn};
+
+const PATH: &str = "/longshore.capture.v1.Capture/Pull";
 
 pub(super) async fn begin(connection: &Connection, open: Open) -> Result<(PullSender, PullReceiver), Error> {
     let collections = Collections::of(&open.bindings);
@@ -25,7 +27,7 @@ pub(super) async fn begin(connection: &Connection, open: Open) -> Result<(PullSe
     let turn = sender.turn.clone();
     // Open is in the stream before the call is made: a connector may want it before it answers at all.
     let requests = sender.said.clone();
-    let call = |channel, request| async move { stub(channel).pull(request).await };
+    let call = |channel, request| stream::call(channel, PATH, request);
     let stream = connection.call("Pull", SILENCE, requests, call).await?;
     Ok((sender, PullReceiver { connection: connection.clone(), turn, stream, collections, broken: None }))
 }
@@ -71,7 +73,7 @@ impl Drop for PullSender {
 pub struct PullReceiver {
     connection: Connection,
     turn: Turn<Session>,
-    stream: Streaming<pb::PullResponse>,
+    stream: Incoming<pb::PullResponse>,
     collections: Collections,
     /// The stream broke and says so once; a caller that was cancelled meanwhile asks again.
     broken: Option<Status>,

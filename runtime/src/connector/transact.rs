@@ -6,16 +6,17 @@
 use longshore_proto::materialize::message::{Open, ToConnector, ToRuntime};
 use longshore_proto::materialize::order::{Session, State};
 use longshore_proto::pb::materialize::v1 as pb;
+use longshore_proto::stream::{self, Incoming};
 use longshore_proto::{Error, Side};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Status, Streaming};
+use tonic::Status;
 
 use super::collections::Collections;
 use super::dial::Connection;
-use super::materialize::stub;
 use super::turn::{Broken, SILENCE, Stalled, Turn};
 
+const PATH: &str = "/longshore.materialize.v1.Materialize/Transact";
 /// Messages that wait to be sent. A Store holds up to 8 MiB, and HTTP/2 has windows of its own.
 const OUT_QUEUE: usize = 1;
 
@@ -25,7 +26,7 @@ pub(super) async fn begin(connection: &Connection, open: Open) -> Result<(Transa
     let mut sender = TransactSender { connection: connection.clone(), turn: turn.clone(), out };
     // Open is in the stream before the call is made: a connector may want it before it answers at all.
     sender.send(ToConnector::Open(Box::new(open))).await?;
-    let call = |channel, request| async move { stub(channel).transact(request).await };
+    let call = |channel, request| stream::call(channel, PATH, request);
     let stream = connection.call("Transact", SILENCE, ReceiverStream::new(requests), call).await?;
     Ok((sender, TransactReceiver { connection: connection.clone(), turn, stream, collections, broken: None }))
 }
@@ -63,7 +64,7 @@ impl TransactSender {
 pub struct TransactReceiver {
     connection: Connection,
     turn: Turn<Session>,
-    stream: Streaming<pb::TransactResponse>,
+    stream: Incoming<pb::TransactResponse>,
     collections: Collections,
     /// The stream broke and says so once; a caller that was cancelled meanwhile asks again.
     broken: Option<Status>,

@@ -8,9 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use longshore_proto::stream::{Incoming, Message};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use tonic::{Status, Streaming};
+use tonic::Status;
 
 /// A connector that owes an answer, or takes nothing more, and says nothing for so long, is stalled. Any message starts it anew, Progress
 /// too: a statement that runs for ten minutes is not a stall.
@@ -64,7 +65,11 @@ impl<S> Turn<S> {
     }
 
     /// The next message, or `None` at the end. Where `owes` says that the peer must answer, it may not be silent for ever. Cancel-safe.
-    pub(crate) async fn next<T>(&self, stream: &mut Streaming<T>, owes: fn(&S) -> bool) -> Result<Option<T>, Broken> {
+    pub(crate) async fn next<T: Message>(
+        &self,
+        stream: &mut Incoming<T>,
+        owes: fn(&S) -> bool,
+    ) -> Result<Option<T>, Broken> {
         // What is there already costs no timer.
         if let Some(next) = stream.message().now_or_never() {
             return next.map_err(Broken::Status);
