@@ -109,6 +109,25 @@ fn a_connector_that_ends_at_once_ends_the_run_after_five_deaths() {
 }
 
 #[test]
+fn a_connector_that_fails_is_told_of_in_one_line() {
+    let scene = nyc::scene_with(2_000);
+    scene.write("flights.yaml", format!("{}{}", nyc::CATALOG, SLOW.replace("delay: 5s", "fail_after: 10")));
+    let mut running = scene.start(RUN_ON);
+    let opened = || {
+        let record = std::fs::read_to_string(scene.join("null.json")).unwrap_or_default();
+        serde_json::from_str::<serde_json::Value>(&record).is_ok_and(|record| record["epoch"].as_u64() > Some(3))
+    };
+    assert!(running.wait_until(opened), "it is started again and again");
+    running.signal(Signal::TERM);
+    let ended = running.finish().expect_code(0);
+    let with = |words: &str| ended.stderr.lines().filter(|line| line.contains(words)).count();
+    let failures = with("trying again");
+    assert!(failures >= 3, "{}", ended.stderr);
+    // The last one may have come after the stop, and is then nobody's concern.
+    assert_eq!((with("as `fail_after` says"), with("asked to leave")), (failures, 0), "{}", ended.stderr);
+}
+
+#[test]
 fn an_address_nobody_listens_at_is_told_soon() {
     let scene = Scene::new();
     scene.write("flights.yaml", source("address: \"unix:./nobody.sock\""));

@@ -191,7 +191,8 @@ async fn watch(mut driving: JoinHandle<Result<()>>, out: &Outgoing<pb::TransactR
                     Err(_) => Ok(()),
                 });
                 if let Err(error) = ended {
-                    tracing::warn!("the session ended: {error}");
+                    // The runtime is told, and tells the user; here it would be said twice.
+                    tracing::debug!("the session ended: {error}");
                     out.fail(error).await;
                 }
                 return;

@@ -28,7 +28,7 @@ pub(crate) fn drain_on_terminate(drain: Drain) -> Result<(), Error> {
                 tracing::warn!("asked to leave a second time; leaving at once");
                 std::process::exit(1);
             }
-            tracing::info!("asked to leave; finishing what is open");
+            tracing::debug!("asked to leave; finishing what is open");
             drain.cancel();
         }
     });

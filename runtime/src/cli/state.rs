@@ -155,8 +155,12 @@ impl View<'_> {
             );
         }
         if !task["extent"].is_null() {
-            line(&mut text, format_args!("under way transaction {}", task["extent"]["transaction"]));
-            for span in items(&task["extent"]["spans"]) {
+            let (spans, transaction) = (items(&task["extent"]["spans"]), &task["extent"]["transaction"]);
+            match spans.is_empty() {
+                true => line(&mut text, format_args!("given up  transaction {transaction}")),
+                false => line(&mut text, format_args!("under way transaction {transaction}")),
+            }
+            for span in spans {
                 let (from, to) = (&span["from"], &span["to"]);
                 line(
                     &mut text,
