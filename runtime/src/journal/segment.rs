@@ -21,7 +21,10 @@ pub(super) struct SegmentFile {
     path: PathBuf,
     file: Box<dyn StorageFile>,
     seal: Seal,
+    /// Made at the first read, and kept.
     window: Vec<u8>,
+    /// So much of it holds bytes of the file.
+    window_bytes: usize,
     window_start: u64,
 }
 
@@ -46,7 +49,8 @@ impl SegmentFile {
     ) -> Result<Self, JournalError> {
         let path = dir.join(name.to_string());
         let file = storage.open(&path).map_err(|source| io_error(&path, "opening", source))?;
-        Ok(Self { name, path, file, seal: Seal::new(journal, name), window: Vec::new(), window_start: 0 })
+        let seal = Seal::new(journal, name);
+        Ok(Self { name, path, file, seal, window: Vec::new(), window_bytes: 0, window_start: 0 })
     }
 
     /// Opens a segment and reads its head; `Err` inside: it has none.
@@ -179,17 +183,21 @@ impl SegmentFile {
 
     /// Up to `len` bytes (at most a window) from `at`; fewer at the end of the file.
     fn bytes(&mut self, at: u64, len: usize) -> Result<&[u8], JournalError> {
-        let held = self.window_start..self.window_start + self.window.len() as u64;
+        let held = self.window_start..self.window_start + self.window_bytes as u64;
         if !held.contains(&at) || at + len as u64 > held.end {
+            if self.window.is_empty() {
+                self.window = vec![0; WINDOW_BYTES];
+            }
             let goes_on = held.contains(&at) || at == held.end;
-            self.window.resize(if goes_on { WINDOW_BYTES } else { len.max(JUMP_BYTES) }, 0);
-            let got =
-                self.file.read_at(&mut self.window, at).map_err(|source| io_error(&self.path, "reading", source))?;
-            self.window.truncate(got);
+            let wanted = if goes_on { WINDOW_BYTES } else { len.max(JUMP_BYTES) };
+            // Nothing is held while it is being read.
+            self.window_bytes = 0;
+            let read = self.file.read_at(&mut self.window[..wanted], at);
+            self.window_bytes = read.map_err(|source| io_error(&self.path, "reading", source))?;
             self.window_start = at;
         }
         let start = usize::try_from(at - self.window_start).unwrap_or(usize::MAX);
-        Ok(&self.window[start..self.window.len().min(start + len)])
+        Ok(&self.window[start..self.window_bytes.min(start + len)])
     }
 }
 

@@ -85,6 +85,7 @@ fn the_same_cut_before_a_witness_is_a_typed_stop() {
     check_recovers(&holed, Evidence::default(), 5);
 }
 
+/// All eight bits of all 65,536 bytes and more.
 #[test]
 fn one_flipped_bit_anywhere_in_a_sealed_segment_stops_with_file_and_offset() {
     let disk = SimStorage::default();
@@ -92,50 +93,69 @@ fn one_flipped_bit_anywhere_in_a_sealed_segment_stops_with_file_and_offset() {
     let mut writer = journal.acquire(Epoch(1)).unwrap();
     let local = writer.bind(&binding("orders")).unwrap();
     let mut roll = dice(11);
+    let mut begins = vec![(0, Position::BEGINNING)];
     while disk.bytes(&segment(2, 1)).is_none() {
         let body: String = (0..16_000).map(|_| char::from(b'a' + roll(26) as u8)).collect();
         writer.documents(local, &batch(&[format!(r#"{{"body":"{body}"}}"#)])).unwrap();
         writer.commit(&patch(1)).unwrap();
+        let committed = writer.last_committed();
+        if committed.durable.segment.number == 1 {
+            begins.push((byte(&committed.durable), committed.position));
+        }
     }
     write(&mut *writer, 2).unwrap();
     let sealed = segment(1, 1);
     let len = disk.bytes(&sealed).unwrap().len();
     assert!(len >= 64 << 10);
-    std::thread::scope(|scope| {
-        for half in [0..len / 2, len / 2..len] {
-            let disk = disk.copy();
-            scope.spawn(move || check_flips(&disk, half));
-        }
+    assert!(begins.len() > 3 && begins.is_sorted());
+    let threads = std::thread::available_parallelism().map_or(2, usize::from);
+    let flipped: usize = std::thread::scope(|scope| {
+        let part = |n: usize| n * len / threads..(n + 1) * len / threads;
+        let workers: Vec<_> = (0..threads)
+            .map(|n| {
+                let (disk, begins) = (disk.copy(), &begins);
+                scope.spawn(move || check_flips(&disk, begins, part(n)))
+            })
+            .collect();
+        workers.into_iter().map(|worker| worker.join().unwrap()).sum()
     });
+    assert_eq!(flipped, len * 8);
 }
 
-/// Flips one bit of each byte, and every bit where the file begins; each time somebody reads everything.
-fn check_flips(disk: &SimStorage, bytes: std::ops::Range<usize>) {
+/// Flips each bit of these bytes; each time somebody reads the transaction that holds it, and now and then somebody everything.
+fn check_flips(disk: &SimStorage, begins: &[(usize, Position)], bytes: std::ops::Range<usize>) -> usize {
     let sealed = segment(1, 1);
-    let storage: Arc<dyn Storage> = Arc::new(disk.clone());
+    let (storage, file): (Arc<dyn Storage>, _) = (Arc::new(disk.clone()), file_name(&sealed));
     let look = Inspection::open(storage, dir(), Evidence::default()).unwrap().unwrap();
-    let read_all = || {
+    let read_from = |position: Position| {
         let mut reader = look.reader(Filter::All);
+        reader.seek(position)?;
         while reader.next()?.is_some() {}
         Ok(())
     };
-    assert!(read_all().is_ok() && look.check().is_ok());
+    assert!(begins.iter().all(|(_, position)| read_from(*position).is_ok()) && look.check().is_ok());
+    let mut flipped = 0;
     for byte in bytes {
-        for bit in if byte < 512 { 0..8 } else { byte as u8 % 8..byte as u8 % 8 + 1 } {
-            disk.flip_bit(&sealed, byte, bit);
-            match read_all() {
-                Err(JournalError::Corrupt { file, offset, .. }) => {
-                    assert_eq!(file, file_name(&sealed));
-                    assert!(offset <= byte as u64 && byte as u64 - offset < 20_000, "bit {bit} of {byte}: {offset}");
+        let (_, position) = begins[begins.partition_point(|(begin, _)| *begin <= byte) - 1];
+        for bit in 0..8 {
+            let stops = |found: Result<(), JournalError>| match found {
+                Err(JournalError::Corrupt { file: at, offset, .. }) => {
+                    let near = offset <= byte as u64 && byte as u64 - offset < 20_000;
+                    assert!(at == file && near, "bit {bit} of byte {byte}: stopped in {at} at {offset}");
                 }
                 other => panic!("bit {bit} of byte {byte}: expected a typed stop, got {other:?}"),
-            }
-            if byte % 997 == 0 {
-                assert!(matches!(look.check(), Err(JournalError::Corrupt { .. })), "bit {bit} of byte {byte}");
+            };
+            disk.flip_bit(&sealed, byte, bit);
+            stops(read_from(position));
+            if byte % 499 == 0 {
+                stops(read_from(Position::BEGINNING));
+                stops(look.check().map(drop));
             }
             disk.flip_bit(&sealed, byte, bit);
+            flipped += 1;
         }
     }
+    flipped
 }
 
 #[test]
