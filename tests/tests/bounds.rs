@@ -14,6 +14,10 @@ const RUN: [&str; 5] = ["run", "--until", "caught-up", "--json", "bounds.yaml"];
 const DOCUMENT_MAX_BYTES: usize = 16 << 20;
 /// Bytes of a body, and how many of them are moved.
 const BODIES: [(u64, u64); 4] = [(200, 50_000), (64 << 10, 3_000), (1 << 20, 200), (8 << 20, 25)];
+/// How much slower a destination is than the source, measured.
+const SLOWER: f64 = 100.0;
+/// So many tell how fast the source is.
+const PLAIN_DOCUMENTS: u64 = 6_000;
 /// A capture and a materialization.
 const TASKS: u64 = 2;
 
@@ -69,14 +73,41 @@ materializations:
 
 #[test]
 fn a_destination_a_hundred_times_slower_neither_stalls_nor_fills_the_memory() {
-    let (body_bytes, documents) = (64 << 10, 1_000 * times());
+    let body_bytes = 64 << 10;
+    let of = |documents: u64| format!("mode: \"null\", body_bytes: [{body_bytes}], documents: 1, count: {documents}");
+    let plain = Scene::new();
+    into_null(&plain, &of(PLAIN_DOCUMENTS), "delay: 0ms");
+    let seconds = seconds_of(&plain);
+    // Nothing is new the second time: what is left is to start and to end.
+    let to_move = (seconds - seconds_of(&plain)).max(f64::MIN_POSITIVE);
+    assert_eq!(counted(&plain), PLAIN_DOCUMENTS);
+    let plain_rate = PLAIN_DOCUMENTS as f64 / to_move;
+
+    // More than the runtime may hold in memory. Each document waits, so the destination is never faster than this.
+    let documents = 1_100 * times();
+    let delay_us = (1e6 * SLOWER * 1.1 / plain_rate).ceil();
     let scene = Scene::new();
-    let generator = format!("mode: \"null\", body_bytes: [{body_bytes}], documents: 1, count: {documents}");
-    into_null(&scene, &generator, "delay: 10ms, delay_per: document");
+    into_null(&scene, &of(documents), &format!("delay: {delay_us}us, delay_per: document"));
+    let begun = Instant::now();
     let finished = within_the_budget(&scene, "slow", body_bytes).expect_code(0);
+    let slow_rate = documents as f64 / begun.elapsed().as_secs_f64();
+    println!(
+        "ledger: {}",
+        serde_json::json!({ "test": "slower", "plain_per_second": plain_rate, "slow_per_second": slow_rate, "ratio": plain_rate / slow_rate })
+    );
+    assert!(
+        plain_rate / slow_rate >= SLOWER,
+        "expected a destination {SLOWER} times slower: {plain_rate} and {slow_rate}"
+    );
     assert_eq!(counted(&scene), documents);
     let summary = finished.objects("summary").pop().expect("a summary");
     assert!(summary["tasks"].as_array().is_some_and(|tasks| tasks.len() == 2), "{summary}");
+}
+
+fn seconds_of(scene: &Scene) -> f64 {
+    let begun = Instant::now();
+    scene.longshore(RUN).expect_code(0);
+    begun.elapsed().as_secs_f64()
 }
 
 #[test]
