@@ -14,7 +14,7 @@ const ROWS: usize = 2_000;
 fn state_deleted_stops_and_take_over_or_fresh_are_the_ways_out() {
     let scene = moved();
     std::fs::remove_dir_all(scene.join(".longshore")).expect("delete the state");
-    let stopped = scene.longshore(RUN).expect_code(2);
+    let stopped = scene.longshore(RUN).expect_code(1);
     names_the_ways_out(&stopped, "lake");
     assert_rows(&scene, ROWS);
 
@@ -83,7 +83,7 @@ fn an_older_copy_of_a_destination_of_files_stops_and_one_of_a_database_is_sent_w
     scene.longshore(RUN).expect_code(0);
     assert_rows(&scene, ROWS + 2);
     replace("older", "out");
-    let stopped = scene.longshore(RUN).expect_code(2);
+    let stopped = scene.longshore(RUN).expect_code(1);
     names_the_ways_out(&stopped, "archive");
     scene.longshore(["run", "--until", "caught-up", "--yes", "--fresh", "archive", "flights.yaml"]).expect_code(0);
     assert_rows(&scene, ROWS + 2);
@@ -96,7 +96,7 @@ fn a_copied_project_stops_at_the_first_ones_destinations() {
     copy(&scene.join("."), &copied.join("."));
     // Made anew beside the copy: another installation, the same destinations.
     std::fs::remove_dir_all(copied.join(".longshore")).expect("delete the state");
-    let stopped = copied.longshore(RUN).expect_code(2);
+    let stopped = copied.longshore(RUN).expect_code(1);
     names_the_ways_out(&stopped, "lake");
     assert_rows(&copied, ROWS);
 }
@@ -108,7 +108,7 @@ fn destination_deleted_stops_and_fresh_makes_it_again() {
         drop(std::fs::remove_file(scene.join(file)));
     }
     std::fs::remove_dir_all(scene.join("out")).expect("delete the archive");
-    let stopped = scene.longshore(RUN).expect_code(2);
+    let stopped = scene.longshore(RUN).expect_code(1);
     assert!(
         stopped.stderr.contains("--fresh lake") || stopped.stderr.contains("--fresh archive"),
         "{}",
@@ -129,7 +129,7 @@ fn a_second_runtime_is_told_who_holds_the_state() {
     // The file of the run before is there already; it names the holder once the lock is held.
     let holds = || std::fs::read_to_string(&lock).is_ok_and(|text| text.contains(&holder));
     assert!(first.wait_until(holds), "the first runtime holds the lock");
-    let second = scene.longshore(RUN).expect_code(2);
+    let second = scene.longshore(RUN).expect_code(1);
     assert!(second.stderr.contains(&first.id().to_string()), "names the holder {}\n{}", first.id(), second.stderr);
     first.signal(rustix::process::Signal::TERM);
     first.finish().expect_code(0);

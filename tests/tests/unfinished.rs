@@ -217,7 +217,7 @@ fn without_the_journal_it_was_read_from_it_stops_and_fresh_is_the_way_out() {
     let scene = killed_while_storing(false);
     catalog(&scene, &["b", "c"], &[("b", false)], "");
     std::fs::remove_dir_all(scene.join(".longshore/journals/in-a")).expect("delete a journal");
-    let stopped = scene.longshore(UNTIL).expect_code(2);
+    let stopped = scene.longshore(UNTIL).expect_code(1);
     for named in ["transaction 1", "--fresh out", "put the journal back"] {
         assert!(stopped.stderr.contains(named), "expected {named} in\n{}", stopped.stderr);
     }

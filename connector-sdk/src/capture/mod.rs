@@ -130,7 +130,7 @@ fn read_state<T: DeserializeOwned>(of: &str, json: &[u8]) -> Result<T> {
     serde_json::from_slice(json).map_err(|error| {
         let message =
             format!("reading the state of {of}: expected what this connector wrote, got another shape: {error}");
-        crate::Error::config("sdk.state", message)
+        crate::Error::config("state.connector", message)
             .suggest("use the version of the connector that wrote it, or start the task afresh")
     })
 }

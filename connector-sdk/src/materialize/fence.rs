@@ -63,7 +63,7 @@ fn same_installation(owner: &Owner, recorded: &Recorded) -> Result<()> {
     let ways = format!(
         "put back the state directory of {theirs}, or `run --take-over {task}` to keep the rows (not where a delta binding has content), or `run --fresh {task}` to drop them"
     );
-    Err(Error::config("fence.installation", message).suggest(ways).held_by(recorded.clone()))
+    Err(Error::config("state.installation", message).suggest(ways).held_by(recorded.clone()))
 }
 
 #[cfg(test)]
@@ -95,7 +95,7 @@ mod tests {
         assert_eq!((newer.kind, newer.recorded.as_ref().map(|r| r.epoch)), (ErrorKind::Fenced, Some(7)));
         for foreign in [fence.may_raise(&recorded(2, 1)), fence.may_alter(&recorded(2, 1))] {
             let error = foreign.unwrap_err();
-            assert_eq!((error.kind, error.code.as_str()), (ErrorKind::Config, "fence.installation"));
+            assert_eq!((error.kind, error.code.as_str()), (ErrorKind::Config, "state.installation"));
             assert!(error.suggestion.contains("--take-over lake"), "{error}");
         }
     }

@@ -58,7 +58,7 @@ impl Record {
         };
         let message = format!("opening task {task}: expected a destination with transaction {committed}, {fault}");
         let ways = format!("put the state or the destination back, or `run --fresh {task}` to begin again");
-        Err(Error::config("record.transaction", message).suggest(ways))
+        Err(Error::config("state.transaction", message).suggest(ways))
     }
 
     /// Publishes a committed transaction; false if that has happened before.

@@ -36,7 +36,7 @@ impl Memory {
         }
         match forgotten.get(stream) {
             Some(last) if *last > txn => Err(Error::config(
-                "generator.gone",
+                "state.gone",
                 format!("opening stream {stream}: expected to go on behind transaction {last}, which was acknowledged, got {txn}"),
             )
             .suggest("what lies between is gone; put the state back, or start afresh with another memory file")),
@@ -45,7 +45,7 @@ impl Memory {
     }
 }
 
-fn read(file: &Path) -> Result<Forgotten> {
+pub(crate) fn read(file: &Path) -> Result<Forgotten> {
     match std::fs::read(file) {
         Ok(json) => serde_json::from_slice(&json).map_err(|error| broken(file, &error)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Forgotten::new()),

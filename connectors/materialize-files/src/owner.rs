@@ -67,7 +67,7 @@ impl Places {
         let broken = |what: String| {
             let path = self.record.display();
             Error::config(
-                "files.owner.broken",
+                "state.owner_broken",
                 format!("reading {path}: expected an owner record, got another file: {what}"),
             )
             .suggest("put the file back, or start over with `run --fresh`")
@@ -136,7 +136,7 @@ impl Places {
         let (target, task) = (self.target.display(), &owner.task);
         let message =
             format!("opening {target}: expected what task {task} published up to transaction {committed}, got {got}");
-        Error::config("files.destination.lost", message)
+        Error::config("state.destination_lost", message)
             .at_pointer("/path")
             .suggest(format!("put the directory back, or write all documents again with `run --fresh {task}`"))
     }
@@ -147,7 +147,7 @@ impl Places {
         let message = format!(
             "opening {target}: expected nothing published behind transaction {committed}, the last one of task {task}, got transaction {applied}"
         );
-        Error::config("files.state.older", message).suggest(format!(
+        Error::config("state.older", message).suggest(format!(
             "put the newer state directory back, or write all documents again with `run --fresh {task}`"
         ))
     }

@@ -130,14 +130,14 @@ fn stop(file: &PlannedFile, transaction: u64, got: String) -> Error {
         "publishing {} of transaction {transaction}: expected the file that was staged for it, got {got}",
         file.published
     );
-    Error::config("files.plan.lost", message)
+    Error::config("state.plan_lost", message)
         .suggest("put the directory back as it was, or write all documents again with `run --fresh`")
 }
 
 fn lost(places: &Places, transaction: u64) -> Error {
     let target = places.target.display();
     let message = format!("publishing transaction {transaction} in {target}: expected an owner record, got none");
-    Error::config("files.destination.lost", message)
+    Error::config("state.destination_lost", message)
         .suggest("put the directory back, or write all documents again with `run --fresh`")
 }
 

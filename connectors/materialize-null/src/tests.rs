@@ -118,8 +118,8 @@ async fn another_installation_is_refused_until_it_takes_over() {
 
     let mut second = runtime(transactional_null(), &path).of_installation(2);
     assert_eq!(second.validate().await.unwrap().recorded.unwrap().installation, first.owner.installation);
-    assert_eq!(second.apply().await.unwrap_err().code, "fence.installation");
-    assert_eq!(second.open().await.unwrap_err().code, "fence.installation");
+    assert_eq!(second.apply().await.unwrap_err().code, "state.installation");
+    assert_eq!(second.open().await.unwrap_err().code, "state.installation");
     second.apply_with(|apply| apply.take_over = true).await.unwrap();
     let session = second.open().await.unwrap();
     assert_eq!(session.opened.recorded.as_ref().map(|recorded| recorded.transaction), Some(0));

@@ -3,9 +3,7 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 
-use longshore_proto::ErrorKind;
-
-use super::output::{Failure, Output};
+use super::output::{Failure, Output, exit_of};
 use crate::catalog::{self, CaptureTask, Catalog, Diagnostics, Paint};
 use crate::supervise::Problem;
 
@@ -94,11 +92,10 @@ pub(super) fn show_findings(diagnostics: &Diagnostics, output: &Output) {
 
 /// The exit code that a problem means.
 pub(super) fn exit_code(problem: &Problem) -> u8 {
-    match problem.kind() {
-        ErrorKind::Config => 2,
-        ErrorKind::Unavailable if problem.died() => 1,
-        ErrorKind::Unavailable => 3,
-        ErrorKind::Protocol | ErrorKind::Data | ErrorKind::Fenced | ErrorKind::Internal => 1,
+    match problem {
+        Problem::Catalog(_) => 2,
+        Problem::Error(_) if problem.died() => 1,
+        Problem::Error(error) => exit_of(error),
     }
 }
 

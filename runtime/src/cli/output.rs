@@ -4,10 +4,11 @@ use std::fmt::{self, Write as _};
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
-use longshore_proto::ErrorKind;
+use longshore_proto::{Error, ErrorKind};
 use serde_json::{Value, json};
 
 use super::args::Global;
+use crate::supervise::is_about_state;
 
 /// How this process speaks.
 #[derive(Debug)]
@@ -132,13 +133,18 @@ impl Failure {
     }
 }
 
-impl From<longshore_proto::Error> for Failure {
-    fn from(error: longshore_proto::Error) -> Self {
-        let exit = match error.kind {
-            ErrorKind::Config => 2,
-            ErrorKind::Unavailable => 3,
-            ErrorKind::Protocol | ErrorKind::Data | ErrorKind::Fenced | ErrorKind::Internal => 1,
-        };
+/// The exit code that an error means: 2 only where the user wrote something that has to be written otherwise.
+pub(super) fn exit_of(error: &Error) -> u8 {
+    match error.kind {
+        ErrorKind::Config if !is_about_state(error) => 2,
+        ErrorKind::Unavailable => 3,
+        ErrorKind::Config | ErrorKind::Protocol | ErrorKind::Data | ErrorKind::Fenced | ErrorKind::Internal => 1,
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let exit = exit_of(&error);
         let help = (!error.suggestion.is_empty()).then(|| error.suggestion.clone());
         let message = format!("{} ({} error {})", error.message, error.kind, error.code);
         Self { exit, message, help, told: false }
@@ -147,12 +153,35 @@ impl From<longshore_proto::Error> for Failure {
 
 impl From<crate::store::StoreError> for Failure {
     fn from(error: crate::store::StoreError) -> Self {
-        longshore_proto::Error::from(error).into()
+        Error::from(error).into()
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_exit_code_says_where_to_look() {
+        let codes = [
+            (Error::config("sqlite.open", ""), 2),
+            (Error::config("run.task", ""), 2),
+            (Error::config("state.destination_lost", ""), 1),
+            (Error::config("journal.corrupt", ""), 1),
+            (Error::data("files.header.width", ""), 1),
+            (Error::fenced("journal.fenced", ""), 1),
+            (Error::internal("task.panic", ""), 1),
+            (Error::protocol("X-1", ""), 1),
+            (Error::unavailable("connector.not_serving", ""), 3),
+        ];
+        for (error, code) in codes {
+            assert_eq!(exit_of(&error), code, "{error}");
+        }
     }
 }

@@ -280,7 +280,7 @@ fn unreadable(what: &str, reason: &str) -> Error {
     let message = format!(
         "reading a {what}: expected one that this version wrote (format {FORMAT}), got something else: {reason}"
     );
-    Error::config(format!("{what}.unreadable"), message)
+    Error::config(format!("state.{what}"), message)
         .suggest("use the version of longshore that wrote it, or restore the state directory and the destination from one backup")
 }
 

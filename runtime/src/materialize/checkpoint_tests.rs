@@ -57,9 +57,9 @@ fn garbage_is_refused_whatever_it_looks_like() {
     ];
     for text in garbage {
         let error = Checkpoint::parse(text.as_bytes()).expect_err(&text);
-        assert_eq!(error.code, "checkpoint.unreadable", "{text}");
+        assert_eq!(error.code, "state.checkpoint", "{text}");
     }
-    assert_eq!(Extent::parse(good.as_bytes()).expect_err("a checkpoint is no extent").code, "extent.unreadable");
+    assert_eq!(Extent::parse(good.as_bytes()).expect_err("a checkpoint is no extent").code, "state.extent");
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! Doubt stops, and a stop names both sides and the ways out.
 
 use longshore_proto::materialize::message::Guarantee;
-use longshore_proto::name::InstallationId;
+use longshore_proto::name::{InstallationId, StateKey};
 use longshore_proto::session::Recorded;
 use longshore_proto::{Error, ErrorKind};
 
@@ -91,7 +91,25 @@ pub fn same_installation(task: &str, ours: &InstallationId, recorded: &Recorded,
          {ours}: it was deleted and begun anew, or is another one's",
         recorded.epoch, recorded.transaction
     );
-    Err(stop("resume.installation", message, task, has_delta))
+    Err(stop("state.installation", message, task, has_delta))
+}
+
+/// What can be told without a session: whose the destination is, and that it forgot what we committed for these bindings. The rest is
+/// [`decide`]d when it is open.
+pub fn at_validate(
+    task: &str,
+    guarantee: Guarantee,
+    ours: &Checkpoint,
+    recorded: Option<&Recorded>,
+    (bindings, has_delta): (&[StateKey], bool),
+) -> Result<(), Error> {
+    let is_committed =
+        |(place, position): (&Place, &Position)| bindings.contains(&place.binding) && *position != Position::BEGINNING;
+    match recorded {
+        Some(recorded) => same_installation(task, &ours.installation, recorded, has_delta),
+        None if guarantee != Guarantee::AtLeastOnce && ours.places.iter().any(is_committed) => Err(lost(task, ours)),
+        None => Ok(()),
+    }
 }
 
 /// What to do when the destination refused our epoch.
@@ -138,7 +156,7 @@ fn same_journals(known: &Remembered<'_>, checkpoint: &Checkpoint, whose: &str) -
                  or the collection is written by another capture",
                 place.binding, other.journal, place.journal
             );
-            return Err(stop("resume.journal", message, task, known.has_delta));
+            return Err(stop("state.journal", message, task, known.has_delta));
         }
         let position = checkpoint.position(place);
         let found = match (known.standing)(place, position) {
@@ -147,7 +165,7 @@ fn same_journals(known: &Remembered<'_>, checkpoint: &Checkpoint, whose: &str) -
             Standing::Short => "ends before",
         };
         let message = format!("task {task}: {whose} remembers {place} at {position}, but the journal {found}");
-        return Err(stop("resume.position", message, task, known.has_delta));
+        return Err(stop("state.position", message, task, known.has_delta));
     }
     Ok(())
 }
@@ -158,7 +176,7 @@ fn transactional(known: &Remembered<'_>, theirs: Option<Checkpoint>) -> Result<R
     let committed = known.places.iter().any(|place| ours.position(place) != Position::BEGINNING);
     let theirs = match theirs {
         Some(theirs) => theirs,
-        None if committed => return Err(lost(known)),
+        None if committed => return Err(lost(known.task, known.ours)),
         None => {
             let transaction = known.recorded.map_or(0, |recorded| recorded.transaction);
             Checkpoint { transaction, ..Checkpoint::beginning(ours.installation.clone()) }
@@ -202,9 +220,11 @@ fn transactional(known: &Remembered<'_>, theirs: Option<Checkpoint>) -> Result<R
 fn idempotent(known: &Remembered<'_>) -> Result<Resume, Error> {
     let committed = known.places.iter().any(|place| known.ours.position(place) != Position::BEGINNING);
     match known.recorded {
-        None if committed => Err(lost(known)),
+        None if committed => Err(lost(known.task, known.ours)),
         Some(recorded) if recorded.transaction > known.ours.transaction => Err(newer(known, recorded.transaction)),
-        Some(recorded) if committed && recorded.transaction == 0 && known.pending.is_none() => Err(lost(known)),
+        Some(recorded) if committed && recorded.transaction == 0 && known.pending.is_none() => {
+            Err(lost(known.task, known.ours))
+        }
         Some(recorded) if committed && recorded.transaction < known.ours.transaction && known.pending.is_none() => {
             Err(older(known, recorded.transaction))
         }
@@ -233,7 +253,7 @@ fn rerun(known: &Remembered<'_>, extent: &Extent, acknowledge: u64) -> Result<Re
              {} only",
             known.task, extent.transaction, extent.spec_version, known.spec_version
         );
-        return Err(Error::config("resume.spec_lost", message).suggest(format!(
+        return Err(Error::config("state.spec_lost", message).suggest(format!(
             "put a copy of the state directory back, or give the transaction up and fill the destination anew: longshore run --fresh {}",
             known.task
         )));
@@ -243,7 +263,7 @@ fn rerun(known: &Remembered<'_>, extent: &Extent, acknowledge: u64) -> Result<Re
             "task {}: transaction {} was begun and must be finished, it covers {place}, and that journal is not there any more",
             known.task, extent.transaction
         );
-        return Err(Error::config("resume.journal", message).suggest(format!(
+        return Err(Error::config("state.journal", message).suggest(format!(
             "put the journal back, or give the transaction up and fill the destination anew: longshore run --fresh {}",
             known.task
         )));
@@ -251,14 +271,13 @@ fn rerun(known: &Remembered<'_>, extent: &Extent, acknowledge: u64) -> Result<Re
     Ok(Resume::Rerun { checkpoint: known.ours.clone(), acknowledge, extent: extent.clone() })
 }
 
-fn lost(known: &Remembered<'_>) -> Error {
-    let Remembered { task, ours, .. } = *known;
+fn lost(task: &str, ours: &Checkpoint) -> Error {
     let message = format!(
         "task {task}: the state directory (installation {}) has committed transaction {}, the destination remembers nothing of it: it was \
          deleted, or is another one",
         ours.installation, ours.transaction
     );
-    Error::config("resume.destination_lost", message)
+    Error::config("state.destination_lost", message)
         .suggest(format!("put the destination back, or fill it anew: longshore run --fresh {task}"))
 }
 
@@ -269,7 +288,7 @@ fn older(known: &Remembered<'_>, theirs: u64) -> Error {
          transaction {}: the destination went back (restored from a copy?)",
         ours.installation, ours.transaction
     );
-    Error::config("resume.destination_older", message).suggest(format!(
+    Error::config("state.destination_older", message).suggest(format!(
         "put the newer copy of the destination back, or a copy of the state directory from the same time as the destination, or fill it anew: \
          longshore run --fresh {task}"
     ))
@@ -282,7 +301,7 @@ fn newer(known: &Remembered<'_>, theirs: u64) -> Error {
          is older than what it wrote (restored from a copy?)",
         ours.installation, ours.transaction
     );
-    stop("resume.state_older", message, task, known.has_delta)
+    stop("state.older", message, task, known.has_delta)
 }
 
 /// A stop with all ways out that there are.

@@ -121,7 +121,7 @@ fn rows() -> Vec<Row> {
             Some(extent(false)),
             None,
             Some(recorded(3, &checkpoint(1, 6, at(25), at(25)))),
-            ["promote 6", "stop resume.state_older", "run 6 again"],
+            ["promote 6", "stop state.older", "run 6 again"],
         ),
         row(
             "the plan of the last transaction is not applied yet",
@@ -137,7 +137,7 @@ fn rows() -> Vec<Row> {
             None,
             None,
             Some(recorded(2, &checkpoint(1, 3, at(10), at(10)))),
-            ["replay from 10", "stop resume.destination_older", "go on 5"],
+            ["replay from 10", "stop state.destination_older", "go on 5"],
         ),
         row(
             "restored from an older backup while a transaction that changed the connector's state was under way",
@@ -145,7 +145,7 @@ fn rows() -> Vec<Row> {
             Some(extent(true)),
             None,
             Some(recorded(2, &checkpoint(1, 3, at(10), at(10)))),
-            ["replay from 10", "stop resume.destination_older", "run 6 again"],
+            ["replay from 10", "stop state.destination_older", "run 6 again"],
         ),
         row(
             "what was begun was given up: only its number counts",
@@ -161,7 +161,7 @@ fn rows() -> Vec<Row> {
             Some(Extent { spans: [(elsewhere(), Span { from: at(20), to: at(25) })].into(), ..extent(true) }),
             None,
             Some(recorded(3, &five())),
-            ["stop resume.journal", "stop resume.journal", "stop resume.journal"],
+            ["stop state.journal", "stop state.journal", "stop state.journal"],
         ),
         row(
             "restored from a backup in which one binding is as far as it is",
@@ -169,7 +169,7 @@ fn rows() -> Vec<Row> {
             None,
             None,
             Some(recorded(2, &checkpoint(1, 3, at(20), at(10)))),
-            ["replay from 10", "stop resume.destination_older", "go on 5"],
+            ["replay from 10", "stop state.destination_older", "go on 5"],
         ),
         row(
             "the destination was deleted",
@@ -177,7 +177,7 @@ fn rows() -> Vec<Row> {
             None,
             None,
             None,
-            ["stop resume.destination_lost", "stop resume.destination_lost", "go on 5"],
+            ["stop state.destination_lost", "stop state.destination_lost", "go on 5"],
         ),
         row(
             "the destination was deleted and made again by Apply",
@@ -185,7 +185,7 @@ fn rows() -> Vec<Row> {
             None,
             None,
             Some(recorded(3, &none())),
-            ["stop resume.destination_lost", "stop resume.destination_lost", "go on 5"],
+            ["stop state.destination_lost", "stop state.destination_lost", "go on 5"],
         ),
         row(
             "our state was deleted and begun anew",
@@ -193,7 +193,7 @@ fn rows() -> Vec<Row> {
             None,
             None,
             Some(recorded(3, &five())),
-            ["stop resume.installation", "stop resume.installation", "stop resume.installation"],
+            ["stop state.installation", "stop state.installation", "stop state.installation"],
         ),
         row(
             "our state is an older copy, the journal is not",
@@ -201,7 +201,7 @@ fn rows() -> Vec<Row> {
             None,
             None,
             Some(recorded(9, &five())),
-            ["stop resume.state_older", "stop resume.state_older", "go on 3"],
+            ["stop state.older", "stop state.older", "go on 3"],
         ),
         row(
             "our state and journal are an older copy",
@@ -209,7 +209,7 @@ fn rows() -> Vec<Row> {
             None,
             None,
             Some(recorded(9, &checkpoint(1, 8, at(40), at(40)))),
-            ["stop resume.position", "stop resume.position", "stop resume.position"],
+            ["stop state.position", "stop state.position", "stop state.position"],
         ),
         row(
             "a copied project went its own way from offset 20 on",
@@ -220,7 +220,7 @@ fn rows() -> Vec<Row> {
                 9,
                 &checkpoint(1, 6, Position { offset: 25, chain_crc: 1 }, Position { offset: 25, chain_crc: 1 }),
             )),
-            ["stop resume.position", "stop resume.position", "stop resume.position"],
+            ["stop state.position", "stop state.position", "stop state.position"],
         ),
         row(
             "the journal is not the one our own checkpoint knows",
@@ -228,7 +228,7 @@ fn rows() -> Vec<Row> {
             None,
             None,
             Some(recorded(3, &five())),
-            ["stop resume.position", "stop resume.position", "stop resume.position"],
+            ["stop state.position", "stop state.position", "stop state.position"],
         ),
         row(
             "the destination is ahead of one binding and behind another",
@@ -236,7 +236,7 @@ fn rows() -> Vec<Row> {
             None,
             None,
             Some(recorded(3, &checkpoint(1, 6, at(25), at(10)))),
-            ["stop resume.state_older", "stop resume.state_older", "go on 5"],
+            ["stop state.older", "stop state.older", "go on 5"],
         ),
         row(
             "a binding was added: it is at the beginning on both sides",
@@ -336,7 +336,7 @@ fn a_journal_begun_anew_is_not_taken_for_the_old_one() {
     let ours = Checkpoint { installation: installation(1), transaction: 5, places };
     let row = Row { what: "", ours, extent: None, pending: None, theirs: None, outcome: [""; 3] };
     for guarantee in ALL {
-        assert_eq!(told(&decided(&row, guarantee, true)), "stop resume.journal", "{guarantee:?}");
+        assert_eq!(told(&decided(&row, guarantee, true)), "stop state.journal", "{guarantee:?}");
     }
 }
 
@@ -345,7 +345,7 @@ fn a_transaction_begun_under_another_spec_is_not_run_under_this_one() {
     let five = checkpoint(1, 5, at(20), at(20));
     let extent = Some(Extent { spec_version: 7, ..extent(false) });
     let row = Row { what: "", theirs: Some(recorded(3, &five)), ours: five, extent, pending: None, outcome: [""; 3] };
-    assert_eq!(told(&decided(&row, AtLeastOnce, false)), "stop resume.spec_lost");
+    assert_eq!(told(&decided(&row, AtLeastOnce, false)), "stop state.spec_lost");
     assert_eq!(told(&decided(&row, Transactional, false)), "go on 5");
 }
 

@@ -8,10 +8,13 @@
 
 mod backoff;
 mod capture;
+pub mod claims;
 mod context;
 mod ends;
 mod fit;
 mod generation;
+mod keys;
+pub mod known;
 mod materialize;
 pub mod prepare;
 mod problem;
@@ -36,9 +39,10 @@ use crate::materialize::checkpoint::Checkpoint;
 use crate::progress::Progress;
 use crate::store::{Epoch, StateDirectory, TaskStore, newest_witness};
 
-pub use problem::Problem;
+pub use problem::{Problem, is_about_state};
 
 use capture::CaptureRunner;
+use claims::Claims;
 use context::{Context, Fresh, blocking};
 use ends::Ends;
 use materialize::MaterializeRunner;
@@ -129,6 +133,7 @@ impl Run {
             state_directory: state.path().to_path_buf(),
             ends: Ends::new(),
             ready: watch::Sender::new(BTreeSet::new()),
+            claims: Claims::default(),
             until_caught_up: options.until_caught_up,
             stop,
         });

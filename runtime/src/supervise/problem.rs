@@ -2,9 +2,10 @@
 
 use std::fmt;
 
+use longshore_proto::session::Severity;
 use longshore_proto::{Error, ErrorKind};
 
-use crate::catalog::Diagnostics;
+use crate::catalog::{Catalog, Diagnostic, Diagnostics, Span};
 use crate::journal::JournalError;
 use crate::progress::Failure;
 use crate::store::StoreError;
@@ -50,6 +51,25 @@ impl Problem {
         }
     }
 
+    /// An error about what the user wrote is shown where they wrote it: where it points to, or else at `otherwise`.
+    #[must_use]
+    pub fn located(self, catalog: &Catalog, task: &str, otherwise: Span) -> Self {
+        let error = match self {
+            Self::Error(error) if error.kind == ErrorKind::Config && !is_about_state(&error) => error,
+            Self::Error(_) | Self::Catalog(_) => return self,
+        };
+        let precise = error.binding.is_some() || !error.pointer.is_empty();
+        let span = if precise { catalog.locate(task, error.binding, &error.pointer) } else { otherwise };
+        let diagnostic = Diagnostic {
+            severity: Severity::Error,
+            code: error.code.clone().into(),
+            span,
+            message: error.message.clone(),
+            help: error.suggestion.clone(),
+        };
+        Self::Catalog(catalog.diagnostics(vec![diagnostic]))
+    }
+
     /// A Discover that does not answer what it was asked.
     #[must_use]
     pub fn discovered(connector: &str, asked: usize, got: usize) -> Self {
@@ -65,6 +85,12 @@ impl Problem {
                 .suggest("run the capture that writes it first, without --only"),
         )
     }
+}
+
+/// Nothing is wrong with what the user wrote: state, journal or destination are not what they were. PROTOCOL.md keeps these codes for that.
+#[must_use]
+pub fn is_about_state(error: &Error) -> bool {
+    ["state.", "journal."].iter().any(|prefix| error.code.starts_with(prefix))
 }
 
 impl From<Error> for Problem {
