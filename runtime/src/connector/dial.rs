@@ -11,7 +11,7 @@ use std::time::Duration;
 use longshore_proto::{Error, limits};
 use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
@@ -149,6 +149,13 @@ impl Connection {
         if broken {
             let message = format!("{}: connection broke during {doing}: {}", self.name, causes(&status));
             return Error::unavailable("connector.connection", message);
+        }
+        // One that we started has the token we gave it.
+        if status.code() == Code::Unauthenticated && self.process.is_none() {
+            let message = format!("{}, {doing}: refused the token: {}", self.name, status.message());
+            return Error::config("connector.token", message).suggest(
+                "put the token that the connector was started with into a file (0600), and name that in `token_file`",
+            );
         }
         let error = Error::from(status);
         self.named(doing, error)

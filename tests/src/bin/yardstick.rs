@@ -26,6 +26,10 @@ mod probe;
 /// The arena of a batch, as the benchmark has the generator's mode `null` make it.
 const BATCH_BYTES: usize = 1_000_000;
 
+/// The serving end is there after this long, or it is not coming; and how often to look.
+const SERVING: Duration = Duration::from_secs(30);
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
+
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -60,12 +64,16 @@ async fn pull(bytes: usize, documents: u64) {
         .initial_stream_window_size(limits::STREAM_WINDOW_BYTES)
         .initial_connection_window_size(limits::CONNECTION_WINDOW_BYTES)
         .max_frame_size(limits::FRAME_MAX_BYTES);
-    let channel = loop {
-        match endpoint.connect().await {
-            Ok(channel) => break channel,
-            Err(_) => tokio::time::sleep(Duration::from_millis(2)).await,
+    // Nothing tells that a socket is there but a connection.
+    let connect = async {
+        loop {
+            match endpoint.connect().await {
+                Ok(channel) => break channel,
+                Err(_) => tokio::time::sleep(LOOK_AGAIN).await,
+            }
         }
     };
+    let channel = tokio::time::timeout(SERVING, connect).await.expect("the serving end serves");
     let mut client = CaptureClient::new(channel).max_decoding_message_size(limits::MESSAGE_MAX_BYTES);
     let mut stream = client.pull(tokio_stream::empty()).await.expect("a stream").into_inner();
     let (mut count, mut total) = (0, 0);
