@@ -115,3 +115,23 @@ fn a_running_flow_takes_new_rows_new_files_and_wider_types_without_a_restart() {
     scene.longshore(UNTIL).expect_code(0);
     assert_eq!(count(&scene, "a"), 6);
 }
+
+#[test]
+fn c_11_what_apply_returns_is_there_at_every_open_and_apply_does_nothing_twice() {
+    let scene = Scene::new();
+    let prepared = longshore_tests::scene::bin_dir().join("prepared");
+    scene.write(
+        "longshore.yaml",
+        format!(
+            "captures:\n  in:\n    command: [{}]\n    config: {{ path: ./slot }}\n    bindings:\n      - {{ resource: {{ stream: s }}, collection: t/s }}\n\
+             collections:\n  t/s: {{ key: [/id] }}\n",
+            prepared.display()
+        ),
+    );
+    for _ in 0..3 {
+        scene.longshore(UNTIL).expect_code(0);
+        let made = std::fs::read_dir(scene.path()).expect("the scene").flatten();
+        let made = made.filter(|entry| entry.file_name().to_string_lossy().starts_with("slot")).count();
+        assert_eq!(made, 1, "each run applies, and finds in the state what was made");
+    }
+}

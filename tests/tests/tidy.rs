@@ -130,3 +130,34 @@ fn lines_with(files: Vec<(String, String)>, marks: &[&str]) -> Vec<String> {
     }
     found
 }
+
+/// A rule that no test is named after may be broken without anybody noticing.
+#[test]
+fn every_rule_of_the_protocol_has_a_test_of_its_name() {
+    use longshore_proto::rules::{CAPTURE, COMMON, MATERIALIZE};
+    let tests: Vec<String> = files(is_rust).into_iter().flat_map(|(_, text)| names_of_tests(&text)).collect();
+    assert!(tests.len() > 100, "{} tests found", tests.len());
+    // `x_1_and_x_2_…` is named after both.
+    let is_named = |id: &str| {
+        let id = format!("_{}_", id.to_lowercase().replace('-', "_"));
+        tests.iter().any(|test| format!("_{test}").contains(&id))
+    };
+    let unnamed: Vec<String> = [COMMON, CAPTURE, MATERIALIZE]
+        .into_iter()
+        .flatten()
+        .filter(|rule| !is_named(rule.id))
+        .map(|rule| format!("{}: {}", rule.id, rule.text))
+        .collect();
+    none(&unnamed, "write a test for each of these whose name begins with the rule's id, such as `m_5_…`");
+}
+
+fn names_of_tests(text: &str) -> Vec<String> {
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    let is_test = |line: &str| line.starts_with("#[test]") || line.starts_with("#[tokio::test");
+    let name = |at: usize| {
+        let function = lines[at + 1..].iter().find(|line| !line.starts_with("#["))?;
+        let name = function.split_once("fn ")?.1.split_once('(')?.0;
+        Some(name.to_owned())
+    };
+    (0..lines.len()).filter(|&at| is_test(lines[at])).filter_map(name).collect()
+}

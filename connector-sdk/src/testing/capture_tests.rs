@@ -232,7 +232,7 @@ async fn x_4_documents_of_every_size_up_to_the_limit() -> Result<()> {
 }
 
 #[tokio::test]
-async fn an_epoch_that_is_not_above_the_highest_is_refused() -> Result<()> {
+async fn c_2_an_epoch_that_is_not_above_the_highest_is_refused() -> Result<()> {
     let mut first = task("tail");
     let open = first.next_open();
     let shared = first.shared();
@@ -272,7 +272,7 @@ async fn everything_wrong_with_a_task_is_found_at_once() -> Result<()> {
 }
 
 #[tokio::test]
-async fn discover_answers_in_the_order_asked() -> Result<()> {
+async fn c_10_discover_answers_in_the_order_asked() -> Result<()> {
     let task = task("count").binding(json!({ "name": "b" }), "b", &["/n"]);
     let names: Vec<_> = task.discover_bindings().await?.into_iter().map(|found| found.recommended_collection).collect();
     assert_eq!(names, ["a", "b"]);

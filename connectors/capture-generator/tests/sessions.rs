@@ -72,7 +72,7 @@ async fn a_session_goes_on_where_the_last_durable_one_ended() -> Result<()> {
 }
 
 #[tokio::test]
-async fn caught_up_is_said_again_when_nothing_is_new() -> Result<()> {
+async fn c_9_caught_up_is_said_again_when_nothing_is_new() -> Result<()> {
     let mut task = task(json!({ "count": 3 }));
     for documents in [6, 0] {
         let mut session = task.open().await?;
@@ -112,7 +112,21 @@ async fn prune_forgets_what_is_acknowledged() -> Result<()> {
 
     // A runtime that lost what it had acknowledged is not given a gap.
     let error: Error = task(config).open().await?.next().await.expect_err("the beginning is gone");
-    assert_eq!((error.kind, error.code.as_str()), (ErrorKind::Config, "generator.gone"));
+    assert_eq!((error.kind, error.code.as_str()), (ErrorKind::Config, "state.gone"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn c_5_the_state_in_open_is_an_acknowledgement() -> Result<()> {
+    let directory = tempfile::tempdir().expect("a directory");
+    let config = |memory: &str| json!({ "count": 20, "prune": true, "memory": directory.path().join(memory) });
+    let mut runtime = task(config("one.json"));
+    crash(&mut runtime, 5).await?;
+    // Another source, which never heard an acknowledgement: what is durable at the runtime says it.
+    let mut again = task(config("two.json")).with_state(runtime.state().clone());
+    again.open().await?.next().await?.expect("it goes on");
+    let error: Error = task(config("two.json")).open().await?.next().await.expect_err("the beginning is gone");
+    assert_eq!(error.code, "state.gone");
     Ok(())
 }
 

@@ -8,11 +8,11 @@
 
 use std::collections::BTreeSet;
 
-use super::message::{ToConnector, ToRuntime};
+use super::message::{Store, ToConnector, ToRuntime};
 use crate::error::Error;
 use crate::order::{Violation, listed};
 use crate::parse::Side;
-use crate::rules;
+use crate::rules::{self, Rule};
 
 mod tail;
 
@@ -126,11 +126,13 @@ fn next(state: State, side: Side, kind: Kind) -> Option<State> {
     Some(after)
 }
 
-/// A session as one end sees it: the table, the tail, and which bindings have Stores already (M-10).
+/// A session as one end sees it: the table, the tail, which bindings are of which kind (M-5, M-7, M-8), and which have Stores already (M-10).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
     state: State,
     tail: Tail,
+    /// Of each binding, as Open says.
+    delta: Vec<bool>,
     stored: BTreeSet<usize>,
 }
 
@@ -143,7 +145,7 @@ impl Default for Session {
 impl Session {
     /// Before Open.
     pub fn new() -> Self {
-        Self { state: State::Unopened, tail: Tail::Unknown, stored: BTreeSet::new() }
+        Self { state: State::Unopened, tail: Tail::Unknown, delta: Vec::new(), stored: BTreeSet::new() }
     }
 
     /// Where it is.
@@ -176,8 +178,17 @@ impl Session {
             }
             ToConnector::Commit { transaction, .. } => self.tail = self.tail.commit(*transaction)?,
             ToConnector::Store(store) => {
+                self.keys_fit(store)?;
                 self.stored.insert(store.documents.binding());
             }
+            ToConnector::Load(load) if self.is_delta(load.binding) == Some(true) => {
+                let message = format!(
+                    "the runtime sent Load for binding {}: expected none, as every document of a delta binding is stored",
+                    load.binding
+                );
+                return Err(wrong_kind(rules::LOAD_ONCE, message, load.binding));
+            }
+            ToConnector::Open(open) => self.delta = open.bindings.iter().map(|binding| binding.delta_updates).collect(),
             ToConnector::Truncate { binding } if self.stored.contains(binding) => {
                 let message = format!(
                     "the runtime sent Truncate of binding {binding} behind a Store of it: expected it before the first one"
@@ -186,10 +197,25 @@ impl Session {
                     .at_binding(*binding)
                     .suggest("report this to its authors"));
             }
-            ToConnector::Open(_) | ToConnector::Load(_) | ToConnector::Truncate { .. } => {}
+            ToConnector::Load(_) | ToConnector::Truncate { .. } => {}
         }
         self.state = state;
         Ok(())
+    }
+
+    /// Keys stand beside the documents of a standard binding and of no other.
+    fn keys_fit(&self, store: &Store) -> Result<(), Error> {
+        let binding = store.documents.binding();
+        let (rule, expected) = match (self.is_delta(binding), &store.keys) {
+            (Some(false), None) => (rules::STORE_STANDARD, "a key for each document of a standard binding, got none"),
+            (Some(true), Some(_)) => (rules::STORE_DELTA, "no keys for a delta binding, got some"),
+            (Some(false), Some(_)) | (Some(true), None) | (None, _) => return Ok(()),
+        };
+        Err(wrong_kind(rule, format!("the runtime sent Store for binding {binding}: expected {expected}"), binding))
+    }
+
+    fn is_delta(&self, binding: usize) -> Option<bool> {
+        self.delta.get(binding).copied()
     }
 
     /// The connector sends this. On an error nothing has changed.
@@ -213,6 +239,10 @@ impl Session {
         self.state = step(self.state, side, Kind::End)?;
         Ok(())
     }
+}
+
+fn wrong_kind(rule: Rule, message: String, binding: usize) -> Error {
+    Error::protocol(rule, message).at_binding(binding).suggest("report this to the authors of the runtime")
 }
 
 #[cfg(test)]

@@ -173,7 +173,7 @@ async fn an_end_without_caught_up_is_not_caught_up() {
 }
 
 #[tokio::test]
-async fn a_document_that_does_not_fit_stops_the_session_and_commits_nothing_of_its_transaction() {
+async fn c_3_a_document_that_does_not_fit_stops_the_session_and_commits_nothing_of_its_transaction() {
     for (document, code) in [
         (r#"{"id":"x"}"#, "document.schema"),
         (r#"{"id":1,"id":2}"#, "document.json"),
@@ -202,7 +202,7 @@ async fn a_written_schema_is_enforced_whatever_the_source_states() {
 }
 
 #[tokio::test]
-async fn a_wider_schema_is_in_the_journal_before_the_first_document_that_needs_it() {
+async fn c_8_a_wider_schema_is_in_the_journal_before_the_first_document_that_needs_it() {
     let wider = json!({ "type": "object", "properties": { "id": { "type": "string" } }, "required": ["id"] });
     let script = vec![
         OPENED,

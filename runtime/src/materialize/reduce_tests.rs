@@ -64,7 +64,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn spilled_or_not_the_last_document_of_each_key_comes_out_once_and_in_order(
+    fn m_7_spilled_or_not_the_last_document_of_each_key_comes_out_once_and_in_order(
         documents in proptest::collection::vec((0..3u32, 0..40u16, any::<u8>(), any::<bool>()), 0..200),
         budget_bytes in 200..20_000usize,
     ) {

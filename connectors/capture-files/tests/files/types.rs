@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::folder::{Dice, Folder, catch_up, documents};
 
 #[tokio::test]
-async fn a_wider_value_is_stated_first_and_from_then_on_the_column_is_wider() {
+async fn c_8_a_wider_value_is_stated_first_and_from_then_on_the_column_is_wider() {
     let folder = Folder::new();
     folder.write("f.csv", "id,n\n1,10\n");
     let mut task = folder.discovered(json!({}), "f.csv", &["/id"]).await;

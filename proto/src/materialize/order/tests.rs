@@ -1,8 +1,8 @@
 //! The golden table, and the rules that need more than a state.
 
 use super::*;
-use crate::batch::BatchBuilder;
-use crate::materialize::message::{Committed as CommittedMessage, Opened, Store};
+use crate::batch::{BatchBuilder, Keys, KeysBuilder};
+use crate::materialize::message::{Committed as CommittedMessage, Load, Opened, Store};
 use crate::state::StatePatch;
 
 #[test]
@@ -120,10 +120,52 @@ fn m_10_truncate_comes_before_the_first_store_of_its_binding() {
 
 #[test]
 fn m_12_what_was_under_way_may_still_come_after_rejected() {
-    let mut session =
-        Session { state: State::Refused, tail: Tail::Underway { transaction: 1 }, stored: BTreeSet::new() };
+    let mut session = Session {
+        state: State::Refused,
+        tail: Tail::Underway { transaction: 1 },
+        delta: Vec::new(),
+        stored: BTreeSet::new(),
+    };
     session.runtime(&store(0)).expect("was under way");
     session.runtime(&commit(1)).expect("was under way");
     session.end(Side::Connector).expect("ends");
     assert_eq!(session.state(), State::Closed);
+}
+
+/// Acknowledged, with a standard binding 0 and a delta binding 1.
+fn of_both_kinds() -> Play {
+    let mut play = Play::acknowledged(0);
+    play.session.delta = vec![false, true];
+    play
+}
+
+fn one_key() -> Option<Keys> {
+    let mut keys = KeysBuilder::new();
+    keys.push(b"[1]");
+    keys.finish()
+}
+
+fn store_with(binding: usize, keys: Option<Keys>) -> ToConnector {
+    let ToConnector::Store(store) = store(binding) else { panic!("a Store") };
+    ToConnector::Store(Store { keys, ..store })
+}
+
+#[test]
+fn m_5_nothing_is_loaded_for_a_delta_binding() {
+    let load = |binding| ToConnector::Load(Load { binding, keys: one_key().expect("a key"), keys_only: true });
+    assert_eq!(of_both_kinds().runtime(load(0)).refused(load(1)), "M-5");
+}
+
+#[test]
+fn m_7_a_key_stands_beside_each_document_of_a_standard_binding() {
+    let storing = || of_both_kinds().flushed(1);
+    assert_eq!(storing().refused(store_with(0, None)), "M-7");
+    storing().runtime(store_with(0, one_key()));
+}
+
+#[test]
+fn m_8_no_keys_are_sent_in_a_delta_binding() {
+    let storing = || of_both_kinds().flushed(1);
+    assert_eq!(storing().refused(store_with(1, one_key())), "M-8");
+    storing().runtime(store_with(1, None));
 }
