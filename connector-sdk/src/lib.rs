@@ -15,6 +15,7 @@ pub mod config;
 pub mod durable;
 pub mod finding;
 pub mod materialize;
+pub mod place;
 pub mod schema;
 pub mod testing;
 

@@ -6,6 +6,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "tests measure, wait with limits and roll dice")]
 
+pub mod catalogs;
 pub mod destination;
 pub mod dice;
 pub mod docker;

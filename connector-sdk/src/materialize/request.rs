@@ -1,6 +1,6 @@
 //! What an author is asked, with config and resources as the author's own types, and what an author answers. Parsed once, here.
 
-use longshore_proto::materialize::message::{self, FieldConstraint, Guarantee, Modes, ValidatedBinding};
+use longshore_proto::materialize::message::{self, Constraint, FieldConstraint, Guarantee, Modes, ValidatedBinding};
 use longshore_proto::name::StateKey;
 use longshore_proto::session::{self, Finding, Owner, Recorded};
 use serde::de::DeserializeOwned;
@@ -82,12 +82,22 @@ pub struct Accepts {
     pub wants_existence: bool,
     /// What it says of the fields it cares about.
     pub fields: Vec<FieldConstraint>,
+    /// What only one task may write, by a name that is the same however a config spells it (see [`crate::place::one_name`]); empty:
+    /// nothing, or it cannot tell.
+    pub claim: String,
 }
 
 impl Accepts {
     /// A binding of these kinds, and nothing to say of its fields.
     pub fn new(modes: Modes) -> Self {
-        Self { modes, wants_existence: false, fields: Vec::new() }
+        Self { modes, wants_existence: false, fields: Vec::new(), claim: String::new() }
+    }
+
+    /// What is there already does not fit this binding, and would if it were started over.
+    #[must_use]
+    pub fn only_fresh(mut self, reason: String) -> Self {
+        self.fields.push(FieldConstraint { pointer: String::new(), constraint: Constraint::Incompatible, reason });
+        self
     }
 }
 
@@ -173,6 +183,7 @@ pub(crate) async fn validate<S: Materialize>(sink: &S, asked: message::Validate)
         modes: accepts.modes,
         wants_existence: accepts.wants_existence,
         fields: accepts.fields,
+        claim: accepts.claim,
     });
     Ok(message::Validated { bindings: bindings.collect(), findings, recorded: answer.recorded })
 }

@@ -2,10 +2,15 @@
 
 use std::path::PathBuf;
 
-use longshore_sdk::Error;
 use longshore_sdk::finding::{self, Finding};
+use longshore_sdk::{Error, place};
 use schemars::JsonSchema;
 use serde::Deserialize;
+
+use crate::{memory, null};
+
+/// More than one a nanosecond is no pace.
+const RATE_MAX: u32 = 1_000_000_000;
 
 /// Documents computed from a seed.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -118,7 +123,29 @@ impl Config {
                     .suggest("set count if `run --until caught-up` should end"),
             )
         });
-        zero.chain(endless).collect()
+        zero.chain(self.too_much().map(finding::error)).chain(endless).collect()
+    }
+
+    /// What no batch or clock can take, and a memory that cannot be written.
+    fn too_much(&self) -> impl Iterator<Item = Error> {
+        let rate = self.rate.filter(|rate| *rate > RATE_MAX).map(|rate| {
+            let message = format!("expected at most {RATE_MAX} transactions a second, got {rate}");
+            Error::config("generator.rate", message)
+                .at_pointer("/rate")
+                .suggest("without a rate it is as fast as it can be")
+        });
+        let empty = self.documents == Some(0) || self.body_bytes.is_empty();
+        let batch = (self.mode == Mode::Null && !empty)
+            .then(|| null::batch(0, self.documents, self.body_bytes[0]).err())
+            .flatten();
+        let memory = self.memory.as_deref().filter(|_| self.prune).and_then(|file| {
+            let fault = place::fault_of_file(file).map(|fault| {
+                let message = format!("expected a file that is there or can be made, got {fault}");
+                Error::config("generator.memory", message).at_pointer("/memory")
+            });
+            fault.or_else(|| memory::read(file).err())
+        });
+        [rate, batch, memory].into_iter().flatten()
     }
 
     /// The same for a session, which must not start with what Validate refuses.

@@ -1,8 +1,8 @@
 //! Apply: directories are made, and what was published before is looked at: nobody else's, and nothing of an older generation.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use longshore_sdk::materialize::{ApplyRequest, Bound, Fence};
+use longshore_sdk::materialize::{ApplyRequest, Bound, Fence, Owner};
 use longshore_sdk::{Error, Result};
 
 use crate::config::{Config, Resource};
@@ -90,6 +90,23 @@ fn plan(request: &ApplyRequest<Config, Resource>, binding: &Bound<Resource>, ste
         steps.push(Step::Make(directory));
     }
     Ok(())
+}
+
+/// Files of somebody else that would be added to; of which generation they are only Apply can know.
+pub(crate) fn in_the_way(owner: &Owner, directory: &Path) -> Result<Option<String>> {
+    for name in disk::names_in(directory)? {
+        let Some(published) = Published::parse(&name) else { continue };
+        let whose = match (published.is_of_task(&owner.task), published.installation == owner.installation) {
+            (true, true) => continue,
+            (false, _) => format!("a file of another task than {}", owner.task),
+            (true, false) => format!("a file of installation {}", published.installation),
+        };
+        return Ok(Some(format!(
+            "directory {}: expected no files of somebody else, got {whose}: {name}",
+            directory.display()
+        )));
+    }
+    Ok(None)
 }
 
 /// Files that are there are of this task, this installation and this generation, or all documents would be there twice.

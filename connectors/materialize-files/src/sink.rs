@@ -5,11 +5,11 @@ use std::path::Path;
 
 use longshore_sdk::materialize::{
     Accepts, Applied, ApplyRequest, Fence, Finding, Idempotent, Materialize, MaterializeSpec, Modes, OpenRequest,
-    Opened, Proposed, Staging, ValidateRequest, Validation,
+    Opened, Proposed, Severity, Staging, ValidateRequest, Validation,
 };
-use longshore_sdk::{Error, Result, blocking, finding};
+use longshore_sdk::{Error, Result, blocking, finding, place};
 
-use crate::apply::apply;
+use crate::apply::{apply, in_the_way};
 use crate::config::{Config, Format, Resource};
 use crate::csv::Columns;
 use crate::owner::Places;
@@ -69,7 +69,9 @@ impl Idempotent for Files {
 }
 
 fn validate(request: &ValidateRequest<Config, Resource>) -> Result<Validation> {
-    let mut findings: Vec<Finding> = directory_fault(&request.config.path).map(finding::error).into_iter().collect();
+    let path = &request.config.path;
+    let mut findings: Vec<Finding> = directory_fault(path).map(finding::error).into_iter().collect();
+    let path_is_good = findings.is_empty();
     let mut names: HashMap<String, usize> = HashMap::new();
     for (index, binding) in request.bindings.iter().enumerate() {
         let name = &binding.resource.name;
@@ -87,21 +89,32 @@ fn validate(request: &ValidateRequest<Config, Resource>) -> Result<Validation> {
             let message = format!("expected names that differ in more than case, got {other:?} and {name:?}");
             Error::config("files.resource.name", message).at_pointer("/name").suggest("name another directory")
         });
-        findings.extend(fault.into_iter().chain(twice).map(|error| finding::error(error.at_binding(index))));
+        let named: Vec<Error> = fault.into_iter().chain(twice).collect();
+        if named.is_empty() && path_is_good {
+            let fault = directory_fault(&path.join(name)).map(|fault| fault.at_pointer("/name").at_binding(index));
+            findings.extend(fault.map(finding::error));
+        }
+        findings.extend(named.into_iter().map(|error| finding::error(error.at_binding(index))));
         findings.extend(csv_finding(request.config.format, index, binding));
     }
-    let recorded = if findings.is_empty() { Places::new(&request.config.path, &request.owner).read()? } else { None };
-    let bindings = vec![Accepts::new(Modes::DeltaOnly); request.bindings.len()];
+    let sound = findings.iter().all(|finding| finding.severity != Severity::Error);
+    let recorded = if sound { Places::new(&request.config.path, &request.owner).read()? } else { None };
+    // Whose the destination is comes first; that is compared where it is opened.
+    let ours = recorded.as_ref().is_none_or(|recorded| recorded.installation == request.owner.installation);
+    let mut bindings = Vec::with_capacity(request.bindings.len());
+    for binding in &request.bindings {
+        let directory = path.join(&binding.resource.name);
+        let accepts = Accepts { claim: place::one_name(&directory), ..Accepts::new(Modes::DeltaOnly) };
+        let what = if ours && sound { in_the_way(&request.owner, &directory)? } else { None };
+        bindings.push(what.into_iter().fold(accepts, Accepts::only_fresh));
+    }
     Ok(Validation { bindings, findings, recorded })
 }
 
 /// The nearest thing that is there must be a directory.
 fn directory_fault(path: &Path) -> Option<Error> {
-    let there = path.ancestors().filter(|above| *above != Path::new("")).find(|above| above.exists())?;
-    if there.is_dir() {
-        return None;
-    }
-    let message = format!("expected a directory to write to, got the file {}", there.display());
+    let fault = place::fault_of_directory(path)?;
+    let message = format!("expected a directory to write to, got {fault}");
     Some(
         Error::config("files.path", message)
             .at_pointer("/path")

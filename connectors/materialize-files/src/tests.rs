@@ -189,7 +189,7 @@ async fn formats_and_compressions_hold_the_same_documents() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_crash_at_any_step_and_one_in_its_recovery_lose_and_double_nothing() {
+async fn m_13_a_crash_at_any_step_and_one_in_its_recovery_lose_and_double_nothing() {
     let (mut first, mut fired) = (0, true);
     while fired {
         fired = false;
@@ -301,9 +301,9 @@ async fn neither_staged_nor_published_nor_marked_is_a_stop() {
     }
     fs::remove_file(&archive.published()[0]).unwrap();
     runtime.set_durable(committed);
-    assert_eq!(runtime.apply().await.unwrap_err().code, "files.plan.lost");
+    assert_eq!(runtime.apply().await.unwrap_err().code, "state.plan_lost");
     let mut session = runtime.open().await.unwrap();
-    assert_eq!(session.acknowledge().await.unwrap_err().code, "files.plan.lost");
+    assert_eq!(session.acknowledge().await.unwrap_err().code, "state.plan_lost");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -321,7 +321,7 @@ async fn a_published_file_is_never_replaced() {
     let staged = archive.target().join(plan["plan"]["files"][0]["staged"].as_str().unwrap());
     fs::write(&published, "somebody else's").unwrap();
     let error = session.acknowledge().await.unwrap_err();
-    assert_eq!((error.kind, error.code.as_str()), (ErrorKind::Config, "files.plan.lost"));
+    assert_eq!((error.kind, error.code.as_str()), (ErrorKind::Config, "state.plan_lost"));
     assert_eq!(fs::read_to_string(&published).unwrap(), "somebody else's");
 
     fs::copy(&staged, &published).unwrap();
@@ -340,7 +340,7 @@ async fn a_destination_that_lost_what_was_committed_is_a_stop_until_the_user_beg
     fs::remove_dir_all(archive.target()).unwrap();
     runtime.apply().await.unwrap();
     let error = runtime.open().await.unwrap_err();
-    assert_eq!((error.kind, error.code.as_str()), (ErrorKind::Config, "files.destination.lost"));
+    assert_eq!((error.kind, error.code.as_str()), (ErrorKind::Config, "state.destination_lost"));
     assert!(error.suggestion.contains("run --fresh test"), "{error}");
 
     runtime.bindings[0].generation = 1;
@@ -355,7 +355,7 @@ async fn beginning_again_drops_a_plan_that_cannot_be_applied_any_more() {
     let committed = committed_and_published(&mut runtime).await;
     fs::remove_dir_all(archive.target()).unwrap();
     runtime.set_durable(committed);
-    assert_eq!(runtime.apply().await.unwrap_err().code, "files.destination.lost");
+    assert_eq!(runtime.apply().await.unwrap_err().code, "state.destination_lost");
     let actions = runtime.apply_with(all_fresh).await.unwrap();
     assert_eq!(actions[0], "drop the plan of transaction 1");
     let mut session = runtime.open().await.unwrap();
@@ -372,7 +372,7 @@ async fn a_state_older_than_what_is_published_is_a_stop() {
     let older = runtime.durable();
     run_to(&mut runtime, 2).await.unwrap();
     runtime.set_durable(older);
-    assert_eq!(runtime.open().await.unwrap_err().code, "files.state.older");
+    assert_eq!(runtime.open().await.unwrap_err().code, "state.older");
     assert_eq!(archive.lines(), expected(2));
 }
 
@@ -385,8 +385,8 @@ async fn another_installation_writes_nothing_until_the_user_begins_again() {
     let mut other = archive.runtime().of_installation(2);
     let recorded = other.validate().await.unwrap().recorded.unwrap();
     assert_eq!((recorded.installation, recorded.transaction), (first.owner.installation.clone(), 2));
-    assert_eq!(other.apply().await.unwrap_err().code, "fence.installation");
-    assert_eq!(other.open().await.unwrap_err().code, "fence.installation");
+    assert_eq!(other.apply().await.unwrap_err().code, "state.installation");
+    assert_eq!(other.open().await.unwrap_err().code, "state.installation");
     let taken = other.apply_with(|apply| apply.take_over = true).await.unwrap_err();
     assert_eq!(taken.code, "files.resource.installation", "a delta binding with content is not taken over");
     assert_eq!(archive.lines(), expected(2));
@@ -395,7 +395,7 @@ async fn another_installation_writes_nothing_until_the_user_begins_again() {
     assert!(archive.lines().is_empty());
     run_to(&mut other, 3).await.unwrap();
     assert_eq!(archive.lines(), expected(3));
-    assert_eq!(first.open().await.unwrap_err().code, "fence.installation");
+    assert_eq!(first.open().await.unwrap_err().code, "state.installation");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,7 +5,7 @@ use longshore_sdk::materialize::{
     Marker, Materialize, MaterializeSpec, Modes, Next, OpenRequest, Opened, Owner, Recorded, Staging, Stored, Stores,
     Transactional, TransactionalSession, ValidateRequest, Validation,
 };
-use longshore_sdk::{Error, Result, blocking, finding};
+use longshore_sdk::{Error, Result, blocking, finding, place};
 
 use crate::config::{Config, DelayPer, Promise, Resource};
 use crate::record::{Record, RecordFile};
@@ -40,8 +40,23 @@ impl Materialize for Null {
     }
 
     async fn validate(&self, request: ValidateRequest<Config, Resource>) -> Result<Validation> {
-        let record = blocking(|| RecordFile::new(request.config.path).read())?;
+        let path = &request.config.path;
         let mut findings = Vec::new();
+        let kept = self.promise != Promise::AtLeastOnce;
+        let fault = if kept { place::fault_of_file(path) } else { None };
+        let record = match fault {
+            None => blocking(|| RecordFile::new(path.clone()).read())?,
+            Some(fault) => {
+                let error =
+                    Error::config("null.path", format!("expected a file that is there or can be made, got {fault}"));
+                let way =
+                    "name a file in a directory that is there and can be written; paths are relative to the catalog";
+                findings.push(finding::error(error.at_pointer("/path").suggest(way)));
+                None
+            }
+        };
+        // The file says how far one task is.
+        let claim = if kept { place::one_name(path) } else { String::new() };
         if let Some(wanted) = request.config.guarantee.filter(|wanted| *wanted != self.promise) {
             let (got, wanted) = (self.promise.as_str(), wanted.as_str());
             let message = format!("expected a connector that is {wanted}, got one that was started as {got}");
@@ -51,7 +66,7 @@ impl Materialize for Null {
             findings.push(finding::error(error));
         }
         Ok(Validation {
-            bindings: vec![Accepts::new(Modes::Both); request.bindings.len()],
+            bindings: vec![Accepts { claim, ..Accepts::new(Modes::Both) }; request.bindings.len()],
             findings,
             recorded: record.map(|record| record.recorded),
         })

@@ -1,6 +1,6 @@
 //! Apply: makes the tables fit the bindings, in one transaction that begins by comparing the fence.
 
-use longshore_sdk::materialize::{ApplyRequest, Bound, Fence};
+use longshore_sdk::materialize::{ApplyRequest, Bound, Fence, Proposed, StateKey};
 use longshore_sdk::{Error, Result};
 use rusqlite::{Connection, TransactionBehavior};
 
@@ -70,8 +70,8 @@ fn fit(
     let registered = meta::registered(connection, name)?;
     let mut existing = table::columns(connection, name)?;
     let mut actions = Vec::new();
+    table::refuse_taken(connection, name)?;
     if existing.is_some() {
-        table::refuse_view(connection, name)?;
         let has_rows = table::has_rows(connection, name)?;
         let again = request.is_fresh(binding)
             || !has_rows && !continues(registered.as_ref(), &ours, &shape, existing.as_deref());
@@ -110,6 +110,67 @@ fn continues(
         && keys_are_there
 }
 
+/// What Apply would refuse unless the binding starts over; that it may be an older life of the binding only Apply can know.
+pub(crate) fn in_the_way(
+    connection: &Connection,
+    has_meta: bool,
+    task: &str,
+    binding: &Proposed<Resource>,
+    shape: &Shape,
+) -> Result<Option<String>> {
+    let name = binding.resource.table.as_str();
+    let Some(existing) = table::columns(connection, name)? else { return Ok(None) };
+    let registered = if has_meta { meta::registered(connection, name)? } else { None };
+    let ours = Registered {
+        task: task.to_owned(),
+        state_key: StateKey::new(&[name.to_owned()], 0),
+        collection: binding.collection.name.clone(),
+        key: binding.collection.key.clone(),
+        delta: binding.delta_updates,
+    };
+    if !table::has_rows(connection, name)? && !continues(registered.as_ref(), &ours, shape, Some(&existing)) {
+        return Ok(None);
+    }
+    if let Some(Misfit { expected, got, .. }) = misfit(registered.as_ref(), &ours) {
+        return Ok(Some(format!("table {name:?}: expected {expected}, got {got}")));
+    }
+    let altered = existing.iter().find(|column| column.column_type.is_none());
+    Ok(altered.map(|column| table::foreign_type(name, &column.name).message.clone()))
+}
+
+/// A table that a binding cannot go on with.
+struct Misfit {
+    code: &'static str,
+    expected: String,
+    got: String,
+}
+
+fn misfit(registered: Option<&Registered>, ours: &Registered) -> Option<Misfit> {
+    let misfit = |code, expected: &str, got: String| Some(Misfit { code, expected: expected.to_owned(), got });
+    let Some(old) = registered else {
+        return misfit(
+            "sqlite.table.foreign",
+            "a table that this connector made, or an empty one",
+            "one with rows of somebody else".to_owned(),
+        );
+    };
+    if old.task != ours.task {
+        return misfit(
+            "sqlite.table.task",
+            &format!("a table of task {}", ours.task),
+            format!("one that task {} writes", old.task),
+        );
+    }
+    if old.delta != ours.delta {
+        let what = |delta| if delta { "a row for each document (delta)" } else { "a row for each key (standard)" };
+        return misfit("sqlite.table.delta", what(ours.delta), what(old.delta).to_owned());
+    }
+    if old.key != ours.key {
+        return misfit("sqlite.table.key", &format!("the key {}", ours.key.join(", ")), old.key.join(", "));
+    }
+    None
+}
+
 /// Whether the rows that are there may stay and grow. `--fresh` is the way out of everything else.
 fn may_keep(
     table: &str,
@@ -124,27 +185,11 @@ fn may_keep(
             .at_pointer("/table")
             .suggest(fresh.clone()))
     };
-    let Some(old) = registered else {
-        return refused(
-            "sqlite.table.foreign",
-            "a table that this connector made, or an empty one",
-            "one with rows of somebody else".to_owned(),
-        );
+    let old = match (misfit(registered, ours), registered) {
+        (Some(misfit), _) => return refused(misfit.code, &misfit.expected, misfit.got),
+        (None, Some(old)) => old,
+        (None, None) => return Ok(()),
     };
-    if old.task != ours.task {
-        return refused(
-            "sqlite.table.task",
-            &format!("a table of task {}", ours.task),
-            format!("one that task {} writes", old.task),
-        );
-    }
-    if old.delta != ours.delta {
-        let what = |delta| if delta { "a row for each document (delta)" } else { "a row for each key (standard)" };
-        return refused("sqlite.table.delta", what(ours.delta), what(old.delta).to_owned());
-    }
-    if old.key != ours.key {
-        return refused("sqlite.table.key", &format!("the key {}", ours.key.join(", ")), old.key.join(", "));
-    }
     let (before, now) = (old.state_key.generation(), ours.state_key.generation());
     if now < before && !take_over {
         return refused(

@@ -1,6 +1,6 @@
 //! Opening the database, and what its errors tell the runtime to do.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use longshore_sdk::{Error, Result};
@@ -14,7 +14,8 @@ const CACHE_KIB: i64 = 32 << 10;
 /// For writing; made if it is not there.
 pub(crate) fn open(path: &Path) -> Result<Connection> {
     let at = |error| failed(&format!("opening {}", path.display()), error).at_pointer("/path");
-    let connection = Connection::open(path).map_err(at)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(literal(path), flags).map_err(at)?;
     prepare(&connection).map_err(at)?;
     Ok(connection)
 }
@@ -32,11 +33,16 @@ pub(crate) fn open_to_read(path: &Path) -> Result<Option<Connection>> {
         return Ok(None);
     }
     let at = |error| failed(&format!("opening {}", path.display()), error).at_pointer("/path");
-    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(at)?;
+    let connection = Connection::open_with_flags(literal(path), OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(at)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(at)?;
     // The first statement finds out whether it is a database at all.
     connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).map_err(at)?;
     Ok(Some(connection))
+}
+
+/// To SQLite some names are no files: the empty one, `:memory:`, and URIs where it is told so. Here all are files.
+fn literal(path: &Path) -> PathBuf {
+    if path.is_absolute() { path.to_path_buf() } else { Path::new(".").join(path) }
 }
 
 fn prepare(connection: &Connection) -> rusqlite::Result<()> {

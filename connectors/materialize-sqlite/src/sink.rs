@@ -7,10 +7,10 @@ use longshore_sdk::materialize::{
     Accepts, ApplyRequest, Constraint, Fence, FieldConstraint, Finding, Materialize, MaterializeSpec, Modes,
     OpenRequest, Opened, Proposed, Transactional, ValidateRequest, Validation,
 };
-use longshore_sdk::{Error, Result, blocking, finding};
+use longshore_sdk::{Error, Result, blocking, finding, place};
 use rusqlite::{Connection, TransactionBehavior};
 
-use crate::apply::apply;
+use crate::apply::{apply, in_the_way};
 use crate::config::{Config, Resource};
 use crate::database::{self, failed};
 use crate::identifier::{fault_in_table, folded};
@@ -94,11 +94,21 @@ fn validate(request: &ValidateRequest<Config, Resource>) -> Result<Validation> {
             table_error(format!("expected tables that differ in more than case, got {other:?} and {name:?}"))
         });
         findings.extend(fault.into_iter().chain(twice).map(|error| finding::error(error.at_binding(index))));
+        let claim = format!("{} {}", place::one_name(&request.config.path), folded(name));
+        let mut accepts = Accepts { fields: required(binding), claim, ..Accepts::new(Modes::Both) };
         match Shape::of(&binding.collection, binding.delta_updates) {
-            Ok(shape) => findings.extend(warnings(connection.as_ref(), has_meta, index, binding, &shape)?),
+            Ok(shape) => {
+                findings.extend(warnings(index, binding, &shape));
+                if let Some(connection) = &connection {
+                    let taken = table::refuse_taken(connection, name).err();
+                    findings.extend(taken.map(|error| finding::error(error.at_binding(index))));
+                    let what = in_the_way(connection, has_meta, &request.owner.task, binding, &shape)?;
+                    accepts = what.into_iter().fold(accepts, Accepts::only_fresh);
+                }
+            }
             Err(error) => findings.push(finding::error(error.at_binding(index))),
         }
-        bindings.push(Accepts { fields: required(binding), ..Accepts::new(Modes::Both) });
+        bindings.push(accepts);
     }
     Ok(Validation { bindings, findings, recorded })
 }
@@ -109,13 +119,11 @@ fn table_error(message: String) -> Error {
 
 /// None: there is no database yet, and one can be made.
 fn readable(path: &Path) -> Result<Option<Connection>> {
-    let directory = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
-    if !directory.is_dir() {
-        let message =
-            format!("opening {}: expected the directory {} to be there, got none", path.display(), directory.display());
-        return Err(Error::config("sqlite.open", message)
-            .at_pointer("/path")
-            .suggest("make it; paths are relative to the catalog"));
+    if let Some(fault) = place::fault_of_file(path) {
+        let message = format!("opening {}: expected a file that is there or can be made, got {fault}", path.display());
+        return Err(Error::config("sqlite.open", message).at_pointer("/path").suggest(
+            "name a file in a directory that is there and can be written; paths are relative to the catalog",
+        ));
     }
     database::open_to_read(path)
 }
@@ -130,36 +138,13 @@ fn required(binding: &Proposed<Resource>) -> Vec<FieldConstraint> {
     binding.collection.key.iter().map(required).collect()
 }
 
-/// What Apply will refuse unless the user starts over, and what will not be stored.
-fn warnings(
-    connection: Option<&Connection>,
-    has_meta: bool,
-    index: usize,
-    binding: &Proposed<Resource>,
-    shape: &Shape,
-) -> Result<Vec<Finding>> {
-    let mut warnings = Vec::new();
-    let collection = &binding.collection.name;
-    if shape.open {
-        let message = format!(
-            "collection {collection} admits fields that its schema does not declare; they get no column and are not stored"
-        );
-        warnings.push(
-            Error::config("sqlite.open_schema", message)
-                .suggest("declare them, or close the schema with `additionalProperties: false`"),
-        );
-    }
-    let Some(connection) = connection else { return Ok(to_findings(index, warnings)) };
-    let name = &binding.resource.table;
-    let registered = if has_meta { meta::registered(connection, name)? } else { None };
-    if registered.is_none() && table::columns(connection, name)?.is_some() && table::has_rows(connection, name)? {
-        let message = format!("table {name:?} has rows that this connector did not write; it will not touch them");
-        let way = "name another table, or drop its rows with `run --fresh`";
-        warnings.push(Error::config("sqlite.table.foreign", message).at_pointer("/table").suggest(way));
-    }
-    Ok(to_findings(index, warnings))
-}
-
-fn to_findings(index: usize, warnings: Vec<Error>) -> Vec<Finding> {
-    warnings.into_iter().map(|warning| finding::warning(warning.at_binding(index))).collect()
+/// What will not be stored.
+fn warnings(index: usize, binding: &Proposed<Resource>, shape: &Shape) -> Option<Finding> {
+    let message = format!(
+        "collection {} admits fields that its schema does not declare; they get no column and are not stored",
+        binding.collection.name
+    );
+    let warning = Error::config("sqlite.open_schema", message)
+        .suggest("declare them, or close the schema with `additionalProperties: false`");
+    shape.open.then(|| finding::warning(warning.at_binding(index)))
 }

@@ -1,7 +1,7 @@
 //! Tables as they are in the database, and the statements that make and grow them. All run within the caller's transaction.
 
 use longshore_sdk::{Error, Result};
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::database::failed;
 use crate::identifier::{OWN_PREFIX, folded, quoted};
@@ -31,17 +31,16 @@ pub(crate) fn columns(connection: &Connection, table: &str) -> Result<Option<Vec
     Ok((!columns.is_empty()).then_some(columns))
 }
 
-/// A view has columns too.
-pub(crate) fn refuse_view(connection: &Connection, table: &str) -> Result<()> {
-    let select = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'view' AND name = ? COLLATE NOCASE)";
-    let is_view: bool = connection
+/// A view has columns too, and an index takes the name.
+pub(crate) fn refuse_taken(connection: &Connection, table: &str) -> Result<()> {
+    let select = "SELECT type FROM sqlite_schema WHERE type IN ('view', 'index') AND name = ? COLLATE NOCASE";
+    let taken: Option<String> = connection
         .query_row(select, [table], |row| row.get(0))
+        .optional()
         .map_err(|error| failed(&format!("looking at table {table}"), error))?;
-    if !is_view {
-        return Ok(());
-    }
-    let message = format!("table {table:?}: expected a table or none, got a view");
-    Err(Error::config("sqlite.table.view", message).at_pointer("/table").suggest("name another table"))
+    let Some(kind) = taken else { return Ok(()) };
+    let message = format!("table {table:?}: expected a table or none, got one of another kind ({kind})");
+    Err(Error::config("sqlite.table.taken", message).at_pointer("/table").suggest("name another table"))
 }
 
 pub(crate) fn has_rows(connection: &Connection, table: &str) -> Result<bool> {
@@ -179,7 +178,7 @@ fn run(connection: &Connection, table: &str, statement: &str) -> Result<()> {
     connection.execute_batch(statement).map_err(|error| failed(&format!("altering table {table}"), error))
 }
 
-fn foreign_type(table: &str, column: &str) -> Error {
+pub(crate) fn foreign_type(table: &str, column: &str) -> Error {
     Error::config(
         "sqlite.table.altered",
         format!("table {table}: expected INTEGER, REAL, TEXT or ANY for column {column:?}, got another type"),

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use longshore_sdk::materialize::{Severity, TransactionalDoor, transactional};
+use longshore_sdk::materialize::{Constraint, TransactionalDoor, transactional};
 use longshore_sdk::testing::materialize::{Bind, Runtime, all_fresh, checkpoint_of};
 use longshore_sdk::{Error, ErrorKind};
 use rusqlite::Connection;
@@ -108,7 +108,7 @@ async fn values_are_stored_as_what_they_are() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_key_is_one_row_until_it_is_deleted() {
+async fn m_14_a_key_is_one_row_until_it_is_deleted_and_what_is_not_there_may_be_deleted_too() {
     let lake = Lake::new();
     let mut runtime = lake.runtime(ids());
     let (one, two) = (r#"{"id":1,"v":1}"#, r#"{"id":2,"v":1}"#);
@@ -118,7 +118,7 @@ async fn a_key_is_one_row_until_it_is_deleted() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_delta_table_has_a_row_for_each_document() {
+async fn m_8_a_delta_table_has_a_row_for_each_document() {
     let lake = Lake::new();
     let documents = [r#"{"id":1,"v":1}"#, r#"{"id":1,"v":1}"#, r#"{"id":1,"_meta":{"op":"d"}}"#, r#"{"v":3}"#];
     run(&mut lake.runtime(ids().delta()), &[&documents]).await.unwrap();
@@ -129,7 +129,7 @@ async fn a_delta_table_has_a_row_for_each_document() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_database_decides_where_to_resume() {
+async fn m_11_the_database_decides_where_to_resume_and_has_all_of_a_transaction_or_nothing() {
     let lake = Lake::new();
     let mut runtime = lake.runtime(ids().delta());
     runtime.apply().await.unwrap();
@@ -263,10 +263,8 @@ async fn rows_of_somebody_else_are_not_touched_until_the_user_says_so() {
     lake.execute("CREATE TABLE t (id INTEGER, theirs TEXT); INSERT INTO t VALUES (1, 'x')");
     let mut runtime = lake.runtime(ids());
     let validated = runtime.validate().await.unwrap();
-    assert_eq!(
-        (validated.findings[0].severity, validated.findings[0].code.as_str()),
-        (Severity::Warning, "sqlite.table.foreign")
-    );
+    let whole = validated.bindings[0].fields.iter().find(|field| field.pointer.is_empty()).unwrap();
+    assert!(whole.constraint == Constraint::Incompatible && whole.reason.contains("somebody else"), "{whole:?}");
     let error = runtime.apply().await.unwrap_err();
     assert_eq!((error.kind, error.code.as_str()), (ErrorKind::Config, "sqlite.table.foreign"));
     assert!(error.suggestion.contains("run --fresh test/test/documents"), "{error}");
@@ -278,10 +276,28 @@ async fn rows_of_somebody_else_are_not_touched_until_the_user_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_view_is_no_table() {
+async fn m_13_apply_compares_the_fence_and_may_be_repeated() {
     let lake = Lake::new();
-    lake.execute("CREATE VIEW t AS SELECT 1 AS id");
-    assert_eq!(lake.runtime(ids()).apply().await.unwrap_err().code, "sqlite.table.view");
+    let mut runtime = lake.runtime(ids());
+    run(&mut runtime, &[&[r#"{"id":1,"v":1}"#]]).await.unwrap();
+    let fence = || lake.query("SELECT * FROM _longshore_tasks");
+    let (before, schema) = (fence(), lake.query("SELECT name, sql FROM sqlite_schema"));
+    assert_eq!(runtime.apply().await.unwrap(), [""; 0], "nothing is left to do");
+    assert_eq!((fence(), lake.query("SELECT name, sql FROM sqlite_schema")), (before.clone(), schema));
+    // As one whose session has been overtaken.
+    let late = runtime.apply_with(|apply| apply.owner.epoch = 0).await;
+    assert!(late.is_err(), "an old epoch alters nothing");
+    assert_eq!(fence(), before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_view_or_an_index_is_no_table() {
+    for statement in ["CREATE VIEW t AS SELECT 1 AS id", "CREATE TABLE other (id); CREATE INDEX t ON other (id)"] {
+        let lake = Lake::new();
+        lake.execute(statement);
+        assert_eq!(lake.runtime(ids()).validate().await.unwrap().findings[0].code, "sqlite.table.taken");
+        assert_eq!(lake.runtime(ids()).apply().await.unwrap_err().code, "sqlite.table.taken");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -291,8 +307,8 @@ async fn another_installation_takes_over_and_keeps_the_rows_of_a_standard_bindin
     let mut other = lake.runtime(ids().generation(1)).of_installation(2);
     assert_eq!(other.validate().await.unwrap().recorded.map(|recorded| recorded.transaction), Some(1));
     let error = other.apply().await.unwrap_err();
-    assert_eq!((error.kind, error.code.as_str()), (ErrorKind::Config, "fence.installation"));
-    assert_eq!(other.open().await.unwrap_err().code, "fence.installation");
+    assert_eq!((error.kind, error.code.as_str()), (ErrorKind::Config, "state.installation"));
+    assert_eq!(other.open().await.unwrap_err().code, "state.installation");
 
     other.apply_with(|apply| apply.take_over = true).await.unwrap();
     let session = other.open().await.unwrap();

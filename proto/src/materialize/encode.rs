@@ -74,6 +74,7 @@ impl From<ValidatedBinding> for pb::Validated {
             modes: modes.into(),
             wants_existence: validated.wants_existence,
             fields: validated.fields.into_iter().map(Into::into).collect(),
+            claim: validated.claim,
         }
     }
 }

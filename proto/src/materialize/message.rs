@@ -76,6 +76,8 @@ pub struct ValidatedBinding {
     pub wants_existence: bool,
     /// What it says of the fields it cares about.
     pub fields: Vec<FieldConstraint>,
+    /// What only one task may write; may be empty.
+    pub claim: String,
 }
 
 /// What kinds of binding a resource can be.
@@ -90,7 +92,7 @@ pub enum Modes {
 /// What the destination says of one field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldConstraint {
-    /// JSON pointer of the field.
+    /// JSON pointer of the field; empty: the resource as a whole.
     pub pointer: String,
     /// What it says.
     pub constraint: Constraint,

@@ -93,6 +93,7 @@ impl ValidatedBinding {
             modes,
             wants_existence: pb.wants_existence,
             fields: pb.fields.into_iter().map(|pb| FieldConstraint::parse(pb, sent)).collect::<Result<_, _>>()?,
+            claim: pb.claim,
         })
     }
 }

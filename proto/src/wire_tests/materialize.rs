@@ -28,6 +28,7 @@ fn validated() -> Validated {
         modes: Modes::DeltaOnly,
         wants_existence: true,
         fields: vec![field],
+        claim: "a file".to_owned(),
     };
     Validated { bindings: vec![binding.clone(), binding], findings: vec![finding()], recorded: Some(recorded()) }
 }

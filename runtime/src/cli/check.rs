@@ -10,11 +10,14 @@ use super::catalogs;
 use super::logs;
 use super::output::{Failure, Output};
 use super::run::state_directory;
-use super::visit::{Visited, past};
+use super::visit::{Past, Visited};
 use crate::catalog::{Catalog, Diagnostics};
 use crate::connector::container::{self, Sandbox};
-use crate::supervise::Problem;
+use crate::materialize::checkpoint::Checkpoint;
+use crate::materialize::resume;
+use crate::supervise::claims::Claims;
 use crate::supervise::prepare::{self, Collections, Planned};
+use crate::supervise::{Problem, known};
 
 pub(super) async fn check(global: &Global, args: CheckArgs, output: &Output) -> Result<(), Failure> {
     logs::start_calmly(global);
@@ -27,6 +30,7 @@ pub(super) async fn check(global: &Global, args: CheckArgs, output: &Output) -> 
         output,
         state,
         collections: Collections::new(),
+        claims: Claims::default(),
         findings: catalog.warnings.clone(),
         errors: Vec::new(),
     };
@@ -40,8 +44,10 @@ struct Checking<'a> {
     output: &'a Output,
     /// Perhaps not there yet.
     state: PathBuf,
-    /// What the captures that passed would write.
+    /// What the captures that passed write: as their journals have it, widened by what is new.
     collections: Collections,
+    /// What the materializations write, each alone.
+    claims: Claims,
     findings: Diagnostics,
     /// Without a place in the catalog.
     errors: Vec<(String, Problem)>,
@@ -52,19 +58,20 @@ impl Checking<'_> {
         for task in &self.catalog.captures {
             let plan = Visited::capture(self.catalog, task)
                 .ask(async |launched| {
-                    let (owner, remembered) = past(&task.name, &self.state)?;
+                    let past = Past::of(&task.name, &self.state)?;
                     let client = launched.capture();
-                    let plan = prepare::capture(self.catalog, task, &client, owner, &Collections::new()).await?;
-                    prepare::goes_on(&task.name, &plan.bindings, &remembered)?;
-                    Ok((plan, launched.sandbox().cloned()))
+                    let before = known::collections(&past.known)?;
+                    let plan = prepare::capture(self.catalog, task, &client, past.owner, &before).await?;
+                    let state_keys = prepare::goes_on(&task.name, &plan.bindings, &past.record.remembered)?;
+                    let will = known::after(&past.known, &plan.bindings, &state_keys)?;
+                    Ok((plan, will, launched.sandbox().cloned()))
                 })
                 .await;
             match plan {
-                Ok((plan, sandbox)) => {
+                Ok((plan, will, sandbox)) => {
                     self.passed(&task.name, "capture", &plan.spec.name, &plan.spec.version, &plan.bindings);
                     self.sandboxed(&task.name, sandbox.as_ref());
-                    self.collections
-                        .extend(plan.bindings.into_iter().map(|one| (one.collection.name.clone(), one.collection)));
+                    self.collections.extend(will);
                 }
                 Err(problem) => self.failed(&task.name, problem),
             }
@@ -81,10 +88,26 @@ impl Checking<'_> {
             }
             let plan = Visited::materialization(self.catalog, task)
                 .ask(async |launched| {
-                    let (owner, remembered) = past(&task.name, &self.state)?;
+                    let past = Past::of(&task.name, &self.state)?;
                     let client = launched.materialize();
-                    let plan = prepare::materialization(self.catalog, task, &client, owner, &self.collections).await?;
-                    prepare::goes_on(&task.name, &plan.bindings, &remembered)?;
+                    let goes_on = |_: &str, _: &[String]| false;
+                    let installation = past.owner.installation.clone();
+                    let plan = prepare::materialization(
+                        self.catalog,
+                        task,
+                        &client,
+                        past.owner,
+                        &self.collections,
+                        goes_on,
+                        &self.claims,
+                    )
+                    .await?;
+                    let state_keys = prepare::goes_on(&task.name, &plan.bindings, &past.record.remembered)?;
+                    let ours = Checkpoint::of_record(&past.record, &installation)?;
+                    let has_delta = plan.bindings.iter().any(|binding| binding.delta_updates);
+                    let recorded = plan.recorded.as_ref();
+                    let bindings = (state_keys.as_slice(), has_delta);
+                    resume::at_validate(&task.name, plan.spec.guarantee, &ours, recorded, bindings)?;
                     Ok((plan, launched.sandbox().cloned()))
                 })
                 .await;

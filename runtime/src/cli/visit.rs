@@ -3,12 +3,13 @@
 
 use std::path::Path;
 
-use longshore_proto::session::{InstallationId, Owner, Severity};
-use longshore_proto::{Error, ErrorKind};
+use longshore_proto::Error;
+use longshore_proto::session::{InstallationId, Owner};
 
-use crate::catalog::{CaptureTask, Catalog, Diagnostic, Endpoint, MaterializationTask, Span};
+use crate::catalog::{CaptureTask, Catalog, Endpoint, MaterializationTask, Span};
 use crate::connector::{GRACE, Kind, Launch, Launched, Location};
-use crate::store::{RememberedBinding, StateLook};
+use crate::journal::Known;
+use crate::store::{StateLook, TaskRecord};
 use crate::supervise::Problem;
 use crate::supervise::prepare::location;
 
@@ -39,33 +40,12 @@ impl<'a> Visited<'a> {
         self,
         question: impl AsyncFnOnce(&Launched) -> Result<T, Problem>,
     ) -> Result<T, Problem> {
-        let location =
-            location(self.catalog, self.endpoint, None).map_err(|error| self.located(error, self.endpoint_span))?;
-        let launched = start(self.name, self.kind, location, &self.catalog.directory);
-        let launched = launched.await.map_err(|error| self.located(error, self.endpoint_span))?;
+        let at_endpoint = |error| Problem::Error(error).located(self.catalog, self.name, self.endpoint_span);
+        let location = location(self.catalog, self.endpoint, None).map_err(at_endpoint)?;
+        let launched = start(self.name, self.kind, location, &self.catalog.directory).await.map_err(at_endpoint)?;
         let answer = question(&launched).await;
         launched.stop(GRACE).await;
-        answer.map_err(|problem| match problem {
-            Problem::Error(error) => self.located(error, self.span),
-            Problem::Catalog(diagnostics) => Problem::Catalog(diagnostics),
-        })
-    }
-
-    /// An error about what the user wrote is shown where they wrote it.
-    fn located(self, error: Error, otherwise: Span) -> Problem {
-        if error.kind != ErrorKind::Config {
-            return Problem::Error(error);
-        }
-        let precise = error.binding.is_some() || !error.pointer.is_empty();
-        let span = if precise { self.catalog.locate(self.name, error.binding, &error.pointer) } else { otherwise };
-        let diagnostic = Diagnostic {
-            severity: Severity::Error,
-            code: error.code.clone().into(),
-            span,
-            message: error.message.clone(),
-            help: error.suggestion.clone(),
-        };
-        Problem::Catalog(self.catalog.diagnostics(vec![diagnostic]))
+        answer.map_err(|problem| problem.located(self.catalog, self.name, self.span))
     }
 }
 
@@ -81,15 +61,25 @@ pub(super) async fn start(task: &str, kind: Kind, location: Location, directory:
     Launched::start(&launch).await
 }
 
-/// Whom read-only calls are made for, and what is remembered of the task: of the state directory if there is one, so that a destination knows
-/// its own. No session.
-pub(super) fn past(task: &str, state_directory: &Path) -> Result<(Owner, Vec<RememberedBinding>), Error> {
-    match StateLook::open(state_directory)? {
-        Some(state) => {
-            let owner = Owner { task: task.to_owned(), installation: state.installation().clone(), epoch: 0 };
-            Ok((owner, state.task(task)?.map(|record| record.remembered).unwrap_or_default()))
-        }
-        None => Ok((somebody_new(task)?, Vec::new())),
+/// What a state directory knows of a task. Of one that is not there: nothing.
+pub(super) struct Past {
+    /// Whom read-only calls are made for, so that a destination knows its own. No session.
+    pub(super) owner: Owner,
+    /// What the task store has.
+    pub(super) record: TaskRecord,
+    /// What the journal has, if it writes one.
+    pub(super) known: Known,
+}
+
+impl Past {
+    pub(super) fn of(task: &str, state_directory: &Path) -> Result<Self, Error> {
+        let Some(state) = StateLook::open(state_directory)? else {
+            return Ok(Self { owner: somebody_new(task)?, record: TaskRecord::default(), known: Known::default() });
+        };
+        let owner = Owner { task: task.to_owned(), installation: state.installation().clone(), epoch: 0 };
+        let record = state.task(task)?.unwrap_or_default();
+        let journal = state.journal(task, state.evidence(task)?)?;
+        Ok(Self { owner, record, known: journal.map(|journal| journal.known()).unwrap_or_default() })
     }
 }
 

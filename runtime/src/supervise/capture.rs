@@ -17,8 +17,9 @@ use crate::journal::{Journal, NewBinding, Writer};
 use crate::progress::{Phase, Progress};
 use crate::store::{Epoch, TaskChanges};
 
-use super::context::{Context, Fresh, blocking, collections};
+use super::context::{Context, Fresh, blocking};
 use super::generation::{self, Wanted};
+use super::known::collections;
 use super::prepare::{self, CapturePlan};
 use super::problem::Problem;
 use super::spec;
@@ -58,14 +59,15 @@ pub(super) async fn live(mut runner: CaptureRunner) -> (String, Result<(), Probl
 impl Sessions for CaptureRunner {
     async fn session(&mut self) -> Result<Next, Problem> {
         self.progress.enter(Phase::Starting);
-        let launched = self.context.launch(&self.task.name, Kind::Capture, &self.task.endpoint).await?;
+        let launched =
+            self.context.launch(&self.task.name, Kind::Capture, (&self.task.endpoint, self.task.endpoint_span)).await?;
         self.progress.runs(Some(launched.runs()));
         let client = launched.capture();
         let end = self.session_with(&client).await;
         drop(client);
         launched.stop(GRACE).await;
         self.progress.runs(None);
-        Ok(match end? {
+        Ok(match end.map_err(|problem| problem.located(&self.context.catalog, &self.task.name, self.task.span))? {
             End::Stopped => Next::Done,
             End::EndedCaughtUp if self.context.until_caught_up => Next::AfterStop,
             End::EndedCaughtUp => Next::After(SCHEDULE),

@@ -7,18 +7,19 @@ use std::time::Duration;
 
 use longshore_proto::Error;
 use longshore_proto::name::StateKey;
-use longshore_proto::session::{Collection, InstallationId, Owner};
+use longshore_proto::session::{InstallationId, Owner};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::catalog::{Catalog, Endpoint};
-use crate::connector::{Kind, Launch, Launched};
-use crate::journal::{Journal, JournalId, Known};
+use crate::catalog::{Catalog, Endpoint, Span};
+use crate::connector::{Kind, Launch, Launched, Location};
+use crate::journal::{Journal, JournalId};
 use crate::materialize::gather::Source;
 use crate::store::{Epoch, TaskChanges, TaskRecord, TaskStore};
 
+use super::claims::Claims;
 use super::ends::Ends;
-use super::prepare::{Collections, location, union};
+use super::prepare::location;
 use super::problem::Problem;
 
 /// Shared by all tasks of a run.
@@ -33,6 +34,8 @@ pub(super) struct Context {
     pub(super) ends: Ends,
     /// Captures whose journals hold the bindings and schemas of this run.
     pub(super) ready: watch::Sender<BTreeSet<String>>,
+    /// What the materializations of this run write, each alone.
+    pub(super) claims: Claims,
     /// The run ends when caught up.
     pub(super) until_caught_up: bool,
     /// Finish what is under way and end.
@@ -41,8 +44,14 @@ pub(super) struct Context {
 
 impl Context {
     /// Starts a task's connector.
-    pub(super) async fn launch(&self, task: &str, kind: Kind, endpoint: &Endpoint) -> Result<Launched, Error> {
-        let location = location(&self.catalog, endpoint, Some(self.installation.as_str()))?;
+    pub(super) async fn launch(
+        &self,
+        task: &str,
+        kind: Kind,
+        (endpoint, span): (&Endpoint, Span),
+    ) -> Result<Launched, Problem> {
+        let located = |error| Problem::Error(error).located(&self.catalog, task, span);
+        let location = location(&self.catalog, endpoint, Some(self.installation.as_str())).map_err(located)?;
         let launch = Launch {
             task: task.to_owned(),
             kind,
@@ -50,7 +59,15 @@ impl Context {
             catalog_directory: self.catalog.directory.clone(),
             state_directory: Some(self.state_directory.clone()),
         };
-        Launched::start(&launch).await
+        let start = Launched::start(&launch);
+        tokio::select! {
+            launched = start => launched.map_err(located),
+            // One of ours serves at once or dies; one that somebody else runs may not be there for long.
+            () = self.stop.cancelled(), if matches!(launch.location, Location::Address { .. }) => {
+                let message = format!("task {task}: stopped before its connector served");
+                Err(Error::unavailable("connector.not_serving", message).into())
+            }
+        }
     }
 
     /// Whom a call is made for.
@@ -114,31 +131,6 @@ impl Context {
             |task: &&crate::catalog::CaptureTask| task.bindings.iter().any(|b| wanted.contains(b.collection.as_str()));
         self.catalog.captures.iter().filter(writes).map(|task| task.name.clone()).collect()
     }
-}
-
-/// The collections a journal knows, each with the newest schema of all bindings that write it.
-pub(super) fn collections(known: &Known) -> Result<Collections, Error> {
-    let mut collections = Collections::new();
-    for (local, row) in known.bindings.iter() {
-        let Some(schema) = known.schemas.get(&local) else { continue };
-        let collection = Collection {
-            name: row.collection.clone(),
-            key: row.key.clone(),
-            schema_json: schema.schema_json.clone(),
-            schema_version: schema.version,
-        };
-        let merged = match collections.remove(&row.collection) {
-            // Several bindings, or generations of one, write it: its schema admits what any of them may have written.
-            Some(other) => Collection {
-                schema_json: union(&other.schema_json, &collection.schema_json)?,
-                schema_version: other.schema_version + collection.schema_version,
-                ..collection
-            },
-            None => collection,
-        };
-        collections.insert(row.collection.clone(), merged);
-    }
-    Ok(collections)
 }
 
 /// Which bindings of a task the user asked to start over.

@@ -3,8 +3,13 @@
 use longshore_proto::materialize::message::{Constraint, Modes, ValidatedBinding};
 use longshore_proto::session::{Finding, ProposedBinding, Severity};
 
-/// What is wrong with this binding, given what the destination said of it.
-pub(super) fn findings(index: usize, binding: &ProposedBinding, said: &ValidatedBinding) -> Vec<Finding> {
+/// What is wrong with this binding, given what the destination said of it. One that starts over gets room for whatever it needs.
+pub(super) fn findings(
+    index: usize,
+    binding: &ProposedBinding,
+    said: &ValidatedBinding,
+    starts_over: bool,
+) -> Vec<Finding> {
     let finding = |code: &str, message: String, suggestion: &str| Finding {
         severity: Severity::Error,
         code: code.to_owned(),
@@ -29,13 +34,17 @@ pub(super) fn findings(index: usize, binding: &ProposedBinding, said: &Validated
         (Modes::Both, _) | (Modes::DeltaOnly, true) | (Modes::Standard, false) => {}
     }
     for field in &said.fields {
-        let what = format!("field {} of {collection}: {}", field.pointer, field.reason);
+        let what = match field.pointer.as_str() {
+            "" => format!("{collection}: {}", field.reason),
+            pointer => format!("field {pointer} of {collection}: {}", field.reason),
+        };
         match field.constraint {
             Constraint::Forbidden => findings.push(finding(
                 "field.forbidden",
                 what,
                 "leave the field out at the source, or give the collection a schema the destination can hold",
             )),
+            Constraint::Incompatible if starts_over => {}
             Constraint::Incompatible => findings.push(finding(
                 "field.incompatible",
                 what,

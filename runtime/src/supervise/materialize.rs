@@ -22,8 +22,9 @@ use crate::materialize::session::{self, End, Joined, MaterializeSession, NotedEn
 use crate::progress::{Phase, Progress};
 use crate::store::{Change, Epoch, RememberedBinding, SpecVersion, TaskChanges, TaskRecord};
 
-use super::context::{BETWEEN_SESSIONS, Context, Fresh, collections, fresh_keys};
+use super::context::{BETWEEN_SESSIONS, Context, Fresh, fresh_keys};
 use super::generation::{self, Wanted};
+use super::known::collections;
 use super::prepare::{self, Collections, MaterializationPlan};
 use super::problem::Problem;
 use super::rerun::{self, Older};
@@ -95,14 +96,17 @@ impl Sessions for MaterializeRunner {
         }
         self.progress.enter(Phase::Starting);
         self.begun = Some(Instant::now());
-        let launched = self.context.launch(&self.task.name, Kind::Materialize, &self.task.endpoint).await?;
+        let launched = self
+            .context
+            .launch(&self.task.name, Kind::Materialize, (&self.task.endpoint, self.task.endpoint_span))
+            .await?;
         self.progress.runs(Some(launched.runs()));
         let client = launched.materialize();
         let next = self.session_with(&client, captures).await;
         drop(client);
         launched.stop(GRACE).await;
         self.progress.runs(None);
-        next
+        next.map_err(|problem| problem.located(&self.context.catalog, &self.task.name, self.task.span))
     }
 
     fn raise_floor(&mut self, above: Epoch) {
@@ -281,7 +285,12 @@ impl MaterializeRunner {
         record: &TaskRecord,
         now: &Collections,
     ) -> Result<Prepared, Problem> {
-        let plan = prepare::materialization(&self.context.catalog, &self.task, client, owner.clone(), now).await?;
+        let context = &self.context;
+        // Taken over, it keeps its rows.
+        let starts_over = |collection: &str, path: &[String]| self.fresh.covers(collection, path);
+        let (catalog, claims) = (&context.catalog, &context.claims);
+        let plan =
+            prepare::materialization(catalog, &self.task, client, owner.clone(), now, starts_over, claims).await?;
         let fresh: Vec<bool> =
             plan.bindings.iter().map(|b| self.fresh.covers(&b.collection.name, &b.resource_path)).collect();
         let wanted: Vec<Wanted<'_>> = plan

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use longshore_proto::capture::message as capture;
 use longshore_proto::materialize::message as materialize;
 use longshore_proto::name::StateKey;
-use longshore_proto::session::{Binding, Collection, Owner, ProposedBinding};
+use longshore_proto::session::{Binding, Collection, Owner, ProposedBinding, Recorded, Severity};
 
 use crate::catalog::{
     CaptureBinding, CaptureTask, Catalog, CollectionDecl, Diagnostics, Endpoint, MaterializationTask, Node, Typed,
@@ -16,7 +16,9 @@ use crate::connector::{Address, CaptureClient, Location, MaterializeClient};
 use crate::document::{self, Widened};
 use crate::store::RememberedBinding;
 
+use super::claims::Claims;
 use super::generation::{self, Wanted};
+use super::keys;
 use super::problem::Problem;
 
 /// Collections with key and schema, by name.
@@ -71,9 +73,12 @@ pub struct MaterializationPlan {
     pub bindings: Vec<Planned>,
     /// What the destination said of each binding.
     pub validated: Vec<materialize::ValidatedBinding>,
+    /// What it remembers of the task.
+    pub recorded: Option<Recorded>,
 }
 
-/// Whether bindings can go on from what their task was: each resource once, and nothing changed that rows and state of before depend on.
+/// The durable names of bindings that can go on from what their task was: each resource once, and nothing changed that rows and state of
+/// before depend on.
 ///
 /// # Errors
 /// `config`, with the way out.
@@ -81,7 +86,7 @@ pub fn goes_on(
     task: &str,
     bindings: &[Planned],
     remembered: &[RememberedBinding],
-) -> Result<(), longshore_proto::Error> {
+) -> Result<Vec<StateKey>, longshore_proto::Error> {
     let wanted: Vec<Wanted<'_>> = bindings
         .iter()
         .map(|binding| Wanted {
@@ -92,7 +97,7 @@ pub fn goes_on(
             fresh: false,
         })
         .collect();
-    generation::assign(task, remembered, &wanted).map(|_| ())
+    generation::assign(task, remembered, &wanted).map(|assigned| assigned.state_keys)
 }
 
 /// Where the catalog says a connector comes from, as the launch wants to know it. `installation` is that of the state directory which the
@@ -146,7 +151,13 @@ pub async fn capture(
     let config_json = typed.config.json.clone();
     let request = capture::Validate { owner, config_json: config_json.clone(), bindings: bindings.clone() };
     let validated = client.validate(request).await?;
-    passed(catalog.findings(&task.name, &validated.findings, typed.all()))?;
+    let mut findings = validated.findings;
+    if findings.iter().all(|finding| finding.severity != Severity::Error) {
+        findings.extend(
+            bindings.iter().enumerate().filter_map(|(index, binding)| keys::finding(index, &binding.collection)),
+        );
+    }
+    passed(catalog.findings(&task.name, &findings, typed.all()))?;
     let planned = |(proposed, resource_path): (ProposedBinding, Vec<String>)| Planned {
         resource_json: proposed.resource_json,
         resource_path,
@@ -205,7 +216,8 @@ async fn collections_of(
     Ok(found)
 }
 
-/// Prepares a materialization of collections that are all known.
+/// Prepares a materialization of collections that are all known. `starts_over` says of a collection and a resource path whether the user
+/// has asked for that; `claims` holds what the tasks before have claimed, and gets what this one does.
 ///
 /// # Errors
 /// Findings in the catalog, or the connector's error.
@@ -215,6 +227,8 @@ pub async fn materialization(
     client: &MaterializeClient,
     owner: Owner,
     collections: &Collections,
+    starts_over: impl Fn(&str, &[String]) -> bool,
+    claims: &Claims,
 ) -> Result<MaterializationPlan, Problem> {
     let spec = client.spec().await?;
     let what = format!("materialization `{}`", task.name);
@@ -237,7 +251,9 @@ pub async fn materialization(
     let validated = client.validate(request).await?;
     let mut findings = validated.findings;
     for (index, (binding, said)) in bindings.iter().zip(&validated.bindings).enumerate() {
-        findings.extend(super::fit::findings(index, binding, said));
+        let starts_over = starts_over(&binding.collection.name, &said.resource_path);
+        findings.extend(super::fit::findings(index, binding, said, starts_over));
+        findings.extend(claims.claim(&task.name, &spec.name, index, said));
     }
     passed(catalog.findings(&task.name, &findings, typed.all()))?;
     let planned = |(proposed, said): (ProposedBinding, &materialize::ValidatedBinding)| Planned {
@@ -247,7 +263,7 @@ pub async fn materialization(
         delta_updates: proposed.delta_updates,
     };
     let bindings = bindings.into_iter().zip(&validated.bindings).map(planned).collect();
-    Ok(MaterializationPlan { spec, config_json, bindings, validated: validated.bindings })
+    Ok(MaterializationPlan { spec, config_json, bindings, validated: validated.bindings, recorded: validated.recorded })
 }
 
 /// The config of a materialization alone, as its connector gets it: for a session whose bindings are not those of the catalog.
