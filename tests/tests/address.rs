@@ -95,7 +95,7 @@ fn another_token_is_refused_by_name() {
     let served = longshore_tests::scene::holds_within(AT_ONCE, || scene.join("far.sock").exists());
     assert!(served, "it serves");
     scene.write("token", "not the one that it was started with, by far\n");
-    for words in [&["check", "far.yaml"][..], &["run", "far.yaml"]] {
+    for words in [&["check", "far.yaml"][..], &["run", "--until", "caught-up", "far.yaml"]] {
         let refused = scene.longshore(words).expect_code(2);
         assert!(refused.stderr.contains("far.sock") && refused.stderr.contains("token_file"), "{}", refused.stderr);
     }

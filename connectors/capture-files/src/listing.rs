@@ -156,7 +156,10 @@ pub(crate) fn unreadable(path: &Path, error: &io::Error) -> Error {
     if is(io::ErrorKind::PermissionDenied) {
         Error::config("files.read.denied", message)
             .suggest("let the user who runs the connector read the file and its folders")
-    } else if is(io::ErrorKind::NotFound) || is(io::ErrorKind::NotADirectory) {
+    } else if [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory, io::ErrorKind::InvalidFilename]
+        .into_iter()
+        .any(is)
+    {
         Error::config("files.path.missing", message)
             .at_pointer("/path")
             .suggest("paths are relative to the catalog; create the directory or correct `path`")

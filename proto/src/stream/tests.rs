@@ -33,8 +33,8 @@ fn store(bytes: usize) -> materialize::TransactRequest {
     let store = materialize::Store {
         documents: Some(documents(bytes)),
         keys,
-        exists: vec![1],
-        deletes: vec![true],
+        exists: Bytes::from_static(&[1]),
+        deletes: Bytes::from_static(&[1]),
         ..Default::default()
     };
     materialize::TransactRequest { kind: Some(materialize::transact_request::Kind::Store(store)) }
@@ -152,7 +152,7 @@ fn an_arena_is_sent_as_it_lies_and_read_as_it_came() {
 
 #[test]
 fn small_messages_that_are_there_go_together() {
-    let (chunks, status) = written((0..100).map(|_| Ok(captured(50))).collect());
+    let (chunks, status) = written((0..30).map(|_| Ok(captured(50))).collect());
     assert_eq!(chunks.len(), 1);
     assert_eq!(status.map(|status| status.code()), Some(Code::Ok));
 }

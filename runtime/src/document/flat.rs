@@ -235,7 +235,8 @@ pub(super) struct Walk<'f> {
     count: usize,
     /// Documents of one source have their members in one order, mostly that of the schema: the property that is likely next.
     guess: usize,
-    violation: Option<Violation>,
+    /// The first one. Boxed: it is rarely there, and a check is begun for every document.
+    violation: Option<Box<Violation>>,
 }
 
 impl Walk<'_> {
@@ -252,7 +253,7 @@ impl Walk<'_> {
         self.guess = index + 1;
         let property = &self.flat.properties[index];
         if !property.types.admit(value) && self.violation.is_none() {
-            self.violation = Some(property.mismatch(value));
+            self.violation = Some(Box::new(property.mismatch(value)));
         }
         if let Some(place) = property.required {
             let (word, bit) = (&mut self.seen[place / 64], 1 << (place % 64));
@@ -264,7 +265,7 @@ impl Walk<'_> {
     /// There are no more. Of several violations the first counts.
     pub(super) fn end(self) -> Result<(), Violation> {
         match self.violation {
-            Some(violation) => Err(violation),
+            Some(violation) => Err(*violation),
             None if self.count < self.flat.required => Err(self.flat.missing(&self.seen)),
             None => Ok(()),
         }
@@ -275,10 +276,10 @@ impl Walk<'_> {
         if self.flat.additional || name == b"_meta" || self.violation.is_some() {
             return;
         }
-        self.violation = Some(Violation {
+        self.violation = Some(Box::new(Violation {
             pointer: pointer(&String::from_utf8_lossy(name)),
             expected: "no property that the schema does not declare".to_owned(),
             got: shown(value),
-        });
+        }));
     }
 }

@@ -354,7 +354,7 @@ fn what_the_destination_remembers_must_be_a_checkpoint() {
     let five = checkpoint(1, 5, at(20), at(20));
     let theirs = Recorded { checkpoint: bytes::Bytes::from_static(b"half a checkpo"), ..recorded(3, &five) };
     let row = Row { what: "", ours: five, extent: None, pending: None, theirs: Some(theirs), outcome: [""; 3] };
-    assert_eq!(told(&decided(&row, Transactional, false)), "stop checkpoint.unreadable");
+    assert_eq!(told(&decided(&row, Transactional, false)), "stop state.checkpoint");
 }
 
 #[test]

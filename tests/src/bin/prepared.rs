@@ -45,7 +45,8 @@ impl Capture for Prepared {
     }
 
     async fn discover(&self, _: Config, _: Vec<Resource>) -> Result<Vec<Discovered>> {
-        let schema = json!({ "type": "object", "properties": { "id": { "type": "integer" } } });
+        let schema =
+            json!({ "type": "object", "properties": { "id": { "type": "integer" }, "path": { "type": "string" } } });
         Ok(vec![Discovered::new("s", json!({ "stream": "s" }), schema).key(["/id"])])
     }
 
