@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use super::acquire::acquire;
 use super::chain::Link;
 use super::reader::FileReader;
+use super::recent::Recent;
 use super::segment::io_error;
 use super::storage::{FileStorage, Storage};
 use super::{CommittedEnd, Evidence, Filter, Journal, JournalError, JournalId, Known, Reader, SegmentName, Writer};
@@ -99,6 +100,7 @@ pub(super) struct Engine {
     pub(super) storage: Arc<dyn Storage>,
     pub(super) options: FileJournalOptions,
     shared: Mutex<Shared>,
+    recent: Mutex<Recent>,
     committed: watch::Sender<Option<CommittedEnd>>,
 }
 
@@ -114,7 +116,18 @@ struct Shared {
 impl Engine {
     pub(super) fn new(storage: Arc<dyn Storage>, options: FileJournalOptions) -> Self {
         let shared = Shared { id: None, links: Arc::default(), known: Known::default() };
-        Self { storage, options, shared: Mutex::new(shared), committed: watch::Sender::new(None) }
+        Self {
+            storage,
+            options,
+            shared: Mutex::new(shared),
+            recent: Mutex::default(),
+            committed: watch::Sender::new(None),
+        }
+    }
+
+    /// What was written last.
+    pub(super) fn recent(&self) -> MutexGuard<'_, Recent> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn dir(&self) -> &Path {

@@ -19,6 +19,7 @@ mod frame;
 mod inspect;
 mod position;
 mod reader;
+mod recent;
 mod replica;
 mod segment;
 pub mod storage;

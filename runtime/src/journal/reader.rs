@@ -12,6 +12,7 @@ use super::body;
 use super::chain::Link;
 use super::file::Engine;
 use super::frame::{Header, Kind};
+use super::recent::BodyOf;
 use super::replica::{Replica, commit_sum, fault};
 use super::segment::SegmentFile;
 use super::survey::is_opening;
@@ -139,8 +140,16 @@ impl FileReader {
                 Some(Entry::Schema { local, offset: header.first_offset, version, schema_json })
             }
             Kind::Documents if wanted => {
-                let body = place.segment.sound_body(at, &header)?;
-                let documents = body::decode_documents(body, header.count).map_err(|m| malformed(place, m))?;
+                let Header { body_bytes, body_crc, .. } = header;
+                let recent =
+                    self.engine.recent().find(BodyOf { segment: place.segment.name, at, body_bytes, body_crc });
+                let documents = match recent {
+                    Some(documents) => documents,
+                    None => {
+                        let body = place.segment.sound_body(at, &header)?;
+                        body::decode_documents(body, header.count).map_err(|m| malformed(place, m))?
+                    }
+                };
                 Some(Entry::Documents { local, first_offset: header.first_offset, documents })
             }
             Kind::Control if wanted => {

@@ -13,6 +13,7 @@ use super::body::{self, ENCODING_JSON, Head};
 use super::chain::Link;
 use super::file::Engine;
 use super::frame::{Flags, Header, Kind, PAYLOAD_MAX_BYTES, Seal};
+use super::recent::BodyOf;
 use super::replica::Replica;
 use super::storage::StorageFile;
 use super::track::Sum;
@@ -135,7 +136,7 @@ impl Writer for FileWriter {
 
     fn control(&mut self, local: LocalId, control: Control) -> Result<(), JournalError> {
         self.check_bound(local)?;
-        self.put(Kind::Control, local, 1, &[&body::encode_control(control)])
+        self.put(Kind::Control, local, 1, &[&body::encode_control(control)]).map(|_| ())
     }
 
     fn documents(&mut self, local: LocalId, batch: &Batch) -> Result<(), JournalError> {
@@ -152,7 +153,10 @@ impl Writer for FileWriter {
             lead.extend_from_slice(&ENCODING_JSON.to_le_bytes());
             ends[from..to].iter().for_each(|end| lead.extend_from_slice(&(end - start).to_le_bytes()));
             let count = u32::try_from(to - from).unwrap_or(u32::MAX);
-            self.put(Kind::Documents, local, count, &[&lead, &arena[start as usize..end as usize]])?;
+            let of = self.put(Kind::Documents, local, count, &[&lead, &arena[start as usize..end as usize]])?;
+            if (from, to) == (0, ends.len()) {
+                self.engine.recent().keep(of, batch);
+            }
             (from, start) = (to, end);
         }
         Ok(())
@@ -165,7 +169,7 @@ impl Writer for FileWriter {
             state.apply(patch).map_err(|e| self.refused(e.message.clone()))?;
         }
         let Sum { rolling_crc, documents } = self.replica.track.sum();
-        let committed =
+        let (_, committed) =
             self.put_frame(Kind::Commit, LocalId(0), 0, &[&body::encode_commit(rolling_crc, documents, patch)])?;
         let Some(committed) = committed else { return Err(self.refused("a commit that ended nothing".into())) };
         self.flush()?;
@@ -209,8 +213,8 @@ fn cut(ends: &[u32], from: usize, start: u32) -> usize {
 
 impl FileWriter {
     /// Puts a frame of the open transaction, or of the next one, into the journal.
-    fn put(&mut self, kind: Kind, local: LocalId, count: u32, parts: &[&[u8]]) -> Result<(), JournalError> {
-        self.put_frame(kind, local, count, parts).map(|_| ())
+    fn put(&mut self, kind: Kind, local: LocalId, count: u32, parts: &[&[u8]]) -> Result<BodyOf, JournalError> {
+        self.put_frame(kind, local, count, parts).map(|(of, _)| of)
     }
 
     fn put_frame(
@@ -219,7 +223,7 @@ impl FileWriter {
         local: LocalId,
         count: u32,
         parts: &[&[u8]],
-    ) -> Result<Option<Committed>, JournalError> {
+    ) -> Result<(BodyOf, Option<Committed>), JournalError> {
         self.usable()?;
         let begins = self.replica.track.open.is_none();
         if begins || kind != Kind::Commit {
@@ -253,7 +257,8 @@ impl FileWriter {
                 self.flush()?;
             }
         }
-        Ok(committed)
+        let of = BodyOf { segment: self.tail.name, at, body_bytes: header.body_bytes, body_crc: header.body_crc };
+        Ok((of, committed))
     }
 
     fn within_limit(&self, more: u64) -> Result<(), JournalError> {

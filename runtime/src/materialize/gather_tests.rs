@@ -66,7 +66,11 @@ fn stored(journals: &[(&str, Arc<dyn Journal>)], budget_bytes: usize) -> (Vec<To
     let abandon = AtomicBool::new(false);
     while gatherer.advance(&Ends::new(), &abandon).expect("read").then == Then::More {}
     let mut messages = Vec::new();
-    let tally = gatherer.stores(&mut |message| Ok(messages.push(message))).expect("stored");
+    let mut outlet = |message| {
+        messages.push(message);
+        Ok(())
+    };
+    let tally = gatherer.stores(&mut outlet).expect("stored");
     // The next one begins where this one ended, whatever was read twice.
     let places = gatherer.targets.iter().map(|planned| {
         let i = gatherer.selection.readings.iter().position(|reading| reading.journal == planned.target.journal);
