@@ -4,7 +4,7 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
@@ -62,7 +62,7 @@ pub fn one_name(path: impl AsRef<Path>) -> String {
     let path = if path.is_absolute() { path.to_path_buf() } else { Path::new(".").join(path) };
     for there in path.ancestors() {
         if let (Ok(real), Ok(rest)) = (fs::canonicalize(there), path.strip_prefix(there)) {
-            return real.join(rest).to_string_lossy().into_owned();
+            return real.join(rest).components().collect::<PathBuf>().to_string_lossy().into_owned();
         }
     }
     path.to_string_lossy().into_owned()
