@@ -62,6 +62,7 @@ pub(super) async fn live(
             Err(problem) => match refused(context, &problem, raised) {
                 // The destination saw an epoch of ours that our store has forgotten.
                 Refused::RaiseAbove(epoch) => {
+                    tracing::warn!(target: "longshore", task = name, "{problem}; going on above epoch {}", epoch.0);
                     raised = true;
                     task.raise_floor(epoch);
                     Duration::ZERO
