@@ -25,6 +25,9 @@ pub const STREAM_WINDOW_BYTES: u32 = 8 << 20;
 pub const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
 /// Greatest HTTP/2 frame, in bytes: 1 MiB.
 pub const FRAME_MAX_BYTES: u32 = 1 << 20;
+/// What is asked for as the send buffer of a Unix socket, in bytes: 1 MiB. The kernel gives less (`net.core.wmem_max`), and still twice what
+/// a socket has that does not ask: half as many wake-ups for each batch.
+pub const SOCKET_SEND_BYTES: usize = 1 << 20;
 /// A ping is sent after this long without traffic.
 pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
 /// A peer that does not answer a ping for this long is gone. Long enough for one that is only slow.

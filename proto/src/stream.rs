@@ -4,7 +4,7 @@
 //! tonic gathers each message in one buffer before it is sent, and again before it is read, which copies a document four times a hop; of a
 //! 200-byte document that is a third of the CPU time between capture and materialization (`cargo xtask bench R1`). What makes it avoidable
 //! is a rule of Protocol Buffers: a message in a field may come in parts, which the reader merges. So a message is written with its arena
-//! left out ([`Outgoing`]), and behind it, as a part of its own, nothing but the arena.
+//! left out ([`Outgoing`]), and behind it, as a part of its own, the arena with the ends that cut it.
 //!
 //! Only the two streaming calls go this way: [`call`] on the runtime's side, [`Streaming`] on the connector's. All else is tonic's.
 
@@ -20,9 +20,14 @@ mod tests;
 
 pub use client::call;
 pub use incoming::Incoming;
-pub use message::Message;
+pub use message::{Apart, Message};
 pub use outgoing::Outgoing;
 pub use server::{Session, Streaming};
+
+/// The streaming call of the capture protocol.
+pub const PULL: &str = "/longshore.capture.v1.Capture/Pull";
+/// The streaming call of the materialize protocol.
+pub const TRANSACT: &str = "/longshore.materialize.v1.Materialize/Transact";
 
 /// A flag (0: not compressed) and the length, before each message.
 const PREFIX_BYTES: usize = 5;

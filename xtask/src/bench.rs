@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, OpenFlags};
 use serde_json::{Value, json};
 
-use crate::{Problem, repository, run, target_dir};
+use crate::{Problem, release_binaries, target_dir};
 
 /// Documents of one batch, in bytes; the yardstick's are the same.
 const BATCH_BYTES: u64 = 1_000_000;
@@ -21,19 +21,14 @@ const BATCH_BYTES: u64 = 1_000_000;
 const PAIRS: usize = 5;
 
 pub(crate) fn bench(name: &str) -> Result<ExitCode, Problem> {
-    type Measure = fn(&Bins) -> Result<Figure, Problem>;
-    let (measure, programs): (Measure, &[&str]) = match name {
-        "R1" => (r1, &["longshore", "yardstick", "capture-generator", "materialize-null"]),
-        "R3" => (r3, &["longshore", "yardstick"]),
-        "B1" => (b1, &["longshore", "capture-files", "materialize-sqlite"]),
-        "image" => (image::start, &["longshore"]),
+    let measure: fn(&Bins) -> Result<Figure, Problem> = match name {
+        "R1" => r1,
+        "R3" => r3,
+        "B1" => b1,
+        "image" => image::start,
         other => return Err(Problem(format!("no benchmark {other}: expected R1, R3, B1 or image"))),
     };
-    let mut build = Command::new(env!("CARGO"));
-    build.current_dir(repository()).args(["build", "--release", "--workspace"]);
-    // Only what it starts.
-    run(build.args(programs.iter().flat_map(|program| ["--bin", *program])))?;
-    let bins = Bins(target_dir().join("release"));
+    let bins = Bins(release_binaries()?);
     machine();
     let figure = measure(&bins)?;
     println!("{}", figure.line(name));

@@ -21,6 +21,10 @@ use std::process::ExitCode;
 
 use longshore_sdk::materialize::{idempotent, serve_materialize};
 
+/// Batches of a megabyte come and go all the time; glibc's allocator gives their pages back and faults them in again.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     serve_materialize(idempotent(sink::Files))
 }

@@ -17,6 +17,10 @@ use longshore_sdk::materialize::{at_least_once, idempotent, serve_materialize, t
 use config::Promise;
 use sink::Null;
 
+/// Batches of a megabyte come and go all the time; glibc's allocator gives their pages back and faults them in again.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     match Promise::from_arguments(std::env::args().skip(1)) {
         Promise::Transactional => serve_materialize(transactional(Null::new(Promise::Transactional))),

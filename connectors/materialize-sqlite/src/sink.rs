@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use longshore_sdk::materialize::{
-    Accepts, ApplyRequest, Constraint, Fence, FieldConstraint, Finding, Materialize, MaterializeSpec, Modes,
-    OpenRequest, Opened, Proposed, Transactional, ValidateRequest, Validation,
+    Accepts, ApplyRequest, ClosePolicy, Constraint, Fence, FieldConstraint, Finding, Materialize, MaterializeSpec,
+    Modes, OpenRequest, Opened, Proposed, Transactional, ValidateRequest, Validation,
 };
 use longshore_sdk::{Error, Result, blocking, finding, place};
 use rusqlite::{Connection, TransactionBehavior};
@@ -18,6 +18,9 @@ use crate::meta;
 use crate::session::Session;
 use crate::shape::Shape;
 use crate::table;
+
+/// A commit is one sync of a file: rows need not wait for each other longer than this.
+const CLOSE_POLICY: ClosePolicy = ClosePolicy { least_bytes: None, greatest_age_ms: Some(100) };
 
 /// Tables of a SQLite database.
 #[derive(Debug)]
@@ -66,7 +69,7 @@ impl Transactional for Sqlite {
             let recorded = meta::raise(&transaction, &fence)?;
             transaction.commit().map_err(doing)?;
             let session = Session::new(connection, fence, &open.bindings)?;
-            Ok(Opened { session, recorded, close_policy: Default::default() })
+            Ok(Opened { session, recorded, close_policy: CLOSE_POLICY })
         })
     }
 }

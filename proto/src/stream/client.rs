@@ -16,7 +16,7 @@ use super::incoming::{End, Incoming};
 use super::message::Message;
 use super::outgoing::Outgoing;
 
-/// Calls `path`, such as `/longshore.capture.v1.Capture/Pull`, with a stream of messages; answers when the peer has begun to.
+/// Calls `path`, such as [`super::PULL`], with a stream of messages; answers when the peer has begun to.
 pub async fn call<S, A>(
     mut channel: Channel,
     path: &'static str,

@@ -18,7 +18,7 @@ use super::outgoing::Outgoing;
 
 /// What answers a streaming call.
 pub trait Session: Clone + Send + Sync + 'static {
-    /// The call, such as `/longshore.capture.v1.Capture/Pull`.
+    /// The call, such as [`super::PULL`].
     const PATH: &'static str;
     /// What the peer says.
     type Asked: Message + 'static;

@@ -136,8 +136,8 @@ impl Known {
     fn check(&mut self, index: usize, document: &[u8]) -> Result<(), Error> {
         let mut fit = self.schema.begin();
         let scanned = self.scanner.check(document, |name, value| fit.member(name, value));
+        scanned.map_err(|error| error.while_doing(&self.collection).at_binding(index))?;
         let ended = fit.end(document);
-        scanned.map_err(|error| self.name(index, error))?;
         ended.map_err(|violation| violation.into_error(&self.collection, index, &self.scanner.key_json(document)))
     }
 

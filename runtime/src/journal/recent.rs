@@ -10,10 +10,11 @@ use longshore_proto::batch::Batch;
 
 use super::SegmentName;
 
-/// Bytes that are kept.
-const KEPT_BYTES: usize = 16 << 20;
+/// Bytes that are kept: as many as a capture may have before them that no reader can see yet, which are those of two commits under way (8 MiB
+/// each) and of what waits to be written (16 MiB). With half of it a reader that follows closely finds next to nothing.
+const KEPT_BYTES: usize = 32 << 20;
 /// Batches that are kept: a small one may lie in a large buffer of the transport, which stays as long as it does.
-const KEPT_BATCHES: usize = 32;
+const KEPT_BATCHES: usize = 64;
 /// A smaller batch is as quickly read again.
 const LEAST_BYTES: usize = 32 << 10;
 
@@ -74,11 +75,11 @@ mod tests {
         assert_eq!(recent.find(of(0, 5)).map(|batch| (batch.binding(), batch.byte_len())), Some((0, 1 << 20)));
         assert!(recent.find(of(0, 6)).is_none(), "other bytes were written there");
         assert!(recent.find(of(1, 5)).is_none());
-        for at in 1..=16 {
+        for at in 1..=32 {
             recent.keep(of(at, 5), &batch(1 << 20));
         }
         assert!(recent.find(of(0, 5)).is_none() && recent.find(of(1, 5)).is_some(), "the oldest has made room");
-        assert_eq!(recent.bytes, 16 << 20);
+        assert_eq!(recent.bytes, 32 << 20);
     }
 
     #[test]

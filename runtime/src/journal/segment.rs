@@ -124,10 +124,7 @@ impl SegmentFile {
         let body = if len <= WINDOW_BYTES {
             Bytes::copy_from_slice(self.bytes(start, len)?)
         } else {
-            let mut body = vec![0; len];
-            let got = self.file.read_at(&mut body, start).map_err(|source| io_error(&self.path, "reading", source))?;
-            body.truncate(got);
-            body.into()
+            self.file.read_to_vec(len, start).map_err(|source| io_error(&self.path, "reading", source))?.into()
         };
         if body.len() < len {
             return Ok(Err("a body that ends too early"));

@@ -5,6 +5,8 @@ use std::io::{self, IoSlice, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::Path;
 
+use rustix::buffer::spare_capacity;
+
 use super::{Storage, StorageFile};
 
 /// Files and directories as the system has them. What it makes is for its owner only.
@@ -76,6 +78,22 @@ impl StorageFile for RealFile {
             }
         }
         Ok(done)
+    }
+
+    /// Into memory that was not cleared first: a body is a megabyte.
+    fn read_to_vec(&self, bytes: usize, offset: u64) -> io::Result<Vec<u8>> {
+        let mut into = Vec::with_capacity(bytes);
+        while into.len() < bytes {
+            let at = offset + into.len() as u64;
+            match rustix::io::pread(&self.0, spare_capacity(&mut into), at) {
+                Ok(0) => break,
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
+        // There may be more room than was asked for.
+        into.truncate(bytes);
+        Ok(into)
     }
 
     fn sync_data(&self) -> io::Result<()> {

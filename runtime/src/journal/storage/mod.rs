@@ -36,6 +36,14 @@ pub trait StorageFile: Send + fmt::Debug {
     /// Reads up to `into.len()` bytes; fewer only at the end of the file.
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize>;
 
+    /// The same into a buffer of its own.
+    fn read_to_vec(&self, bytes: usize, offset: u64) -> io::Result<Vec<u8>> {
+        let mut into = vec![0; bytes];
+        let read = self.read_at(&mut into, offset)?;
+        into.truncate(read);
+        Ok(into)
+    }
+
     /// Makes durable what was written, by whomever.
     fn sync_data(&self) -> io::Result<()>;
 
