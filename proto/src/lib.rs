@@ -24,6 +24,7 @@ pub mod rules;
 pub mod session;
 pub mod state;
 pub mod stream;
+pub mod tls;
 
 pub use error::{Error, ErrorKind};
 pub use session::Side;

@@ -18,8 +18,6 @@ use crate::outgoing::OutgoingStream;
 use crate::serve::{Drain, Served};
 use crate::{Error, Result, binding, config, panics};
 
-const SERVICE_NAME: &str = "longshore.capture.v1.Capture";
-
 /// A capture behind its wire form.
 #[derive(Debug)]
 pub(crate) struct CaptureService<C>(Shared<C>);
@@ -37,7 +35,7 @@ impl<C: Capture> CaptureService<C> {
             name: spec.name,
             version: spec.version,
             kind: "capture",
-            service_name: SERVICE_NAME,
+            service_name: pb::capture_server::SERVICE_NAME,
             routes: {
                 let sessions = self.0.clone();
                 let server = CaptureServer::new(self)
@@ -102,7 +100,7 @@ impl<C: Capture> CaptureService<C> {
 }
 
 impl<C: Capture> stream::Session for Shared<C> {
-    const PATH: &'static str = "/longshore.capture.v1.Capture/Pull";
+    const PATH: &'static str = stream::PULL;
     type Asked = pb::PullRequest;
     type Answered = pb::PullResponse;
     type Answers = OutgoingStream<pb::PullResponse>;

@@ -30,7 +30,7 @@ pub fn serve_materialize<D: Door>(door: D) -> ExitCode {
             name: spec.name.clone(),
             version: spec.version.clone(),
             kind: "materialize",
-            service_name: "longshore.materialize.v1.Materialize",
+            service_name: pb::materialize_server::SERVICE_NAME,
             spec: printed::<D>(&spec),
             routes: Routes::new(stream::Streaming::new(server, door)),
         }
@@ -52,7 +52,7 @@ impl<D> Clone for Server<D> {
 }
 
 impl<D: Door> stream::Session for Server<D> {
-    const PATH: &'static str = "/longshore.materialize.v1.Materialize/Transact";
+    const PATH: &'static str = stream::TRANSACT;
     type Asked = pb::TransactRequest;
     type Answered = pb::TransactResponse;
     type Answers = OutgoingStream<pb::TransactResponse>;

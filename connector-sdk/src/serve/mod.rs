@@ -72,7 +72,7 @@ fn wish(served: &Served) -> Wish {
         Some(_) | None => {}
     }
     match std::env::var("LONGSHORE_LISTEN") {
-        Ok(address) => match Listen::parse(&address) {
+        Ok(address) => match Listen::parse(&address, |name| std::env::var_os(name)) {
             Ok(listen) => Wish::Serve(listen),
             Err(error) => Wish::Explain(format!("{}: {error}\n", served.name)),
         },
