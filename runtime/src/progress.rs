@@ -9,6 +9,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use crate::connector::Runs;
+use crate::secret::Door;
 
 /// Where a task is in its life or its transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,7 +138,7 @@ impl Progress {
 
     /// What the connector says it is doing, for people.
     pub fn doing(&self, text: &str) {
-        text.clone_into(&mut lock(&self.doing));
+        *lock(&self.doing) = Door::Answers.scrub(text).into_owned();
     }
 
     /// Materializations: documents in the journals that are not committed in the destination yet.

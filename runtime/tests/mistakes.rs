@@ -6,14 +6,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use longshore::catalog::{self, Catalog, Code, Diagnostics, Environment, Paint};
+use longshore::catalog::{self, Catalog, Code, Diagnostics, Paint, Values};
 use serde_json::json;
 
 /// Stands for any secret: must appear nowhere.
 const SECRET: &str = "s3cr3t-4711";
 
-fn environment() -> Arc<Environment> {
-    Arc::new(|name: &str| (name == "SECRET_WORD").then(|| SECRET.to_owned()))
+fn values() -> Values {
+    Values::new(Arc::new(|name: &str| (name == "SECRET_WORD").then(|| SECRET.to_owned())))
 }
 
 fn files() -> PathBuf {
@@ -59,7 +59,7 @@ fn resource_schema() -> String {
 
 /// Everything that `check` would find without the connector's own opinion.
 fn check(path: &Path) -> Result<Catalog, Diagnostics> {
-    let catalog = catalog::load(path, environment())?;
+    let catalog = catalog::load(path, values())?;
     let mut found = catalog.warnings.clone();
     for capture in &catalog.captures {
         let what = format!("the config of capture `{}`", capture.name);

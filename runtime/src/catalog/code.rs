@@ -52,6 +52,7 @@ codes! {
     Lock = "catalog.lock", "what `longshore lock` wrote beside the catalog cannot be read";
     Mount = "catalog.mount", "a mount at a place in the container that cannot be one";
     Limit = "catalog.limit", "a limit that is no size with a unit, or no number in range";
+    Network = "catalog.network", "an entry of an allow list that no relay can carry";
     UnknownCollection = "catalog.unknown-collection", "a binding names a collection that the catalog does not have";
     TwoWriters = "catalog.two-writers", "two captures write one collection";
     NoWriter = "catalog.no-writer", "a collection is read, but no capture writes it";
@@ -60,13 +61,18 @@ codes! {
     Key = "collection.key", "a collection's key is not a list of JSON pointers, each once";
     KeyNotInSchema = "collection.key-not-in-schema", "a key pointer leads to nothing in the collection's schema";
     Schema = "collection.schema", "a collection's schema is not a JSON Schema";
-    VariableSyntax = "variable.syntax", "`${…}` is not written as one of its four forms";
+    VariableSyntax = "variable.syntax", "`${…}` is not written as one of its forms";
     VariableUnset = "variable.unset", "an environment variable that is needed is not set";
+    VariableAge = "variable.age", "an `${age:…}` cannot be decrypted";
+    VariablePlace = "variable.place", "an `${exec:…}` or `${age:…}` stands where others can read it";
+    VariableExec = "variable.exec", "the command of a `${exec:…}` may not be run, or gives no value";
+    VariableNotRun = "variable.not-run", "a `${exec:…}`, where no command is ever run: the task was not asked";
     VariableFile = "variable.file", "the file of a `${file:…}` cannot be used";
     ConfigUnknownKey = "config.unknown-key", "the connector has no such setting";
     ConfigMissingKey = "config.missing-key", "a setting the connector needs is missing";
     ConfigType = "config.wrong-type", "a setting has a value of another type than the connector's schema says";
     ConfigChoice = "config.choice", "a setting is none of the values the connector allows";
+    ConfigSecret = "config.secret", "a secret in a resource, which the state directory remembers";
     ConfigValue = "config.value", "a setting breaks another rule of the connector's schema";
     ConnectorSchema = "connector.schema", "the connector's own schema cannot be used";
 }

@@ -166,7 +166,7 @@ fn picture(source: &Source, diagnostic: &Diagnostic, paint: Paint) -> String {
         let caret_to = written.floor_char_boundary(diagnostic.span.end - start).max(caret_from);
         let before = expand(&written[..caret_from]);
         let below = expand(&written[caret_from..caret_to]).trim_end().chars().count().max(1);
-        line(format_args!("{dim} {number} |{end} {}", expand(written)));
+        line(format_args!("{dim} {number} |{end} {}", expand(&source.starred(diagnostic.span.start))));
         line(format_args!(
             "{dim} {margin} |{end} {}{colour}{}{end}",
             " ".repeat(before.chars().count()),

@@ -1,7 +1,9 @@
-//! `image` with its `mounts` and `limits`: a connector in a container. Whether the image and the mounts are there is found out when it is
+//! `image` with its `mounts`, `limits` and `network`: a connector in a container. Whether the image and the mounts are there is found out when it is
 //! started ([`crate::connector::container`]).
 
 use std::path::{Component, Path, PathBuf};
+
+use longshore_relay::Pair;
 
 use super::Endpoint;
 use super::code::Code;
@@ -9,7 +11,7 @@ use super::diagnostic::Diagnostic;
 use super::endpoint::Reader;
 use super::fields::{Fields, Keys, boolean, fields, list, text};
 use super::node::Node;
-use crate::connector::container::{Image, Limits, Mount, Reference, SOCKETS_IN_CONTAINER};
+use crate::connector::container::{HOSTS_MAX, Image, Limits, Mount, Reference, SOCKETS_IN_CONTAINER};
 
 /// Keys that only a container has.
 pub(super) const WITH_IMAGE: [&str; 2] = ["mounts", "limits"];
@@ -20,6 +22,7 @@ const LIMITS: Keys = Keys {
     later: &[],
     example: "`{ memory: 256MiB, cpus: 1, pids: 128, tmpfs: 64MiB }`",
 };
+const NETWORK: Keys = Keys { known: &["allow"], later: &[], example: "`{ allow: [\"db.example:5432\"] }`" };
 const KIB: u64 = 1 << 10;
 /// Less memory than this no Engine gives.
 const MEMORY_MIN_BYTES: u64 = 6 << 20;
@@ -48,11 +51,58 @@ impl Reader<'_> {
         }
         let mounts = fields.optional("mounts").map(|node| self.mounts(node, fields.who, findings));
         let limits = fields.optional("limits").map(|node| self.limits(node, fields.who, findings));
+        let allow = fields.optional("network").map(|node| self.network(node, fields.who, findings));
         Some(Endpoint::Image(Image {
             reference,
             mounts: mounts.flatten().unwrap_or_default(),
             limits: limits.flatten().unwrap_or_default(),
+            allow: allow.flatten().unwrap_or_default(),
         }))
+    }
+
+    /// What the connector may reach, each pair once.
+    pub(super) fn network(&self, node: &Node, who: &str, findings: &mut Vec<Diagnostic>) -> Option<Vec<Pair>> {
+        const EXAMPLE: &str = "allow: [\"db.example:5432\"]";
+        let who = format!("`network` of {who}");
+        let fields = fields(node, &who, NETWORK, findings)?;
+        let list_node = fields.required("allow", EXAMPLE, findings)?;
+        let who = format!("`allow` of {who}");
+        let mut allow: Vec<Pair> = Vec::new();
+        for node in list(list_node, &who, EXAMPLE, findings)? {
+            let Some(text) = self.filled(node, &who, "\"db.example:5432\"", findings) else { continue };
+            // As written: what a variable stands for is not shown.
+            let written = self.source.slice(node.span).trim_matches(['"', '\'']);
+            let mut wrong = |why: String, help: String| {
+                findings.push(Diagnostic::error(Code::Network, node.span, format!("{who}: `{written}`: {why}"), help));
+            };
+            match Pair::parse(text.trim()) {
+                Err(_) if text != written => {
+                    wrong(
+                        "what it stands for is no host and port".into(),
+                        "let it stand for one, such as `db.example:5432`".into(),
+                    );
+                }
+                Err(refused) => wrong(refused.why, refused.help),
+                Ok(pair) if allow.iter().any(|other| same_place(other, &pair)) => {
+                    wrong("it is there already".into(), "remove one of the two".into());
+                }
+                Ok(pair)
+                    if allow.iter().any(|other| other.name() == pair.name() && other.address() != pair.address()) =>
+                {
+                    wrong("the name has another address already".into(), "give each host a name of its own".into());
+                }
+                Ok(pair) => allow.push(pair),
+            }
+        }
+        let mut hosts: Vec<&str> = allow.iter().map(Pair::name).collect();
+        hosts.sort_unstable();
+        hosts.dedup();
+        if hosts.len() > HOSTS_MAX {
+            let message = format!("{who}: {} hosts are more than a task may have, which is {HOSTS_MAX}", hosts.len());
+            let help = "let the connector reach them through one, such as a proxy of your own";
+            findings.push(Diagnostic::error(Code::Network, list_node.span, message, help));
+        }
+        Some(allow)
     }
 
     fn mounts(&self, node: &Node, who: &str, findings: &mut Vec<Diagnostic>) -> Option<Vec<Mount>> {
@@ -128,6 +178,10 @@ impl Reader<'_> {
         });
         Some(limits)
     }
+}
+
+fn same_place(one: &Pair, other: &Pair) -> bool {
+    one.name() == other.name() && one.port() == other.port()
 }
 
 /// Keys of a container beside a connector that is none.

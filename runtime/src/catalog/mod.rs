@@ -4,8 +4,9 @@
 //! [`Catalog::typed`] gives scalars the types its schema says and checks them, [`Catalog::findings`] shows what it found itself at the right
 //! place. Nothing here starts a connector ([`crate::connector`]) or decides what changed between runs ([`crate::supervise`]).
 //!
-//! The way of a text: [`yaml`] makes a tree of [`node`]s, [`resolve`] reads tasks out of it, [`typed`] makes JSON of configs with the help of
-//! [`variables`], [`shape`] and [`schema`]; [`diagnostic`] shows what went wrong. [`insert`] writes collections into the file.
+//! The way of a text: [`yaml`] makes a tree of [`node`]s, [`resolve`] reads tasks out of it, [`typed`] makes JSON of configs with the
+//! help of [`variables`], [`shape`] and [`schema`]; [`diagnostic`] shows what went wrong, without what [`hide`] hides. [`insert`] writes
+//! collections into the file.
 
 mod advice;
 mod code;
@@ -13,6 +14,7 @@ mod collections;
 mod diagnostic;
 mod endpoint;
 mod fields;
+mod hide;
 mod image;
 mod insert;
 mod node;
@@ -23,6 +25,7 @@ mod shape;
 mod source;
 mod syntax;
 mod typed;
+mod values;
 mod variables;
 mod yaml;
 
@@ -34,6 +37,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use longshore_proto::session;
+use longshore_proto::tls;
 
 pub use advice::did_you_mean;
 pub use code::Code;
@@ -43,8 +47,9 @@ pub use node::{Entry, Node, Scalar, Value};
 pub use settings::{Setting, settings};
 pub use source::{Place, Source, Span};
 pub use typed::Typed;
-pub use variables::Environment;
+pub use values::{Environment, Exec, Values};
 
+use crate::connector::Hold;
 use crate::connector::container::{Image, Pins};
 use variables::Variables;
 
@@ -76,18 +81,24 @@ pub enum Endpoint {
     Bundled {
         /// The short name.
         name: String,
+        /// What holds it.
+        hold: Hold,
     },
     /// A program and its arguments.
     Command {
         /// At least the program.
         argv: Vec<String>,
+        /// What holds it.
+        hold: Hold,
     },
     /// Somebody else runs it.
     Address {
-        /// `unix:PATH`, or `http://` on loopback.
+        /// `unix:PATH`, `http://` on loopback, or `https://`.
         url: String,
         /// Relative to the catalog.
         token_file: Option<PathBuf>,
+        /// With `https://`; relative to the catalog.
+        tls: Option<tls::Files>,
     },
     /// A container of an image.
     Image(Image),
@@ -162,25 +173,19 @@ pub struct CollectionDecl {
     pub span: Span,
 }
 
-/// Reads a catalog. `environment` is asked for `${VAR}`.
-pub fn load(path: &Path, environment: Arc<Environment>) -> Result<Catalog, Diagnostics> {
-    resolve::load(path, environment, resolve::Completeness::Whole)
+/// Reads a catalog. `values` says what `${…}` stands for.
+pub fn load(path: &Path, values: Values) -> Result<Catalog, Diagnostics> {
+    resolve::load(path, values, resolve::Completeness::Whole)
 }
 
 /// The same for a catalog that `discover` is about to complete: collections of captures may be missing, and captures may have no bindings.
-pub fn load_unfinished(path: &Path, environment: Arc<Environment>) -> Result<Catalog, Diagnostics> {
-    resolve::load(path, environment, resolve::Completeness::Unfinished)
+pub fn load_unfinished(path: &Path, values: Values) -> Result<Catalog, Diagnostics> {
+    resolve::load(path, values, resolve::Completeness::Unfinished)
 }
 
 /// The same for a catalog whose images are about to be written down: tags may stand where they may not in the end.
-pub fn load_unlocked(path: &Path, environment: Arc<Environment>) -> Result<Catalog, Diagnostics> {
-    resolve::load(path, environment, resolve::Completeness::Unlocked)
-}
-
-/// The environment of this process.
-#[must_use]
-pub fn process_environment() -> Arc<Environment> {
-    Arc::new(|name: &str| std::env::var(name).ok())
+pub fn load_unlocked(path: &Path, values: Values) -> Result<Catalog, Diagnostics> {
+    resolve::load(path, values, resolve::Completeness::Unlocked)
 }
 
 impl Catalog {

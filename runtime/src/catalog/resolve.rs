@@ -14,7 +14,8 @@ use super::endpoint;
 use super::fields::{Fields, Keys, boolean, check_name, entries, fields, list, text};
 use super::node::{Entry, Node, Value};
 use super::source::{Source, Span};
-use super::variables::{Environment, Variables};
+use super::values::Values;
+use super::variables::Variables;
 use super::yaml;
 use super::{
     CaptureBinding, CaptureTask, Catalog, CollectionDecl, Endpoint, MaterializationBinding, MaterializationTask,
@@ -26,9 +27,22 @@ const ROOT: Keys = Keys {
     later: &["connections"],
     example: "`captures:`",
 };
-const TASK_LATER: &[&str] = &["connection", "network", "sandbox", "schedule", "every"];
+const TASK_LATER: &[&str] = &["connection", "schedule", "every"];
 const CAPTURE: Keys = Keys {
-    known: &["connector", "image", "command", "address", "token_file", "mounts", "limits", "config", "bindings"],
+    known: &[
+        "connector",
+        "image",
+        "command",
+        "address",
+        "token_file",
+        "tls",
+        "mounts",
+        "limits",
+        "network",
+        "sandbox",
+        "config",
+        "bindings",
+    ],
     later: TASK_LATER,
     example: "`connector: files`",
 };
@@ -55,11 +69,7 @@ pub(super) enum Completeness {
 }
 
 /// Reads and resolves a file.
-pub(super) fn load(
-    path: &Path,
-    environment: Arc<Environment>,
-    completeness: Completeness,
-) -> Result<Catalog, Diagnostics> {
+pub(super) fn load(path: &Path, values: Values, completeness: Completeness) -> Result<Catalog, Diagnostics> {
     let mut findings = Vec::new();
     let text = read(path, &mut findings);
     let source = Arc::new(Source::new(path, text));
@@ -70,7 +80,7 @@ pub(super) fn load(
     let Some(root) = tree(&source, &mut findings) else { return refuse(findings) };
     let directory =
         std::path::absolute(path).ok().and_then(|path| path.parent().map(Path::to_path_buf)).unwrap_or_default();
-    let variables = Variables::new(environment, &directory);
+    let variables = Variables::new(values, &directory);
     let pins = match completeness {
         Completeness::Unlocked => Pins::default(),
         Completeness::Whole | Completeness::Unfinished => Pins::read(path).unwrap_or_else(|error| {

@@ -1,8 +1,8 @@
 //! What a connector's JSON Schema says about one value the user wrote: types, settings, choices. A guide for reading and for
 //! suggestions; whether the result is right is decided by [`super::schema`].
 //!
-//! A value may be spoken about in several places (`$ref`, `allOf`, the branches of `oneOf`); a [`Shape`] is all of them together. Branches that a
-//! constant of the user's own text rules out are left away: with `format: csv` only the csv branch speaks.
+//! A value may be spoken about in several places (`$ref`, `allOf`, the branches of `oneOf`); a [`Shape`] is all of them together.
+//! Branches that a constant of the user's own text rules out are left away: with `format: csv` only the csv branch speaks.
 
 use serde_json::Value;
 
@@ -183,7 +183,7 @@ impl<'s> Shape<'s> {
     /// Its value is not to be shown.
     pub(super) fn is_secret(&self) -> bool {
         self.schemas.iter().any(|schema| {
-            schema.get("writeOnly").and_then(Value::as_bool) == Some(true)
+            ["secret", "airbyte_secret", "writeOnly"].iter().any(|word| schema.get(word) == Some(&Value::Bool(true)))
                 || schema.get("format").and_then(Value::as_str) == Some("password")
         })
     }

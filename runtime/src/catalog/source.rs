@@ -1,6 +1,9 @@
 //! The text of a catalog and places in it.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use super::hide;
 
 /// A place in a catalog: byte offsets, end excluded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,17 +32,41 @@ pub struct Place {
 }
 
 /// A catalog's text, and the name it is shown under.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Source {
     path: PathBuf,
     text: String,
+    /// What is not shown. Known only when a connector has been asked, and by then others hold the text.
+    hidden: Mutex<Vec<Span>>,
 }
+
+impl PartialEq for Source {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.path, &self.text) == (&other.path, &other.text)
+    }
+}
+
+impl Eq for Source {}
 
 impl Source {
     /// `path` is shown as the user gave it.
     #[must_use]
     pub fn new(path: &Path, text: String) -> Self {
-        Self { path: path.to_path_buf(), text }
+        Self { path: path.to_path_buf(), text, hidden: Mutex::default() }
+    }
+
+    /// A secret stands here: it is not shown to anybody.
+    pub(super) fn hide(&self, span: Span) {
+        let mut hidden = self.hidden.lock().unwrap_or_else(PoisonError::into_inner);
+        if !hidden.contains(&span) {
+            hidden.push(span);
+        }
+    }
+
+    /// The line around a byte as it may be shown, of the same width.
+    pub(super) fn starred(&self, offset: usize) -> String {
+        let (start, line) = self.line(offset);
+        hide::starred(line, start, &self.hidden.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// As the user gave it.

@@ -14,7 +14,7 @@ fn load_text(text: &str) -> Result<Catalog, Diagnostics> {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("a.yaml");
     std::fs::write(&path, text).unwrap();
-    load(&path, Arc::new(|name: &str| (name == "PW").then(|| SECRET.to_owned())))
+    load(&path, Values::new(Arc::new(|name: &str| (name == "PW").then(|| SECRET.to_owned()))))
 }
 
 /// A catalog with one capture, whose config and resource are these.
@@ -59,7 +59,10 @@ materializations:
 fn a_catalog_becomes_tasks_in_the_order_written() {
     let catalog = load_text(FLIGHTS).unwrap();
     let capture = &catalog.captures[0];
-    assert_eq!((capture.name.as_str(), &capture.endpoint), ("nyc", &Endpoint::Bundled { name: "files".into() }));
+    assert_eq!(
+        (capture.name.as_str(), &capture.endpoint),
+        ("nyc", &Endpoint::Bundled { name: "files".into(), hold: Hold::default() })
+    );
     assert_eq!(
         capture.bindings.iter().map(|one| one.collection.as_str()).collect::<Vec<_>>(),
         ["nyc/flights", "nyc/airports"]
@@ -70,7 +73,10 @@ fn a_catalog_becomes_tasks_in_the_order_written() {
     assert!(!lake.bindings[0].delta_updates && archive.bindings[0].delta_updates);
     assert_eq!(
         archive.endpoint,
-        Endpoint::Command { argv: vec!["./materialize-files".into(), format!("--log={SECRET}")] }
+        Endpoint::Command {
+            argv: vec!["./materialize-files".into(), format!("--log={SECRET}")],
+            hold: Hold::default()
+        }
     );
     assert!(catalog.directory.is_absolute() && catalog.warnings.is_empty());
 }
@@ -216,11 +222,11 @@ fn discover_may_read_what_run_refuses() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("a.yaml");
     std::fs::write(&path, "captures: { t: { connector: files } }\n").unwrap();
-    assert!(load(&path, process_environment()).is_err());
-    let catalog = load_unfinished(&path, process_environment()).unwrap();
+    assert!(load(&path, Values::of_this_process()).is_err());
+    let catalog = load_unfinished(&path, Values::of_this_process()).unwrap();
     assert!(catalog.captures[0].bindings.is_empty());
     assert!(
-        load(Path::new("/nonexistent/a.yaml"), process_environment())
+        load(Path::new("/nonexistent/a.yaml"), Values::of_this_process())
             .unwrap_err()
             .to_string()
             .contains("file.unreadable")

@@ -2,7 +2,7 @@
 //! result is checked against the schema, every violation shown where it stands in the YAML.
 //!
 //! YAML's own guess is asked only where the schema says nothing: `password: 0123`, `on`, `1e3` and `NO` are text where it says string. A
-//! value from outside never appears in a message.
+//! value from outside never appears in a message. What the schema calls a secret is made known to [`crate::secret`] before anybody gets it.
 
 use bytes::Bytes;
 use serde_json::{Map, Number, Value};
@@ -14,7 +14,8 @@ use super::node::{self, Guess, Node, Scalar};
 use super::schema::Schema;
 use super::shape::{Shape, Types};
 use super::source::{Source, Span};
-use super::variables::{Outside, Variables};
+use super::variables::{Outside, Place, Variables};
+use crate::secret;
 
 /// Shorter values from outside are not looked for in messages: they would be found in every word.
 const SECRET_AT_LEAST_BYTES: usize = 3;
@@ -25,6 +26,7 @@ pub struct Typed {
     /// As JSON.
     pub json: Bytes,
     outside: Vec<Outside>,
+    secrets: Vec<Span>,
 }
 
 impl Typed {
@@ -34,6 +36,12 @@ impl Typed {
         self.outside.iter().filter(|one| one.value.len() >= SECRET_AT_LEAST_BYTES).fold(text.to_owned(), |text, one| {
             if text.contains(&one.value) { text.replace(&one.value, &one.placeholder) } else { text }
         })
+    }
+
+    /// Where the schema says that a value is a secret.
+    #[must_use]
+    pub fn secrets(&self) -> &[Span] {
+        &self.secrets
     }
 }
 
@@ -57,9 +65,17 @@ pub(super) fn typed(
             "use a version of the connector that states a valid schema",
         )]
     })?;
-    let mut typing = Typing { source, variables, findings: Vec::new(), outside: Vec::new() };
-    let value = typing.value(node, &Shape::of(schema.json(), node));
-    let Typing { mut findings, outside, .. } = typing;
+    let mut typing = Typing {
+        source,
+        variables,
+        findings: Vec::new(),
+        outside: Vec::new(),
+        secrets: Vec::new(),
+        learnt: Vec::new(),
+    };
+    let value = typing.value(node, &Shape::of(schema.json(), node), false);
+    let Typing { mut findings, outside, secrets, learnt, .. } = typing;
+    secret::learn(learnt);
     let unfilled: Vec<Span> = findings.iter().map(|finding| finding.span).collect();
     for violation in schema.violations(&value) {
         // A value that could not be filled in is one mistake, not two.
@@ -70,7 +86,7 @@ pub(super) fn typed(
             findings.extend(advice::explain(&violation, node, schema.json(), what));
         }
     }
-    let typed = Typed { json: Bytes::from(value.to_string()), outside };
+    let typed = Typed { json: Bytes::from(value.to_string()), outside, secrets };
     if findings.is_empty() {
         return Ok(typed);
     }
@@ -98,31 +114,63 @@ struct Typing<'a> {
     variables: &'a Variables,
     findings: Vec<Diagnostic>,
     outside: Vec<Outside>,
+    /// Where secrets stand.
+    secrets: Vec<Span>,
+    /// Their values.
+    learnt: Vec<String>,
 }
 
 impl Typing<'_> {
-    fn value(&mut self, node: &Node, shape: &Shape<'_>) -> Value {
+    /// `secret`: what it stands in is one, so it is too.
+    fn value(&mut self, node: &Node, shape: &Shape<'_>, secret: bool) -> Value {
+        let secret = secret || shape.is_secret();
         match &node.value {
-            node::Value::Scalar(scalar) => self.scalar(scalar, node.span, shape),
-            node::Value::Sequence(items) => Value::Array(
-                items.iter().enumerate().map(|(at, item)| self.value(item, &shape.item(at, Some(item)))).collect(),
-            ),
+            node::Value::Scalar(scalar) => self.scalar(scalar, node.span, shape, secret),
+            node::Value::Sequence(items) => {
+                let items = items.iter().enumerate();
+                Value::Array(items.map(|(at, item)| self.value(item, &shape.item(at, Some(item)), secret)).collect())
+            }
             node::Value::Mapping(entries) => {
                 let pairs = entries.iter().map(|entry| {
                     let shape = shape.property(&entry.key, Some(&entry.value));
-                    (entry.key.clone(), self.value(&entry.value, &shape))
+                    (entry.key.clone(), self.value(&entry.value, &shape, secret))
                 });
                 Value::Object(pairs.collect::<Map<_, _>>())
             }
         }
     }
 
-    fn scalar(&mut self, scalar: &Scalar, span: Span, shape: &Shape<'_>) -> Value {
-        let types = shape.types();
+    fn scalar(&mut self, scalar: &Scalar, span: Span, shape: &Shape<'_>, secret: bool) -> Value {
+        let wrong_before = self.findings.len();
+        let value = self.filled(scalar, span, shape.types(), secret);
+        let text = match &value {
+            Value::String(text) => text.clone(),
+            Value::Number(number) => number.to_string(),
+            // No secret: it would be found everywhere.
+            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => return value,
+        };
+        // What could not be filled in is still the user's own word for it.
+        if secret && self.findings.len() == wrong_before {
+            self.secrets.push(span);
+            self.learnt.push(text);
+            if !is_placeholder(&scalar.text) {
+                self.source.hide(span);
+            }
+        }
+        value
+    }
+
+    fn filled(&mut self, scalar: &Scalar, span: Span, types: Types, secret: bool) -> Value {
         if !scalar.text.contains("${") {
             return if types.any() { guessed(scalar) } else { as_type(scalar, types) };
         }
-        let filled = self.variables.fill(&scalar.text, span, self.source, &mut self.findings);
+        let place = (span, Place::Private);
+        let filled = self.variables.fill(&scalar.text, place, self.source, &mut self.findings);
+        let known = filled.outside.iter().filter(|one| secret || one.secret);
+        self.learnt.extend(known.map(|one| one.value.clone()));
+        if filled.outside.iter().any(|one| ["${exec:", "${age:"].iter().any(|form| one.placeholder.starts_with(form))) {
+            self.secrets.push(span);
+        }
         self.outside.extend(filled.outside);
         if types.any() || types.string {
             // Quotes or not, text from outside is text wherever text is taken.
@@ -130,6 +178,11 @@ impl Typing<'_> {
         }
         as_type(&Scalar { text: filled.text, plain: true }, types)
     }
+}
+
+/// One `${…}` and nothing else: it says where a value is, and not the value.
+fn is_placeholder(text: &str) -> bool {
+    text.starts_with("${") && text.find('}') == Some(text.len() - 1)
 }
 
 fn is_scalar(node: &Node) -> bool {

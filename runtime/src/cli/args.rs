@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::output::Failure;
+use super::secret_args::{IdentityArgs, SecretVerb, ValueArgs};
 
 /// What the runtime looks for when no catalog is named.
 const DEFAULT_CATALOG: &str = "longshore.yaml";
@@ -70,7 +71,8 @@ pub(super) enum Verb {
         longshore check flights.yaml     another catalog\n  \
         longshore check --json           findings as objects: file, line, column, code, message, help\n\n\
         Connectors are started and asked what they take (Spec), what is there (Discover, where a collection has no schema) and whether\n\
-        it will work (Validate). Nothing is created, stored or moved.")]
+        it will work (Validate). Nothing is created, stored or moved. No command of an `${exec:…}` is run: a task\n\
+        that needs one is not asked.")]
     Check(CheckArgs),
     /// Show what a capture's source has, as lines for the catalog
     #[command(after_help = "Examples:\n  \
@@ -110,6 +112,15 @@ pub(super) enum Verb {
         process is gone, so the next command finds the state directory free. Where nothing runs there is nothing to do: it says so and\n\
         exits with 0. If the time is over first it exits with 1; the run goes on ending.")]
     Stop(StopArgs),
+    /// Encrypt values for the catalog
+    #[command(
+        after_help = "A value that stands as `${age:…}` in a config is decrypted with the identity of --identity or\n\
+        LONGSHORE_IDENTITY. The format is age's own, so its tools can read it too."
+    )]
+    Secret {
+        #[command(subcommand)]
+        verb: SecretVerb,
+    },
     /// What connectors there are and what they take
     Connector {
         #[command(subcommand)]
@@ -131,6 +142,8 @@ pub(super) enum Verb {
 
 #[derive(Debug, Args)]
 pub(super) struct CheckArgs {
+    #[command(flatten)]
+    pub(super) identity: IdentityArgs,
     /// The catalog
     #[arg(value_name = "CATALOG")]
     pub(super) words: Vec<String>,
@@ -165,6 +178,8 @@ pub(super) struct DiscoverArgs {
     /// Add what is missing to the catalog
     #[arg(long)]
     pub(super) write: bool,
+    #[command(flatten)]
+    pub(super) values: ValueArgs,
     /// The capture, then the catalog
     #[arg(value_name = "TASK [CATALOG]", required = true)]
     pub(super) words: Vec<String>,
@@ -175,6 +190,8 @@ pub(super) struct PreviewArgs {
     /// End after so many
     #[arg(short = 'n', long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) documents: u64,
+    #[command(flatten)]
+    pub(super) values: ValueArgs,
     /// The capture, then the catalog
     #[arg(value_name = "TASK [CATALOG]", required = true)]
     pub(super) words: Vec<String>,
@@ -230,8 +247,19 @@ pub(super) enum StateVerb {
     #[command(after_help = "Examples:\n  \
         longshore state show                     all tasks, beside longshore.yaml\n  \
         longshore state show lake flights.yaml   one task\n  \
-        longshore state show nyc -v              with the connector's state itself")]
-    Show(LookArgs),
+        longshore state show nyc -v              with the connector's state itself\n\n\
+        A connector's state is kept byte for byte, because that is where it goes on. With -v the catalog is read and the connectors\n\
+        are asked which of their settings are secrets, so that none is shown: what cannot be asked is not shown.")]
+    Show(StateShowArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct StateShowArgs {
+    #[command(flatten)]
+    pub(super) values: ValueArgs,
+    /// A task, if only one is meant, then the catalog
+    #[arg(value_name = "[TASK] [CATALOG]")]
+    pub(super) words: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -274,6 +302,8 @@ pub(super) struct RunArgs {
     /// Kill the process that holds the state directory
     #[arg(long)]
     pub(super) break_lock: bool,
+    #[command(flatten)]
+    pub(super) values: ValueArgs,
     /// The catalog
     #[arg(value_name = "CATALOG")]
     pub(super) words: Vec<String>,

@@ -1,27 +1,25 @@
 //! Loading a catalog for a verb, and showing what is wrong with one.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::path::Path;
 
 use super::output::{Failure, Output, exit_of};
-use crate::catalog::{self, CaptureTask, Catalog, Diagnostics, Paint};
+use crate::catalog::{self, CaptureTask, Catalog, Diagnostics, Paint, Values};
 use crate::supervise::Problem;
 
 /// Loads a catalog; findings are shown.
-pub(super) fn load(path: &Path, output: &Output) -> Result<Catalog, Failure> {
-    catalog::load(path, catalog::process_environment()).map_err(|diagnostics| failure(diagnostics.into(), output))
+pub(super) fn load(path: &Path, values: Values, output: &Output) -> Result<Catalog, Failure> {
+    catalog::load(path, values).map_err(|diagnostics| failure(diagnostics.into(), output))
 }
 
 /// Loads a catalog that `discover` may complete; findings are shown.
-pub(super) fn load_unfinished(path: &Path, output: &Output) -> Result<Catalog, Failure> {
-    catalog::load_unfinished(path, catalog::process_environment())
-        .map_err(|diagnostics| failure(diagnostics.into(), output))
+pub(super) fn load_unfinished(path: &Path, values: Values, output: &Output) -> Result<Catalog, Failure> {
+    catalog::load_unfinished(path, values).map_err(|diagnostics| failure(diagnostics.into(), output))
 }
 
 /// Loads a catalog whose images are about to be written down; findings are shown.
 pub(super) fn load_unlocked(path: &Path, output: &Output) -> Result<Catalog, Failure> {
-    catalog::load_unlocked(path, catalog::process_environment())
-        .map_err(|diagnostics| failure(diagnostics.into(), output))
+    catalog::load_unlocked(path, Values::of_this_process()).map_err(|diagnostics| failure(diagnostics.into(), output))
 }
 
 /// The capture of that name.
@@ -46,7 +44,7 @@ pub(super) fn capture<'a>(catalog: &'a Catalog, name: &str) -> Result<&'a Captur
 /// A remark for people that is no part of the result.
 pub(super) fn note(text: std::fmt::Arguments<'_>, output: &Output) {
     if !output.json() && !output.quiet() {
-        to_stderr(&format!("{text}\n"));
+        output.to_stderr(&format!("{text}\n"));
     }
 }
 
@@ -66,11 +64,13 @@ pub(super) fn show(task: &str, problem: &Problem, output: &Output) {
     match problem {
         Problem::Catalog(diagnostics) => show_findings(diagnostics, output),
         Problem::Error(error) => {
-            let mut text = format!("error[{}]: task {task}: {}\n", error.code, error.message);
+            // What a session itself finds out names its task already.
+            let message = error.message.strip_prefix(&format!("task {task}: ")).unwrap_or(&error.message);
+            let mut text = format!("error[{}]: task {task}: {message}\n", error.code);
             if !error.suggestion.is_empty() {
                 text.push_str(&format!("  help: {}\n", error.suggestion));
             }
-            to_stderr(&text);
+            output.to_stderr(&text);
             output.object(
                 "error",
                 serde_json::json!({
@@ -87,7 +87,7 @@ pub(super) fn show_findings(diagnostics: &Diagnostics, output: &Output) {
         output.lines(&diagnostics.json_lines());
     }
     let plain = !std::io::stderr().is_terminal() || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    to_stderr(&diagnostics.render(if plain { Paint::Plain } else { Paint::Colour }));
+    output.to_stderr(&diagnostics.render(if plain { Paint::Plain } else { Paint::Colour }));
 }
 
 /// The exit code that a problem means.
@@ -97,9 +97,4 @@ pub(super) fn exit_code(problem: &Problem) -> u8 {
         Problem::Error(_) if problem.died() => 1,
         Problem::Error(error) => exit_of(error),
     }
-}
-
-fn to_stderr(text: &str) {
-    // Standard error may be gone; the exit code still tells.
-    drop(std::io::stderr().lock().write_all(text.as_bytes()));
 }

@@ -11,8 +11,9 @@ use super::logs;
 use super::output::{Failure, Output};
 use super::run::state_directory;
 use super::visit::{Past, Visited};
-use crate::catalog::{Catalog, Diagnostics};
+use crate::catalog::{Catalog, Code, Diagnostics};
 use crate::connector::container::{self, Sandbox};
+use crate::connector::{Launched, Part, Way};
 use crate::materialize::checkpoint::Checkpoint;
 use crate::materialize::resume;
 use crate::supervise::claims::Claims;
@@ -22,7 +23,7 @@ use crate::supervise::{Problem, known};
 pub(super) async fn check(global: &Global, args: CheckArgs, output: &Output) -> Result<(), Failure> {
     logs::start_calmly(global);
     let ([], path) = split_words(args.words, [])?;
-    let catalog = catalogs::load(&path, output)?;
+    let catalog = catalogs::load(&path, args.identity.values(), output)?;
     let state = state_directory(global, &catalog.directory);
     container::sweep(None).await;
     let mut checking = Checking {
@@ -33,10 +34,30 @@ pub(super) async fn check(global: &Global, args: CheckArgs, output: &Output) -> 
         claims: Claims::default(),
         findings: catalog.warnings.clone(),
         errors: Vec::new(),
+        not_asked: Vec::new(),
     };
     checking.captures().await;
     checking.materializations().await;
     checking.told()
+}
+
+/// What holds a connector.
+enum Held {
+    Container(Sandbox),
+    Process(Vec<Part>),
+    /// Nobody here knows.
+    Elsewhere,
+}
+
+impl Held {
+    fn of(launched: &Launched) -> Self {
+        let runs = launched.runs();
+        match (launched.sandbox(), runs.way) {
+            (Some(sandbox), _) => Self::Container(sandbox.clone()),
+            (None, Way::Process { .. }) => Self::Process(runs.sandbox),
+            (None, Way::Container { .. } | Way::Address { .. }) => Self::Elsewhere,
+        }
+    }
 }
 
 struct Checking<'a> {
@@ -51,6 +72,8 @@ struct Checking<'a> {
     findings: Diagnostics,
     /// Without a place in the catalog.
     errors: Vec<(String, Problem)>,
+    /// Tasks that cannot be asked without running a command, and those that read what these write.
+    not_asked: Vec<String>,
 }
 
 impl Checking<'_> {
@@ -64,13 +87,13 @@ impl Checking<'_> {
                     let plan = prepare::capture(self.catalog, task, &client, past.owner, &before).await?;
                     let state_keys = prepare::goes_on(&task.name, &plan.bindings, &past.record.remembered)?;
                     let will = known::after(&past.known, &plan.bindings, &state_keys)?;
-                    Ok((plan, will, launched.sandbox().cloned()))
+                    Ok((plan, will, Held::of(launched)))
                 })
                 .await;
             match plan {
-                Ok((plan, will, sandbox)) => {
+                Ok((plan, will, held)) => {
                     self.passed(&task.name, "capture", &plan.spec.name, &plan.spec.version, &plan.bindings);
-                    self.sandboxed(&task.name, sandbox.as_ref());
+                    self.held(&task.name, &held);
                     self.collections.extend(will);
                 }
                 Err(problem) => self.failed(&task.name, problem),
@@ -83,7 +106,10 @@ impl Checking<'_> {
             // What a failed capture would write is not known; its own failure is told.
             let unknown = task.bindings.iter().find(|binding| !self.collections.contains_key(&binding.collection));
             if let Some(binding) = unknown {
-                self.skipped(&task.name, &binding.collection);
+                self.skipped(&task.name, &format!("the capture that writes {} did not pass", binding.collection));
+                if self.writer_was_not_asked(&binding.collection) {
+                    self.not_asked.push(task.name.clone());
+                }
                 continue;
             }
             let plan = Visited::materialization(self.catalog, task)
@@ -108,13 +134,13 @@ impl Checking<'_> {
                     let recorded = plan.recorded.as_ref();
                     let bindings = (state_keys.as_slice(), has_delta);
                     resume::at_validate(&task.name, plan.spec.guarantee, &ours, recorded, bindings)?;
-                    Ok((plan, launched.sandbox().cloned()))
+                    Ok((plan, Held::of(launched)))
                 })
                 .await;
             match plan {
-                Ok((plan, sandbox)) => {
+                Ok((plan, held)) => {
                     self.passed(&task.name, "materialization", &plan.spec.name, &plan.spec.version, &plan.bindings);
-                    self.sandboxed(&task.name, sandbox.as_ref());
+                    self.held(&task.name, &held);
                 }
                 Err(problem) => self.failed(&task.name, problem),
             }
@@ -139,16 +165,39 @@ impl Checking<'_> {
         }
     }
 
-    /// What a container may do, for who lets somebody else's image run here.
-    fn sandboxed(&self, task: &str, sandbox: Option<&Sandbox>) {
-        let Some(sandbox) = sandbox else { return };
-        self.output.object("sandbox", json!({"task": task, "sandbox": sandbox}));
-        for line in sandbox.lines() {
-            self.output.line(format_args!("          {line}"));
+    /// What a connector may do, for who lets somebody else's program run here.
+    fn held(&self, task: &str, held: &Held) {
+        match held {
+            Held::Container(sandbox) => {
+                self.output.object("sandbox", json!({"task": task, "sandbox": sandbox}));
+                for line in sandbox.lines() {
+                    self.output.line(format_args!("          {line}"));
+                }
+            }
+            Held::Process(parts) => {
+                self.output.object("sandbox", json!({"task": task, "parts": parts}));
+                for (says, applied) in [("held by", true), ("open", false)] {
+                    let named: Vec<&str> =
+                        parts.iter().filter(|part| part.applied == applied).map(|part| part.name.as_str()).collect();
+                    if !named.is_empty() {
+                        self.output.line(format_args!("          {says}: {}", named.join(", ")));
+                    }
+                }
+            }
+            Held::Elsewhere => {}
         }
     }
 
     fn failed(&mut self, task: &str, problem: Problem) {
+        if let Problem::Catalog(diagnostics) = &problem
+            && !diagnostics.has_errors()
+            && diagnostics.iter().any(|one| one.code == Code::VariableNotRun.as_str())
+        {
+            self.findings = self.findings.clone().and(diagnostics.clone());
+            self.skipped(task, "it needs `${exec:…}`, and check runs no commands");
+            self.not_asked.push(task.to_owned());
+            return;
+        }
         self.output.object("checked", json!({"task": task, "ok": false}));
         self.output.line(format_args!("FAILED  {task}"));
         match problem {
@@ -157,8 +206,15 @@ impl Checking<'_> {
         }
     }
 
-    fn skipped(&self, task: &str, collection: &str) {
-        let why = format!("the capture that writes {collection} did not pass");
+    fn writer_was_not_asked(&self, collection: &str) -> bool {
+        let writes = |name: &String| {
+            let capture = self.catalog.captures.iter().find(|task| task.name == *name);
+            capture.is_some_and(|task| task.bindings.iter().any(|binding| binding.collection == collection))
+        };
+        self.not_asked.iter().any(writes)
+    }
+
+    fn skipped(&self, task: &str, why: &str) {
         self.output.object("checked", json!({"task": task, "ok": false, "skipped": why}));
         self.output.line(format_args!("skipped {task}: {why}"));
     }
@@ -177,9 +233,20 @@ impl Checking<'_> {
             .chain(self.findings.has_errors().then_some(2));
         let code = codes.min_by_key(|code| [2, 1, 3].iter().position(|one| one == code));
         let tasks = self.catalog.captures.len() + self.catalog.materializations.len();
-        self.output
-            .object("summary", json!({"ok": code.is_none(), "tasks": tasks, "findings": self.findings.iter().count()}));
+        let not_asked = self.not_asked.len();
+        self.output.object(
+            "summary",
+            json!({"ok": code.is_none(), "tasks": tasks, "not_asked": not_asked, "findings": self.findings.iter().count()}),
+        );
         match code {
+            None if not_asked > 0 => {
+                self.output.line(format_args!(
+                    "{}: {} of {tasks} tasks checked, and nothing wrong with them; {not_asked} were not asked",
+                    self.catalog.path.display(),
+                    tasks - not_asked,
+                ));
+                Ok(())
+            }
             None => {
                 self.output.line(format_args!(
                     "{} is ready: {tasks} {} checked, nothing was changed",

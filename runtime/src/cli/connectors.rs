@@ -9,7 +9,7 @@ use super::args::{ConnectorVerb, Global};
 use super::logs;
 use super::output::{Failure, Output};
 use super::visit::start;
-use crate::connector::{Bundled, GRACE, Kind, Location, SearchPath};
+use crate::connector::{Bundled, GRACE, Hold, Kind, Location, SearchPath};
 
 pub(super) async fn connector(global: &Global, verb: ConnectorVerb, output: &Output) -> Result<(), Failure> {
     logs::start_calmly(global);
@@ -61,8 +61,8 @@ async fn spec(name: &str, known: &[Bundled], output: &Output) -> Result<(), Fail
 async fn read(one: &Bundled) -> Result<Shown, Error> {
     let directory = std::env::current_dir()
         .map_err(|error| Error::config("directory", format!("this directory is gone: {error}")))?;
-    let location = Location::Bundled(one.name.clone());
-    let launched = start(&one.name, one.kind, location, &directory).await?;
+    let from = (Location::Bundled(one.name.clone()), Hold::default());
+    let launched = start(&one.name, one.kind, from, &directory).await?;
     let shown = match one.kind {
         Kind::Capture => launched.capture().spec().await.and_then(Shown::capture),
         Kind::Materialize => launched.materialize().spec().await.and_then(Shown::materialization),

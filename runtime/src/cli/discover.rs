@@ -19,7 +19,7 @@ use crate::supervise::Problem;
 pub(super) async fn discover(global: &Global, args: DiscoverArgs, output: &Output) -> Result<(), Failure> {
     logs::start_calmly(global);
     let ([name], path) = split_words(args.words, ["TASK"])?;
-    let catalog = catalogs::load_unfinished(&path, output)?;
+    let catalog = catalogs::load_unfinished(&path, args.values.values(), output)?;
     let task = catalogs::capture(&catalog, &name)?;
     let found = ask(&catalog, task).await.map_err(|problem| catalogs::failure(problem, output))?;
     for one in &found {

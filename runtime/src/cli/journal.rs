@@ -321,7 +321,7 @@ impl Printed<'_> {
 
     fn flush(&mut self) {
         if !self.text.is_empty() {
-            self.output.text(&self.text);
+            self.output.documents(&self.text);
             self.text.clear();
         }
     }

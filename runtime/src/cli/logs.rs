@@ -7,6 +7,7 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::args::{Global, LogFormat};
+use crate::secret::Door;
 
 /// Sets up logging for this process; lines are written above `view` where one is drawn.
 pub(super) fn start(global: &Global, view: Option<MultiProgress>) {
@@ -31,7 +32,10 @@ fn start_at(usual: LevelFilter, global: &Global, view: Option<MultiProgress>) {
         .with_default_directive(LevelFilter::WARN.into())
         // Who waits for a pull wants to know, also in a command that is calm otherwise.
         .parse_lossy(format!("warn,longshore={level},connector={level},pull={}", level.max(pull)));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(color).with_writer(Stderr { view });
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(color)
+        .with_writer(Stderr { view, format: global.log_format });
     let started = match global.log_format {
         LogFormat::Text => builder.with_target(false).compact().try_init(),
         LogFormat::Json => builder.json().flatten_event(false).try_init(),
@@ -40,15 +44,21 @@ fn start_at(usual: LevelFilter, global: &Global, view: Option<MultiProgress>) {
     drop(started);
 }
 
-/// Standard error, with the live view held aside while a line is written.
+/// Standard error, with the live view held aside while a line is written. Lines come whole, and leave without secrets.
 #[derive(Debug, Clone)]
 struct Stderr {
     view: Option<MultiProgress>,
+    format: LogFormat,
 }
 
 impl Write for Stderr {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let write = || io::stderr().lock().write_all(line);
+        let text = String::from_utf8_lossy(line);
+        let text = match self.format {
+            LogFormat::Text => Door::Log.scrub(&text),
+            LogFormat::Json => Door::Log.scrub_json(&text),
+        };
+        let write = || io::stderr().lock().write_all(text.as_bytes());
         match &self.view {
             Some(view) => view.suspend(write)?,
             None => write()?,

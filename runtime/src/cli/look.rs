@@ -1,5 +1,5 @@
 //! Looking into a state directory that a running `longshore` may own, for `journal` and `state`. Nothing is locked, nothing is written, and
-//! the catalog is not read: it only says where the state is.
+//! the catalog is not read here: it only says where the state is.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

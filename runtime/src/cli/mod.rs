@@ -15,6 +15,8 @@ mod look;
 mod output;
 mod preview;
 mod run;
+mod secret;
+mod secret_args;
 mod state;
 mod status;
 mod stop;
@@ -42,6 +44,7 @@ pub fn main() -> ExitCode {
             return ExitCode::from(code);
         }
     };
+    crate::secret::watch_panics();
     let output = Output::new(&cli.global);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -66,8 +69,9 @@ async fn dispatch(cli: Cli, output: &Output) -> Result<(), Failure> {
         Verb::Lock(args) => lock::lock(&global, args, output).await,
         Verb::Status(args) => status::status(&global, args, output).await,
         Verb::Stop(args) => stop::stop(&global, args, output).await,
+        Verb::Secret { verb } => secret::secret(verb, output),
         Verb::Connector { verb } => connectors::connector(&global, verb, output).await,
         Verb::Journal { verb } => journal::journal(&global, verb, output),
-        Verb::State { verb: StateVerb::Show(args) } => state::show(&global, args, output),
+        Verb::State { verb: StateVerb::Show(args) } => state::show(&global, args, output).await,
     }
 }

@@ -1,4 +1,5 @@
-//! Where output goes: results on standard output, errors on standard error; for people, or one JSON object a line.
+//! Where output goes: results on standard output, errors on standard error; for people, or one JSON object a line. All of it goes through
+//! the doors of [`crate::secret`], but for the user's own documents.
 
 use std::fmt::{self, Write as _};
 use std::io::{IsTerminal as _, Write as _};
@@ -8,6 +9,7 @@ use longshore_proto::{Error, ErrorKind};
 use serde_json::{Value, json};
 
 use super::args::Global;
+use crate::secret::Door;
 use crate::supervise::is_about_state;
 
 /// How this process speaks.
@@ -40,7 +42,7 @@ impl Output {
     /// One line of a result for people; nothing with `--json`.
     pub(super) fn line(&self, text: impl fmt::Display) {
         if !self.json {
-            print(&format!("{text}\n"));
+            print(&Door::Results.scrub(&format!("{text}\n")));
         }
     }
 
@@ -51,20 +53,31 @@ impl Output {
             if let (Some(into), Value::Object(fields)) = (object.as_object_mut(), fields) {
                 into.extend(fields);
             }
-            print(&format!("{object}\n"));
+            print(&Door::Results.scrub_json(&format!("{object}\n")));
         }
     }
 
     /// Lines that are objects already; nothing without `--json`.
     pub(super) fn lines(&self, text: &str) {
         if self.json {
-            print(text);
+            print(&Door::Results.scrub_json(text));
         }
     }
 
     /// Text that is a result as it is, for people and programs alike.
     pub(super) fn text(&self, text: &str) {
+        print(&Door::Results.scrub(text));
+    }
+
+    /// Documents, byte for byte: they are the user's own, and no secret of ours.
+    pub(super) fn documents(&self, text: &str) {
         print(text);
+    }
+
+    /// Errors and remarks.
+    pub(super) fn to_stderr(&self, text: &str) {
+        // Standard error may be gone; the exit code still tells.
+        drop(std::io::stderr().lock().write_all(Door::Errors.scrub(text).as_bytes()));
     }
 
     /// Tells a failure and gives its exit code.
@@ -75,8 +88,7 @@ impl Output {
             if let Some(help) = &failure.help {
                 writeln!(text, "  help: {help}").expect("a String takes everything");
             }
-            // Standard error may be gone; the exit code still tells.
-            drop(std::io::stderr().lock().write_all(text.as_bytes()));
+            self.to_stderr(&text);
         }
         ExitCode::from(failure.exit)
     }

@@ -39,7 +39,7 @@ enum Ended {
 pub(super) async fn preview(global: &Global, args: PreviewArgs, output: &Output) -> Result<(), Failure> {
     logs::start_calmly(global);
     let ([name], path) = split_words(args.words, ["TASK"])?;
-    let catalog = catalogs::load(&path, output)?;
+    let catalog = catalogs::load(&path, args.values.values(), output)?;
     let task = catalogs::capture(&catalog, &name)?;
     let mut shown = Shown { output, collections: Vec::new(), documents: 0, at_most: args.documents };
     let ended = look(&catalog, task, &mut shown).await.map_err(|problem| catalogs::failure(problem, output))?;
@@ -132,11 +132,11 @@ impl Shown<'_> {
             let document = Bytes::copy_from_slice(document);
             let text = String::from_utf8_lossy(&document);
             // The document's own bytes: through a parsed value, numbers could change.
-            self.output.lines(&format!(
-                "{{\"type\":\"document\",\"collection\":{},\"document\":{text}}}\n",
-                json!(collection)
-            ));
-            self.output.line(format_args!("{collection} {text}"));
+            self.output.documents(&if self.output.json() {
+                format!("{{\"type\":\"document\",\"collection\":{},\"document\":{text}}}\n", json!(collection))
+            } else {
+                format!("{collection} {text}\n")
+            });
         }
         self.documents >= self.at_most
     }

@@ -13,6 +13,7 @@ use super::output::{Failure, Output};
 use super::view::{self, grouped, size};
 use super::{catalogs, logs};
 use crate::control::{About, Control};
+use crate::secret::Door;
 use crate::store::StateDirectory;
 use crate::supervise::{Ended, Options, Problem, Run, Running};
 
@@ -21,7 +22,7 @@ pub(super) async fn run(global: &Global, args: RunArgs, output: &Output) -> Resu
     logs::start(global, view.clone());
     let signals = Signals::listen().map_err(|error| Failure::running(format!("cannot listen for signals: {error}")))?;
     let ([], path) = split_words(args.words.clone(), [])?;
-    let catalog = catalogs::load(&path, output)?;
+    let catalog = catalogs::load(&path, args.values.values(), output)?;
     confirm(&args)?;
     let state_path = state_directory(global, &catalog.directory);
     let state = StateDirectory::open(&state_path, args.break_lock)?;
@@ -125,7 +126,7 @@ fn confirm(args: &RunArgs) -> Result<(), Failure> {
     }
     let mut stderr = std::io::stderr().lock();
     // If the question cannot be shown, the answer cannot be yes.
-    if write!(stderr, "{question}Go on? [y/N] ").and_then(|()| stderr.flush()).is_err() {
+    if write!(stderr, "{}Go on? [y/N] ", Door::Errors.scrub(&question)).and_then(|()| stderr.flush()).is_err() {
         return Err(Failure::configuration("cannot ask"));
     }
     let mut answer = String::new();

@@ -1,4 +1,5 @@
-//! `longshore state show`: what is remembered of each task, from the task store and, for a capture, from its journal.
+//! `longshore state show`: what is remembered of each task, from the task store and, for a capture, from its journal. A connector's state
+//! may hold secrets: it is shown only when they are known.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -7,19 +8,22 @@ use bytes::Bytes;
 use longshore_proto::state::State;
 use serde_json::{Value, json};
 
-use super::args::{Global, LookArgs, split_word};
+use super::args::{Global, StateShowArgs, split_word};
 use super::logs;
 use super::look::{Look, Unreadable, no_such};
 use super::output::{Failure, Output};
 use super::view::{grouped, size};
+use super::visit::Visited;
+use crate::catalog::{self, Catalog};
 use crate::journal::{Inspection, JournalId, Position};
 use crate::materialize::checkpoint::{Checkpoint, Extent, Place, Span};
 use crate::store::TaskRecord;
+use crate::supervise::Problem;
 
 /// A journal: none yet, found, or damaged.
 type Found = Result<Option<Inspection>, String>;
 
-pub(super) fn show(global: &Global, args: LookArgs, output: &Output) -> Result<(), Failure> {
+pub(super) async fn show(global: &Global, args: StateShowArgs, output: &Output) -> Result<(), Failure> {
     logs::start_calmly(global);
     let (only, catalog) = split_word(args.words)?;
     let look = Look::open(global, &catalog)?;
@@ -31,7 +35,14 @@ pub(super) fn show(global: &Global, args: LookArgs, output: &Output) -> Result<(
     let installation = look.state().installation().as_str();
     output.object("state", json!({ "directory": look.path(), "installation": installation }));
     output.line(format_args!("{}  installation {installation}", look.path().display()));
-    let view = View { journals: &journals, with_content: global.verbose > 0, output };
+    let contents = match global.verbose {
+        0 => Contents::NotAsked,
+        _ => match catalog::load(&catalog, args.values.values()) {
+            Ok(catalog) => Contents::Of(learn(&catalog, only.as_deref()).await),
+            Err(_) => Contents::None(format!("{} cannot be read, so its secrets are not known", catalog.display())),
+        },
+    };
+    let view = View { journals: &journals, contents, output };
     let mut all_well = true;
     for task in tasks.iter().filter(|task| only.as_ref().is_none_or(|only| only == *task)) {
         // One that went away since its name was read has nothing to show.
@@ -51,10 +62,61 @@ fn journals(look: &Look) -> Result<BTreeMap<String, Found>, Failure> {
     look.captures(None)?.into_iter().map(open).collect()
 }
 
+/// Whether the connectors' own state is shown.
+enum Contents {
+    NotAsked,
+    /// It was asked for, and this is why there is none.
+    None(String),
+    /// By task: it may be shown, or why not.
+    Of(BTreeMap<String, Result<(), String>>),
+}
+
+impl Contents {
+    /// Of a task; `None`: nobody asked.
+    fn of(&self, task: &str) -> Option<Result<(), String>> {
+        let gone = || Err("it is not in the catalog any more, so its secrets are not known".to_owned());
+        match self {
+            Self::NotAsked => None,
+            Self::None(why) => Some(Err(why.clone())),
+            Self::Of(tasks) => Some(tasks.get(task).cloned().unwrap_or_else(gone)),
+        }
+    }
+}
+
+/// Asks each connector which settings of its config are secrets; from then on they are scrubbed from what is shown.
+async fn learn(catalog: &Catalog, only: Option<&str>) -> BTreeMap<String, Result<(), String>> {
+    let wanted = |name: &str| only.is_none_or(|only| only == name);
+    let mut learnt = BTreeMap::new();
+    for task in catalog.captures.iter().filter(|task| wanted(&task.name)) {
+        let asked = Visited::capture(catalog, task).ask(async |connector| {
+            let spec = connector.capture().spec().await?;
+            Ok(catalog
+                .typed(&task.config, &spec.config_schema_json, &format!("the config of {}", task.name))
+                .map(drop)?)
+        });
+        learnt.insert(task.name.clone(), asked.await.map_err(|problem| why_not(&problem)));
+    }
+    for task in catalog.materializations.iter().filter(|task| wanted(&task.name)) {
+        let asked = Visited::materialization(catalog, task).ask(async |connector| {
+            let spec = connector.materialize().spec().await?;
+            Ok(catalog
+                .typed(&task.config, &spec.config_schema_json, &format!("the config of {}", task.name))
+                .map(drop)?)
+        });
+        learnt.insert(task.name.clone(), asked.await.map_err(|problem| why_not(&problem)));
+    }
+    learnt
+}
+
+fn why_not(problem: &Problem) -> String {
+    let told = problem.told();
+    format!("its secrets are not known: {}", told.message.lines().next().unwrap_or_default())
+}
+
 /// How tasks are shown.
 struct View<'a> {
     journals: &'a BTreeMap<String, Found>,
-    with_content: bool,
+    contents: Contents,
     output: &'a Output,
 }
 
@@ -84,7 +146,7 @@ impl View<'_> {
         object["spec_version"] = record.spec.as_ref().map_or(Value::Null, |spec| json!(spec.version));
         object["bindings"] = record.remembered.iter().map(binding).collect();
         object["journal"] = journal.map_or(Value::Null, journal_object);
-        object["state"] = self.state(state);
+        object["state"] = self.state(task, state);
         self.lines(&object);
         self.output.object("task", object);
         Ok(())
@@ -114,11 +176,14 @@ impl View<'_> {
         self.journals.iter().find(|(_, found)| writes(found)).map(|(capture, _)| capture.as_str())
     }
 
-    fn state(&self, state: &State) -> Value {
+    fn state(&self, task: &str, state: &State) -> Value {
+        let contents = self.contents.of(task);
         let part = |json: &Bytes| {
             let mut part = json!({ "bytes": json.len() });
-            if self.with_content {
-                part["content"] = content(json);
+            match &contents {
+                Some(Ok(())) => part["content"] = content(json),
+                Some(Err(why)) => part["withheld"] = json!(why),
+                None => {}
             }
             part
         };
@@ -249,6 +314,9 @@ fn state_lines(text: &mut String, state: &Value) {
         line(text, format_args!("  {name} {}", bytes(part)));
         if !part["content"].is_null() {
             line(text, format_args!("    {}", part["content"]));
+        }
+        if let Some(why) = part["withheld"].as_str() {
+            line(text, format_args!("    not shown: {why}"));
         }
     };
     if !state["task"].is_null() {

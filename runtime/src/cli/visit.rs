@@ -7,11 +7,11 @@ use longshore_proto::Error;
 use longshore_proto::session::{InstallationId, Owner};
 
 use crate::catalog::{CaptureTask, Catalog, Endpoint, MaterializationTask, Span};
-use crate::connector::{GRACE, Kind, Launch, Launched, Location};
+use crate::connector::{GRACE, Hold, Kind, Launch, Launched, Location};
 use crate::journal::Known;
 use crate::store::{StateLook, TaskRecord};
 use crate::supervise::Problem;
-use crate::supervise::prepare::location;
+use crate::supervise::prepare::{hold, location};
 
 /// A task that a connector is asked about.
 #[derive(Debug, Clone, Copy)]
@@ -42,7 +42,8 @@ impl<'a> Visited<'a> {
     ) -> Result<T, Problem> {
         let at_endpoint = |error| Problem::Error(error).located(self.catalog, self.name, self.endpoint_span);
         let location = location(self.catalog, self.endpoint, None).map_err(at_endpoint)?;
-        let launched = start(self.name, self.kind, location, &self.catalog.directory).await.map_err(at_endpoint)?;
+        let from = (location, hold(self.endpoint));
+        let launched = start(self.name, self.kind, from, &self.catalog.directory).await.map_err(at_endpoint)?;
         let answer = question(&launched).await;
         launched.stop(GRACE).await;
         answer.map_err(|problem| problem.located(self.catalog, self.name, self.span))
@@ -50,11 +51,17 @@ impl<'a> Visited<'a> {
 }
 
 /// Starts a connector that nobody's state belongs to.
-pub(super) async fn start(task: &str, kind: Kind, location: Location, directory: &Path) -> Result<Launched, Error> {
+pub(super) async fn start(
+    task: &str,
+    kind: Kind,
+    (location, hold): (Location, Hold),
+    directory: &Path,
+) -> Result<Launched, Error> {
     let launch = Launch {
         task: task.to_owned(),
         kind,
         location,
+        hold,
         catalog_directory: directory.to_path_buf(),
         state_directory: None,
     };

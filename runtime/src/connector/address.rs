@@ -1,10 +1,12 @@
-//! Addresses of connectors that somebody else runs: `unix:PATH`, or `http://` on loopback. Anything else is refused with a reason.
+//! Addresses of connectors that somebody else runs: `unix:PATH`, `http://` on loopback, `https://` anywhere. Anything else is refused with a
+//! reason.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use longshore_proto::Error;
+use tokio_rustls::rustls::pki_types::ServerName;
 
 /// Where a connector serves.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +15,13 @@ pub enum Address {
     Unix(PathBuf),
     /// Plain HTTP/2 on this machine.
     Loopback(SocketAddr),
+    /// HTTP/2 over TLS, where both ends show a certificate.
+    Remote {
+        /// The name that the connector's certificate is for, or an IP address.
+        host: String,
+        /// The port.
+        port: u16,
+    },
 }
 
 impl Address {
@@ -26,18 +35,16 @@ impl Address {
                 Ok(Self::Unix(path.into()))
             };
         }
-        if text.starts_with("https://") {
-            return Err(refuse(
-                text,
-                "remote connectors over TLS are not supported by this version",
-                "run the connector on this machine, with `command:` or at `unix:` or `http://127.0.0.1:PORT`",
-            ));
+        if let Some(rest) = text.strip_prefix("https://") {
+            return remote(rest).ok_or_else(|| {
+                refuse(text, "expected a host and a port, and no path", "write `https://connector.example:7070`")
+            });
         }
         let Some(rest) = text.strip_prefix("http://") else {
             return Err(refuse(
                 text,
-                "expected `unix:PATH` or `http://127.0.0.1:PORT`",
-                "start it with one of the two",
+                "expected `unix:PATH`, `http://127.0.0.1:PORT` or `https://HOST:PORT`",
+                "start it with one of the three",
             ));
         };
         let rest = rest.strip_suffix('/').unwrap_or(rest);
@@ -58,7 +65,7 @@ impl Address {
             Err(refuse(
                 text,
                 "plain http leaves this machine: the token and all documents could be read on the way",
-                "use a loopback address; remote connectors need TLS, which this version does not support yet",
+                "use `https://` with `tls`, or a loopback address",
             ))
         }
     }
@@ -67,7 +74,7 @@ impl Address {
     pub(super) fn within(&self, directory: &Path) -> Self {
         match self {
             Self::Unix(path) => Self::Unix(directory.join(path)),
-            Self::Loopback(socket) => Self::Loopback(*socket),
+            Self::Loopback(_) | Self::Remote { .. } => self.clone(),
         }
     }
 }
@@ -77,8 +84,17 @@ impl fmt::Display for Address {
         match self {
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
             Self::Loopback(socket) => write!(f, "http://{socket}"),
+            Self::Remote { host, port } if host.contains(':') => write!(f, "https://[{host}]:{port}"),
+            Self::Remote { host, port } => write!(f, "https://{host}:{port}"),
         }
     }
+}
+
+fn remote(rest: &str) -> Option<Address> {
+    let (host, port) = rest.strip_suffix('/').unwrap_or(rest).rsplit_once(':')?;
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    ServerName::try_from(host).ok()?;
+    Some(Address::Remote { host: host.to_owned(), port: port.parse().ok()? })
 }
 
 fn is_loopback(ip: IpAddr) -> bool {
@@ -94,13 +110,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sockets_and_loopback_are_taken() {
+    fn sockets_loopback_and_tls_are_taken() {
         assert_eq!(Address::parse("unix:/a b/s").unwrap(), Address::Unix("/a b/s".into()));
         assert_eq!(Address::parse("unix:run/s").unwrap().within(Path::new("/c")), Address::Unix("/c/run/s".into()));
         for text in ["http://127.0.0.1:7070", "http://localhost:7070/", "http://127.0.0.1:7070/"] {
             assert_eq!(Address::parse(text).unwrap().to_string(), "http://127.0.0.1:7070", "{text}");
         }
         assert_eq!(Address::parse("http://[::1]:1").unwrap().to_string(), "http://[::1]:1");
+        for text in ["https://10.0.0.7:7070", "https://shop.example:1", "https://[fd00::1]:7070"] {
+            assert_eq!(Address::parse(text).unwrap().to_string(), text);
+            assert_eq!(Address::parse(&format!("{text}/")).unwrap().to_string(), text);
+        }
     }
 
     #[test]
@@ -111,8 +131,12 @@ mod tests {
             "tcp:1",
             "http://10.0.0.7:7070",
             "http://example.com:1",
-            "https://10.0.0.7:7070",
             "http://127.0.0.1",
+            "https://10.0.0.7",
+            "https://shop.example:1/path",
+            "https://:1",
+            "https://a b:1",
+            "https://shop.example:70000",
         ] {
             let error = Address::parse(text).unwrap_err();
             assert_eq!(error.code, "connector.address", "{text}");

@@ -10,6 +10,7 @@ use tonic::transport::Channel;
 
 use super::dial::Connection;
 use super::pull::{self, PullReceiver, PullSender};
+use crate::secret::Door;
 
 const SPEC_TIME_OUT: Duration = Duration::from_secs(30);
 /// It may look through a whole system.
@@ -46,7 +47,15 @@ impl CaptureClient {
         let resources = discover.resources_json.len();
         let call = |channel, request| async move { stub(channel).discover(request).await };
         let answer = self.connection.call("Discover", DISCOVER_TIME_OUT, discover.into(), call).await?;
-        Discovered::parse_all(answer, resources).map_err(|error| self.connection.named("Discover", error))
+        let discovered = Discovered::parse_all(answer, resources);
+        let mut discovered = discovered.map_err(|error| self.connection.named("Discover", error))?;
+        // It is written into catalogs and journals.
+        for one in &mut discovered {
+            Door::Answers.scrub_bytes(&mut one.resource_json);
+            Door::Answers.scrub_bytes(&mut one.schema_json);
+            Door::Answers.scrub_string(&mut one.note);
+        }
+        Ok(discovered)
     }
 
     /// Whether what the user wrote will work.

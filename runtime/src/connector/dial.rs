@@ -3,12 +3,20 @@
 //! Knows neither protocol: [`super::capture`] and [`super::materialize`] say through it what they have to say.
 
 use std::error::Error as _;
+use std::io;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use longshore_proto::{Error, limits};
+use hyper_util::rt::TokioIo;
+use longshore_proto::{Error, limits, tls};
+use rustix::net::sockopt::set_socket_send_buffer_size;
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tonic::codegen::http::Uri;
 use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Response, Status};
@@ -19,6 +27,7 @@ use tonic_health::pb::health_client::HealthClient;
 use super::Address;
 use super::ending::{Exit, Watch};
 use super::socket::Held;
+use crate::secret::{self, Door};
 
 /// A connector that does not serve after this long is not coming. (The tests have one that never comes.)
 const SERVING: Duration = Duration::from_secs(if cfg!(test) { 10 } else { 30 });
@@ -51,9 +60,8 @@ enum Credential {
 }
 
 impl Connection {
-    pub(crate) fn new(name: String, address: &Address, bearer: Bearer, process: Option<Watch>) -> Result<Self, Error> {
-        let channel = endpoint(address)?.connect_lazy();
-        Ok(Self { name: name.into(), channel, bearer, process })
+    pub(crate) fn new(name: String, channel: Channel, bearer: Bearer, process: Option<Watch>) -> Self {
+        Self { name: name.into(), channel, bearer, process }
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -98,7 +106,10 @@ impl Connection {
             served = tokio::time::timeout(limit, look) => served.map_err(|_| {
                 let message = format!("{} did not serve within {} s: {last}", self.name, limit.as_secs());
                 Error::unavailable("connector.not_serving", message)
-                    .suggest("it must answer grpc.health.v1 with SERVING at the address in LONGSHORE_LISTEN; see base-image/README.md")
+                    .suggest(match self.name.starts_with("https://") {
+                        true => "see that it listens there, and that each end's `ca_file` has signed the other's certificate; the log of the connector tells whom it refused",
+                        false => "it must answer grpc.health.v1 with SERVING at the address in LONGSHORE_LISTEN; see base-image/README.md",
+                    })
             }),
         }
     }
@@ -157,8 +168,7 @@ impl Connection {
                 "put the token that the connector was started with into a file (0600), and name that in `token_file`",
             );
         }
-        let error = Error::from(status);
-        self.named(doing, error)
+        self.named(doing, scrubbed(Error::from(status)))
     }
 
     /// The receiving half has gone while something was to be sent; the other half of the stream knows better, if anybody does.
@@ -226,9 +236,63 @@ pub(super) async fn hold(name: &str, path: &Path, mut watch: Watch) -> Result<He
     }
 }
 
+/// Without secrets. A long text was cut on its way, perhaps within one.
+fn scrubbed(mut error: Error) -> Error {
+    let parts = &mut *error;
+    for text in [&mut parts.code, &mut parts.message, &mut parts.pointer, &mut parts.suggestion] {
+        *text = match text.strip_suffix('…') {
+            Some(cut) => format!("{}…", Door::Answers.scrub_cut(cut)),
+            None => Door::Answers.scrub(text).into_owned(),
+        };
+    }
+    error
+}
+
 /// Nothing is left to tonic's defaults: see [`limits`].
+/// Where calls go; connects when the first one is made, and again when a connection broke.
+pub(super) fn channel(address: &Address, tls: Option<tls::Files>) -> Result<Channel, Error> {
+    let endpoint = endpoint(address)?;
+    Ok(match (address, tls) {
+        (Address::Unix(path), _) => {
+            let path = path.clone();
+            endpoint.connect_with_connector_lazy(tower::service_fn(move |_: Uri| connect(path.clone())))
+        }
+        (Address::Loopback(_), _) => endpoint.connect_lazy(),
+        (Address::Remote { host, port }, Some(files)) => {
+            // What is wrong with the files is told before anybody is called.
+            files.client()?;
+            let (host, port) = (host.clone(), *port);
+            let connect = move |_: Uri| connect_tls(host.clone(), port, files.clone());
+            endpoint.connect_with_connector_lazy(tower::service_fn(connect))
+        }
+        (Address::Remote { .. }, None) => {
+            let message = format!("address {address}: expected certificates for TLS, got none");
+            return Err(Error::config("connector.tls", message).suggest("name them with `tls` beside the address"));
+        }
+    })
+}
+
+async fn connect_tls(host: String, port: u16, files: tls::Files) -> io::Result<TokioIo<TlsStream<TcpStream>>> {
+    let config = files.client().map_err(io::Error::other)?;
+    let name = ServerName::try_from(host.clone()).map_err(io::Error::other)?;
+    let stream = TcpStream::connect((host, port)).await?;
+    stream.set_nodelay(true)?;
+    Ok(TokioIo::new(TlsConnector::from(config).connect(name, stream).await?))
+}
+
+async fn connect(path: PathBuf) -> io::Result<TokioIo<UnixStream>> {
+    let stream = UnixStream::connect(path).await?;
+    set_socket_send_buffer_size(&stream, limits::SOCKET_SEND_BYTES)?;
+    Ok(TokioIo::new(stream))
+}
+
 fn endpoint(address: &Address) -> Result<Endpoint, Error> {
-    let endpoint = Endpoint::from_shared(address.to_string())
+    let target = match address {
+        // TLS is spoken by the connection; tonic only writes the name into its requests.
+        Address::Remote { .. } => address.to_string().replacen("https:", "http:", 1),
+        Address::Unix(_) | Address::Loopback(_) => address.to_string(),
+    };
+    let endpoint = Endpoint::from_shared(target)
         .map_err(|error| Error::config("connector.address", format!("address {address}: {error}")))?;
     Ok(endpoint
         .initial_stream_window_size(limits::STREAM_WINDOW_BYTES)
@@ -262,7 +326,10 @@ impl Bearer {
         let token = std::fs::read_to_string(path).map_err(|error| refuse(error.to_string()))?;
         match token.trim() {
             "" => Err(refuse("it is empty".to_owned())),
-            token => Ok(Self(Arc::new(Mutex::new(Credential::Lasting(bearer(token)?))))),
+            token => {
+                secret::learn([token.to_owned()]);
+                Ok(Self(Arc::new(Mutex::new(Credential::Lasting(bearer(token)?)))))
+            }
         }
     }
 

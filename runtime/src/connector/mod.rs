@@ -1,15 +1,17 @@
 //! Connectors as the runtime sees them: find or dial one, keep its process, and talk to it through typed clients.
 //!
 //! [`Launched::start`] makes one that answers; [`Launched::capture`] and [`Launched::materialize`] give the clients, whose messages are
-//! parsed and whose order is checked here and nowhere after. How a process is started and ended is in [`process`], a container in
-//! [`container`], what either logs in [`stderr`], where its socket is in [`socket`]; the contract both sides follow is `base-image/README.md`. What is said, and what it
-//! means, is not decided here: see [`crate::capture`] and [`crate::materialize`].
+//! parsed and whose order is checked here and nowhere after. How a process is started and ended is in [`process`], what holds it in
+//! [`mod@confine`], a container in [`container`], what either logs in [`stderr`], where its socket is in [`socket`]; the contract both sides
+//! follow is `base-image/README.md`. What is said, and what it means, is not decided here: see [`crate::capture`] and
+//! [`crate::materialize`].
 
 #![allow(clippy::disallowed_methods, reason = "session tokens are random")]
 
 mod address;
 mod capture;
 mod collections;
+mod confine;
 pub mod container;
 mod dial;
 mod ending;
@@ -31,9 +33,13 @@ use std::process::Command;
 use std::time::Duration;
 
 use longshore_proto::Error;
+use longshore_proto::pb::capture::v1::capture_server;
+use longshore_proto::pb::materialize::v1::materialize_server;
+use longshore_proto::tls;
 
 pub use address::Address;
 pub use capture::CaptureClient;
+pub use confine::Hold;
 pub use find::{Bundled, SearchPath};
 pub use materialize::MaterializeClient;
 pub use process::GRACE;
@@ -43,6 +49,7 @@ pub(crate) use socket::SocketDirectory;
 pub use socket::forget_notes;
 pub use transact::{TransactReceiver, TransactSender};
 
+use confine::{Confined, Places, confine};
 use container::{Around, Container, Image, Pinned, Sandbox};
 use dial::{Bearer, Connection};
 use process::Process;
@@ -70,8 +77,8 @@ impl Kind {
     /// The gRPC service it serves.
     fn service(self) -> &'static str {
         match self {
-            Self::Capture => "longshore.capture.v1.Capture",
-            Self::Materialize => "longshore.materialize.v1.Materialize",
+            Self::Capture => capture_server::SERVICE_NAME,
+            Self::Materialize => materialize_server::SERVICE_NAME,
         }
     }
 }
@@ -89,6 +96,8 @@ pub enum Location {
         address: Address,
         /// The file (0600) with the token every call carries; relative to the catalog's directory.
         token_file: Option<PathBuf>,
+        /// What the two ends show each other where it is `https://`; relative to the catalog's directory.
+        tls: Option<tls::Files>,
     },
     /// A container of an image.
     Image {
@@ -110,6 +119,8 @@ pub struct Launch {
     pub kind: Kind,
     /// Where it comes from.
     pub location: Location,
+    /// What the catalog says of its sandbox, if it is a process.
+    pub hold: Hold,
     /// Its working directory, absolute.
     pub catalog_directory: PathBuf,
     /// Where its socket is noted; none for a read-only command without state.
@@ -129,7 +140,7 @@ pub struct Launched {
 /// What a connector lives in.
 #[derive(Debug)]
 enum Body {
-    Process(Process),
+    Process(Process, Vec<Part>),
     Container(Container),
     /// Somebody else's.
     Elsewhere,
@@ -138,39 +149,52 @@ enum Body {
 impl Launched {
     /// Starts or dials it and waits until it serves.
     pub async fn start(launch: &Launch) -> Result<Self, Error> {
-        let command = match &launch.location {
-            Location::Bundled(name) => Command::new(SearchPath::of_this_process().find(launch.kind, name)?),
-            Location::Command(words) => command(words, &launch.catalog_directory)?,
-            Location::Address { address, token_file } => {
-                return Self::dial(launch, address, token_file.as_deref()).await;
+        let (command, bundled) = match &launch.location {
+            Location::Bundled(name) => (Command::new(SearchPath::of_this_process().find(launch.kind, name)?), true),
+            Location::Command(words) => (command(words, &launch.catalog_directory)?, false),
+            Location::Address { address, token_file, tls } => {
+                return Self::dial(launch, address, token_file.as_deref(), tls.as_ref()).await;
             }
             Location::Image { image, pinned, installation } => {
                 return Self::contain(launch, image, pinned.as_ref(), installation.as_deref()).await;
             }
         };
-        Self::spawn(launch, command).await
+        Self::spawn(launch, command, bundled).await
     }
 
-    async fn spawn(launch: &Launch, mut command: Command) -> Result<Self, Error> {
+    async fn spawn(launch: &Launch, command: Command, bundled: bool) -> Result<Self, Error> {
         let program = Path::new(command.get_program()).to_path_buf();
         let name = program.file_name().unwrap_or(program.as_os_str()).to_string_lossy().into_owned();
         let mut socket = SocketDirectory::create()?;
         let token = random_token()?;
         let path = socket.socket();
-        command.current_dir(&launch.catalog_directory);
-        let listen = format!("unix:{}", path.display());
-        let environment = [("LONGSHORE_LISTEN", listen.as_str()), ("LONGSHORE_TOKEN", token.as_str())];
-        let process = Process::start(command, &environment, &launch.task, &name).await.map_err(|error| {
+        let cannot_start = |error| {
             let message = format!("starting {} in {}: {error}", program.display(), launch.catalog_directory.display());
             Error::config("connector.start", message).suggest("see that the program is there and can be executed")
-        })?;
+        };
+        let found = confine::find(program.as_os_str(), &launch.catalog_directory).map_err(cannot_start)?;
+        let places = Places {
+            task: &launch.task,
+            program: &found,
+            catalog_directory: &launch.catalog_directory,
+            state_directory: launch.state_directory.as_deref(),
+            socket_directory: socket.path(),
+            bundled,
+        };
+        let Confined { mut command, wrapped, parts } = confine(command, launch.hold, places).await?;
+        command.current_dir(&launch.catalog_directory);
+        let confined = Confined { command, wrapped, parts: Vec::new() };
+        let listen = format!("unix:{}", path.display());
+        let environment = [("LONGSHORE_LISTEN", listen.as_str()), ("LONGSHORE_TOKEN", token.as_str())];
+        let process = Process::start(confined, &environment, &launch.task, &name).await.map_err(cannot_start)?;
         if let Some(state) = &launch.state_directory
             && let Err(error) = socket.note_in(state, &launch.task, &name, process.pid())
         {
             tracing::warn!(task = launch.task, %error, "cannot note the connector's socket in the state directory");
         }
-        let connection = Connection::new(name, &Address::Unix(path), Bearer::once(&token)?, Some(process.watch()))?;
-        let launched = Self { connection, body: Body::Process(process), _held: None, _socket: Some(socket) };
+        let channel = dial::channel(&Address::Unix(path), None)?;
+        let connection = Connection::new(name, channel, Bearer::once(&token)?, Some(process.watch()));
+        let launched = Self { connection, body: Body::Process(process, parts), _held: None, _socket: Some(socket) };
         launched.once_serving(launch.kind).await
     }
 
@@ -208,8 +232,8 @@ impl Launched {
         // What lies in a directory that the container can write to may be a link to somebody else's socket: it is held as it is.
         match dial::hold(&name, &inner.join("s"), container.watch()).await {
             Ok(held) => {
-                let address = Address::Unix(held.path());
-                let connection = Connection::new(name, &address, Bearer::once(&token)?, Some(container.watch()))?;
+                let channel = dial::channel(&Address::Unix(held.path()), None)?;
+                let connection = Connection::new(name, channel, Bearer::once(&token)?, Some(container.watch()));
                 let body = Body::Container(container);
                 let launched = Self { connection, body, _held: Some(held), _socket: Some(socket) };
                 launched.once_serving(launch.kind).await
@@ -221,13 +245,20 @@ impl Launched {
         }
     }
 
-    async fn dial(launch: &Launch, address: &Address, token_file: Option<&Path>) -> Result<Self, Error> {
+    async fn dial(
+        launch: &Launch,
+        address: &Address,
+        token_file: Option<&Path>,
+        tls: Option<&tls::Files>,
+    ) -> Result<Self, Error> {
         let address = address.within(&launch.catalog_directory);
         let bearer = match token_file {
             Some(file) => Bearer::from_file(&launch.catalog_directory.join(file))?,
             None => Bearer::none(),
         };
-        let connection = Connection::new(address.to_string(), &address, bearer, None)?;
+        let tls = tls.map(|files| files.within(&launch.catalog_directory));
+        let channel = dial::channel(&address, tls)?;
+        let connection = Connection::new(address.to_string(), channel, bearer, None);
         connection.wait_until_serving(launch.kind.service()).await?;
         Ok(Self { connection, body: Body::Elsewhere, _held: None, _socket: None })
     }
@@ -242,7 +273,7 @@ impl Launched {
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
         match &self.body {
-            Body::Process(process) => Some(process.pid()),
+            Body::Process(process, _) => Some(process.pid()),
             Body::Container(_) | Body::Elsewhere => None,
         }
     }
@@ -252,7 +283,7 @@ impl Launched {
     pub fn sandbox(&self) -> Option<&Sandbox> {
         match &self.body {
             Body::Container(container) => Some(container.sandbox()),
-            Body::Process(_) | Body::Elsewhere => None,
+            Body::Process(..) | Body::Elsewhere => None,
         }
     }
 
@@ -261,7 +292,7 @@ impl Launched {
     pub fn runs(&self) -> Runs {
         let name = self.name().to_owned();
         match &self.body {
-            Body::Process(process) => Runs::process(name, process.pid()),
+            Body::Process(process, parts) => Runs::process(name, process.pid(), parts.clone()),
             Body::Container(container) => Runs::container(name, container.sandbox()),
             Body::Elsewhere => Runs::address(name),
         }
@@ -283,7 +314,7 @@ impl Launched {
     /// alone.
     pub async fn stop(self, grace: Duration) {
         let exit = match self.body {
-            Body::Process(process) => process.stop(grace).await,
+            Body::Process(process, _) => process.stop(grace).await,
             Body::Container(container) => container.stop(grace).await,
             Body::Elsewhere => None,
         };

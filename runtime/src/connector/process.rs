@@ -1,6 +1,7 @@
 //! Starts a connector's process and makes sure that it ends: the runtime's half of the launch contract in `base-image/README.md`.
 //!
 //! The process leads a group of its own, dies with us (parent-death signal and lifeline), and is watched by a keeper task that reaps it.
+//! It may be bubblewrap with the connector inside ([`mod@super::confine`]), which dies with it.
 //! Nothing here knows what a connector says: see [`super::dial`].
 
 #![allow(clippy::disallowed_methods, reason = "a process's words and its end are watched for as long as it lives")]
@@ -20,6 +21,7 @@ use rustix::process::{Pid, PidfdFlags, Signal};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, oneshot};
 
+use super::confine::{self, Confined};
 use super::ending::{Exit, Watch};
 use super::stderr::{self, LastLines};
 
@@ -51,32 +53,34 @@ pub(super) const ENVIRONMENT: [&str; 13] = [
 #[derive(Debug)]
 pub(crate) struct Process {
     pid: u32,
+    wrapped: bool,
     stop: Option<oneshot::Sender<Duration>>,
     exit: Watch,
 }
 
 impl Process {
-    /// Starts `command` with the environment of the contract. Its standard error goes to the log as of `task` and `connector`.
+    /// Starts a command with the environment of the contract. Its standard error goes to the log as of `task` and `connector`.
     pub(crate) async fn start(
-        mut command: Command,
+        confined: Confined,
         environment: &[(&str, &str)],
         task: &str,
         connector: &str,
     ) -> io::Result<Self> {
+        let Confined { mut command, wrapped, .. } = confined;
         command.env_clear().envs(ENVIRONMENT.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
         command
             .env("LONGSHORE_LOG", log_level())
             .env("LONGSHORE_LOG_FORMAT", "json")
             .env("LONGSHORE_LIFELINE", "stdin");
         command.envs(environment.iter().copied());
-        Self::keep(spawn(command).await?, task, connector)
+        let mut group = spawn(command).await?;
+        group.wrapped = wrapped;
+        Self::keep(group, task, connector)
     }
 
     fn keep(mut group: Group, task: &str, connector: &str) -> io::Result<Self> {
-        let pid = group.child.id();
-        let ended = rustix::process::pidfd_open(Pid::from_child(&group.child), PidfdFlags::NONBLOCK)?;
-        // SAFETY: the descriptor is owned by the `AsyncFd`, which closes it when it is dropped and lends it to nobody.
-        let ended = unsafe { AsyncFd::register(ended) }?;
+        let (pid, wrapped) = (group.child.id(), group.wrapped);
+        let ended = end_of(Pid::from_child(&group.child))?;
         let last = LastLines::default();
         let words = group.child.stderr.take().ok_or_else(|| io::Error::other("standard error is not a pipe"))?;
         let words = tokio::net::unix::pipe::Receiver::from_owned_fd(words.into())?;
@@ -91,14 +95,20 @@ impl Process {
             }
             // `None`: the kernel would not tell; then the connection breaks and that is all that is said.
             if let Some(status) = status {
-                tell.send_replace(Some(Exit::of_process(status, last.text())));
+                let exit = match status.code() {
+                    // bubblewrap says with a number above 128 which signal ended the one inside.
+                    Some(code) if wrapped => Exit::of_container(Some(code.into()), None, last.text()),
+                    Some(_) | None => Exit::of_process(status, last.text()),
+                };
+                tell.send_replace(Some(exit));
             }
         });
-        Ok(Self { pid, stop: Some(stop), exit })
+        Ok(Self { pid, wrapped, stop: Some(stop), exit })
     }
 
+    /// The connector's; what holds it has another.
     pub(crate) fn pid(&self) -> u32 {
-        self.pid
+        if self.wrapped { confine::inside(self.pid) } else { self.pid }
     }
 
     pub(crate) fn watch(&self) -> Watch {
@@ -122,6 +132,8 @@ impl Process {
 #[derive(Debug)]
 struct Group {
     child: Child,
+    /// The child is what holds the connector.
+    wrapped: bool,
     reaped: bool,
     _lifeline: Option<ChildStdin>,
 }
@@ -133,14 +145,32 @@ impl Group {
         tokio::select! {
             _ = ended.readable() => {}
             grace = stopped => if let Ok(grace) = grace {
-                // An error means that it has ended already.
-                rustix::process::kill_process(Pid::from_child(&self.child), Signal::TERM).ok();
+                self.terminate();
                 tokio::time::timeout(grace, ended.readable()).await.ok();
             }
         }
+        let connector = self.connector().filter(|_| self.wrapped).and_then(|connector| end_of(connector).ok());
         self.kill();
         drop(ended.readable().await.ok()?);
+        if let Some(connector) = connector {
+            // Killed with what holds it, it may still be on its way out when that is gone.
+            tokio::time::timeout(LAST_WORDS, connector.readable()).await.ok();
+        }
         self.reap()
+    }
+
+    /// What was started, or the connector inside it.
+    fn connector(&self) -> Option<Pid> {
+        let connector = if self.wrapped { confine::inside(self.child.id()) } else { self.child.id() };
+        Pid::from_raw(connector.cast_signed())
+    }
+
+    /// To the connector itself: what holds it would end at once, and take it along.
+    fn terminate(&self) {
+        if let Some(connector) = self.connector() {
+            // An error means that it has ended already.
+            rustix::process::kill_process(connector, Signal::TERM).ok();
+        }
     }
 
     fn kill(&self) {
@@ -161,6 +191,13 @@ impl Drop for Group {
             self.reap();
         }
     }
+}
+
+/// Readable when the process has ended.
+fn end_of(process: Pid) -> io::Result<AsyncFd<OwnedFd>> {
+    let ended = rustix::process::pidfd_open(process, PidfdFlags::NONBLOCK)?;
+    // SAFETY: the descriptor is owned by the `AsyncFd`, which closes it when it is dropped and lends it to nobody.
+    Ok(unsafe { AsyncFd::register(ended) }?)
 }
 
 struct Start {
@@ -191,7 +228,9 @@ async fn spawn(command: Command) -> io::Result<Group> {
 
 fn spawn_here(mut command: Command) -> io::Result<Group> {
     let parent = rustix::process::getpid();
+    let open_files = confine::open_files();
     let die_with_parent = move || {
+        confine::restrain(open_files)?;
         rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
         // The parent may have died before the call; then nobody would send the signal.
         match rustix::process::getppid() {
@@ -199,12 +238,12 @@ fn spawn_here(mut command: Command) -> io::Result<Group> {
             Some(_) | None => Err(io::Error::from_raw_os_error(rustix::io::Errno::SRCH.raw_os_error())),
         }
     };
-    // SAFETY: between fork and exec only async-signal-safe calls are allowed; these are two system calls and no allocation.
+    // SAFETY: between fork and exec only async-signal-safe calls are allowed; these are system calls and no allocation.
     unsafe { command.pre_exec(die_with_parent) };
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0).spawn()?;
     let lifeline = child.stdin.take();
-    Ok(Group { child, reaped: false, _lifeline: lifeline })
+    Ok(Group { child, wrapped: false, reaped: false, _lifeline: lifeline })
 }
 
 pub(super) fn log_level() -> &'static str {

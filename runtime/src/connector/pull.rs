@@ -17,8 +17,7 @@ use tonic::Status;
 use super::collections::Collections;
 use super::dial::Connection;
 use super::turn::{Broken, SILENCE, Turn};
-
-const PATH: &str = "/longshore.capture.v1.Capture/Pull";
+use crate::secret::Door;
 
 pub(super) async fn begin(connection: &Connection, open: Open) -> Result<(PullSender, PullReceiver), Error> {
     let collections = Collections::of(&open.bindings);
@@ -27,7 +26,7 @@ pub(super) async fn begin(connection: &Connection, open: Open) -> Result<(PullSe
     let turn = sender.turn.clone();
     // Open is in the stream before the call is made: a connector may want it before it answers at all.
     let requests = sender.said.clone();
-    let call = |channel, request| stream::call(channel, PATH, request);
+    let call = |channel, request| stream::call(channel, stream::PULL, request);
     let stream = connection.call("Pull", SILENCE, requests, call).await?;
     Ok((sender, PullReceiver { connection: connection.clone(), turn, stream, collections, broken: None }))
 }
@@ -104,7 +103,10 @@ impl PullReceiver {
     }
 
     fn take(&self, message: Option<pb::PullResponse>) -> Result<Option<ToRuntime>, Error> {
-        let message = message.map(|message| ToRuntime::parse(message, self.collections.len())).transpose()?;
+        let mut message = message.map(|message| ToRuntime::parse(message, self.collections.len())).transpose()?;
+        if let Some(ToRuntime::SourcedSchema { schema_json, .. }) = &mut message {
+            Door::Answers.scrub_bytes(schema_json);
+        }
         self.turn.step(|session| match &message {
             Some(message) => session.connector(message),
             None => session.end(Side::Connector),

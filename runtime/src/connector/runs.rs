@@ -70,23 +70,17 @@ impl Part {
 }
 
 impl Runs {
-    /// A child of the runtime without a sandbox of its own.
-    pub(super) fn process(name: String, pid: u32) -> Self {
-        let sandbox = vec![
-            Part::applied("environment", "it sees the few variables of the launch contract"),
-            Part::applied("ends with the runtime", "it leads a process group that is killed with us"),
-            Part::missing("filesystem", "it reads and writes what the user who runs longshore may"),
-            Part::missing("network", "it reaches what this host reaches"),
-        ];
+    /// A child of the runtime.
+    pub(super) fn process(name: String, pid: u32, sandbox: Vec<Part>) -> Self {
         Self { name, way: Way::Process { pid }, sandbox }
     }
 
     /// In a container: all of its sandbox holds, or it would not have been started.
     pub(super) fn container(name: String, sandbox: &Sandbox) -> Self {
-        let Sandbox { image, image_id, user, network, capabilities, root, limits, .. } = sandbox;
+        let Sandbox { image, image_id, user, capabilities, root, limits, .. } = sandbox;
         let mut parts = vec![
             Part::applied("user", user),
-            Part::applied("network", *network),
+            Part::applied("network", sandbox.network()),
             Part::applied("capabilities", *capabilities),
             Part::applied("root", *root),
             Part::applied(

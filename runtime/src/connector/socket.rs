@@ -67,6 +67,11 @@ impl SocketDirectory {
         Err(io::Error::other("every name tried was taken or swept away"))
     }
 
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Where the connector shall serve.
     pub(crate) fn socket(&self) -> PathBuf {
         self.path.join("s")

@@ -1,7 +1,8 @@
 //! What a connector writes on standard error, as structured log events.
 //!
-//! Lines are data from somebody else: cut at 16 KiB, control characters escaped, so many a second and no more. Reading never stops, so a
-//! flood costs the connector nothing but its words. The last lines are kept for the error that says how it died.
+//! Lines are data from somebody else: cleaned of secrets, cut at 16 KiB, control characters escaped, so many a second and no more.
+//! Reading never stops, so a flood costs the connector nothing but its words. The last lines are kept for the error that says how it
+//! died.
 
 #![allow(clippy::disallowed_methods, reason = "what a connector says is limited per second")]
 
@@ -12,6 +13,8 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::time::Instant;
+
+use crate::secret::Door;
 
 /// A longer line is cut, in bytes.
 const LINE_MAX_BYTES: usize = 16 << 10;
@@ -120,11 +123,14 @@ struct Structured<'a> {
 
 impl Line {
     fn parse(line: &[u8], cut_bytes: usize) -> Self {
-        let structured: Option<Structured<'_>> = serde_json::from_slice(line).ok();
+        let line = String::from_utf8_lossy(line);
+        // Before anything else is done with it: what is escaped, cut or quoted later looks otherwise.
+        let line = if cut_bytes == 0 { Door::Words.scrub_json(&line) } else { Door::Words.scrub_cut(&line) };
+        let structured: Option<Structured<'_>> = serde_json::from_str(&line).ok();
         let (level, message, fields) = match structured {
             Some(it) => (level(&it.level), it.msg, it.fields.map_or("", serde_json::value::RawValue::get).to_owned()),
             // A panic, a linker's complaint, a print: worth seeing.
-            None => (tracing::Level::WARN, String::from_utf8_lossy(line).into_owned(), String::new()),
+            None => (tracing::Level::WARN, line.into_owned(), String::new()),
         };
         let fields = if fields == "{}" { String::new() } else { escape(&fields) };
         Self { level, message: escape(&message), fields, cut_bytes }

@@ -16,7 +16,6 @@ use super::collections::Collections;
 use super::dial::Connection;
 use super::turn::{Broken, SILENCE, Stalled, Turn};
 
-const PATH: &str = "/longshore.materialize.v1.Materialize/Transact";
 /// Messages that wait to be sent. A Store holds up to 8 MiB, and HTTP/2 has windows of its own.
 const OUT_QUEUE: usize = 1;
 
@@ -26,7 +25,7 @@ pub(super) async fn begin(connection: &Connection, open: Open) -> Result<(Transa
     let mut sender = TransactSender { connection: connection.clone(), turn: turn.clone(), out };
     // Open is in the stream before the call is made: a connector may want it before it answers at all.
     sender.send(ToConnector::Open(Box::new(open))).await?;
-    let call = |channel, request| stream::call(channel, PATH, request);
+    let call = |channel, request| stream::call(channel, stream::TRANSACT, request);
     let stream = connection.call("Transact", SILENCE, ReceiverStream::new(requests), call).await?;
     Ok((sender, TransactReceiver { connection: connection.clone(), turn, stream, collections, broken: None }))
 }

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Answer, Ask, Note, PROTOCOL, REQUEST_MAX_BYTES, Request, RuntimeReport, TaskReport};
 use crate::VERSION;
 use crate::connector::SocketDirectory;
+use crate::secret::Door;
 use crate::supervise::Running;
 
 /// Who asks without saying anything, or does not read, is let go after this.
@@ -139,6 +140,7 @@ async fn answer(stream: UnixStream, status: Vec<Answer>, stop: CancellationToken
         text.push_str(&serde_json::to_string(line).unwrap_or_default());
         text.push('\n');
     }
+    let text = Door::Status.scrub_json(&text);
     let written = tokio::time::timeout(PATIENCE, stream.write_all(text.as_bytes())).await;
     if stops && matches!(written, Ok(Ok(()))) {
         // Its end tells whoever cannot see our process that we are gone.

@@ -19,7 +19,7 @@ use crate::store::{Epoch, TaskChanges, TaskRecord, TaskStore};
 
 use super::claims::Claims;
 use super::ends::Ends;
-use super::prepare::location;
+use super::prepare::{hold, location};
 use super::problem::Problem;
 
 /// Shared by all tasks of a run.
@@ -56,6 +56,7 @@ impl Context {
             task: task.to_owned(),
             kind,
             location,
+            hold: hold(endpoint),
             catalog_directory: self.catalog.directory.clone(),
             state_directory: Some(self.state_directory.clone()),
         };

@@ -1,12 +1,15 @@
 //! Whether a collection's key can lead to anything in its documents: a key that is always absent makes all documents one.
 
+use longshore_proto::key::KeyPointers;
 use longshore_proto::session::{Collection, Finding, Severity};
 use serde_json::Value;
 
 /// The finding, if the schema rules a part of the key out; a schema that admits more than it declares rules out little.
 pub(super) fn finding(index: usize, collection: &Collection) -> Option<Finding> {
     let schema: Value = serde_json::from_slice(&collection.schema_json).ok()?;
-    let (pointer, why) = collection.key.iter().find_map(|pointer| Some((pointer, fault(&schema, pointer)?)))?;
+    let key = KeyPointers::compile(&collection.key).ok()?;
+    let parts = key.pointers().iter().zip(key.tokens());
+    let (pointer, why) = parts.into_iter().find_map(|(pointer, names)| Some((pointer, fault(&schema, names)?)))?;
     Some(Finding {
         severity: Severity::Error,
         code: "collection.key".to_owned(),
@@ -17,23 +20,24 @@ pub(super) fn finding(index: usize, collection: &Collection) -> Option<Finding> 
     })
 }
 
-fn fault(schema: &Value, pointer: &str) -> Option<String> {
+/// Why `names`, one inside the other, lead to nothing.
+fn fault(schema: &Value, names: &[String]) -> Option<String> {
     let mut at = schema;
-    for token in pointer.split('/').skip(1).map(|token| token.replace("~1", "/").replace("~0", "~")) {
+    for name in names {
         // What the runtime and connectors put there themselves is not declared.
-        if token == "_meta" && std::ptr::eq(at, schema) {
+        if name == "_meta" && std::ptr::eq(at, schema) {
             return None;
         }
         if !admits(at, "object") {
-            return Some(format!("the schema has no object where {token:?} would be"));
+            return Some(format!("the schema has no object where {name:?} would be"));
         }
         let declared = at.get("properties").and_then(Value::as_object);
-        match declared.and_then(|properties| properties.get(&token)) {
+        match declared.and_then(|properties| properties.get(name)) {
             Some(inner) => at = inner,
             None if at.get("additionalProperties") == Some(&Value::Bool(false))
                 && at.get("patternProperties").is_none() =>
             {
-                return Some(format!("the schema has no field {token:?}"));
+                return Some(format!("the schema has no field {name:?}"));
             }
             None => return None,
         }
@@ -63,6 +67,10 @@ mod tests {
             "properties": { "id": { "type": ["integer", "null"] }, "in": { "type": "object", "properties": { "x": {} } }, "any": {} },
             "additionalProperties": false,
         });
+        let fault = |schema: &Value, pointer: &str| {
+            let key = KeyPointers::compile(&[pointer.to_owned()]).expect("a key");
+            fault(schema, &key.tokens()[0])
+        };
         for good in ["/id", "/in/x", "/in/y", "/any", "/any/x", "/_meta/source/file"] {
             assert_eq!(fault(&schema, good), None, "{good}");
         }

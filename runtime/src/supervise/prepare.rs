@@ -10,9 +10,10 @@ use longshore_proto::name::StateKey;
 use longshore_proto::session::{Binding, Collection, Owner, ProposedBinding, Recorded, Severity};
 
 use crate::catalog::{
-    CaptureBinding, CaptureTask, Catalog, CollectionDecl, Diagnostics, Endpoint, MaterializationTask, Node, Typed,
+    CaptureBinding, CaptureTask, Catalog, Code, CollectionDecl, Diagnostic, Diagnostics, Endpoint, MaterializationTask,
+    Node, Span, Typed,
 };
-use crate::connector::{Address, CaptureClient, Location, MaterializeClient};
+use crate::connector::{Address, CaptureClient, Hold, Location, MaterializeClient};
 use crate::document::{self, Widened};
 use crate::store::RememberedBinding;
 
@@ -111,10 +112,10 @@ pub fn location(
     installation: Option<&str>,
 ) -> Result<Location, longshore_proto::Error> {
     Ok(match endpoint {
-        Endpoint::Bundled { name } => Location::Bundled(name.clone()),
-        Endpoint::Command { argv } => Location::Command(argv.clone()),
-        Endpoint::Address { url, token_file } => {
-            Location::Address { address: Address::parse(url)?, token_file: token_file.clone() }
+        Endpoint::Bundled { name, .. } => Location::Bundled(name.clone()),
+        Endpoint::Command { argv, .. } => Location::Command(argv.clone()),
+        Endpoint::Address { url, token_file, tls } => {
+            Location::Address { address: Address::parse(url)?, token_file: token_file.clone(), tls: tls.clone() }
         }
         Endpoint::Image(image) => Location::Image {
             image: image.clone(),
@@ -122,6 +123,15 @@ pub fn location(
             installation: installation.map(str::to_owned),
         },
     })
+}
+
+/// What the catalog says of a process's sandbox.
+#[must_use]
+pub fn hold(endpoint: &Endpoint) -> Hold {
+    match endpoint {
+        Endpoint::Bundled { hold, .. } | Endpoint::Command { hold, .. } => *hold,
+        Endpoint::Address { .. } | Endpoint::Image(_) => Hold::default(),
+    }
 }
 
 /// Prepares a capture. `known` holds the collections whose schema the journal has; those with neither a written nor a known schema are
@@ -315,9 +325,20 @@ fn typed<'a>(
         .map(|(index, (node, schema))| one(node, schema, format!("resource {} of {what}", index + 1)))
         .collect();
     match (config, resources.into_iter().collect::<Option<Vec<_>>>(), wrong) {
-        (Some(config), Some(resources), None) => Ok(TypedTask { config, resources }),
+        (Some(config), Some(resources), None) => {
+            let secrets = resources.iter().flat_map(Typed::secrets).map(|span| secret_in_resource(*span, what));
+            passed(catalog.diagnostics(secrets.collect()))?;
+            Ok(TypedTask { config, resources })
+        }
         (_, _, wrong) => Err(wrong.unwrap_or_else(|| catalog.diagnostics(Vec::new())).into()),
     }
+}
+
+/// What was applied is remembered with its resources, so that a later run can tell what changed.
+fn secret_in_resource(span: Span, what: &str) -> Diagnostic {
+    let message = format!("a secret in a resource of {what}: resources are written into the state directory");
+    let help = "secrets belong into `config`; if the connector's schema wants one here, tell its authors";
+    Diagnostic::error(Code::ConfigSecret, span, message, help)
 }
 
 /// Errors stop; warnings are told and let pass.

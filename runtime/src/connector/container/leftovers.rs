@@ -1,22 +1,25 @@
-//! What runtimes that were killed left behind: containers, known by their labels.
+//! What runtimes that were killed left behind: containers and networks, known by their labels.
 //!
-//! A container belongs to an installation, whose state directory one runtime holds: that one may remove them all. One that was started for a
-//! question (`check`, `preview`) belongs to nobody's state; it may go when the process that started it is gone.
+//! One belongs to an installation, whose state directory one runtime holds: that one may remove them all. One that was started for a question
+//! (`check`, `preview`) belongs to nobody's state; it may go when the process that started it is gone.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use bollard::models::ContainerSummary;
-use bollard::query_parameters::ListContainersOptionsBuilder;
+use bollard::query_parameters::{ListContainersOptionsBuilder, ListNetworksOptionsBuilder};
 use longshore_proto::Error;
 
 use super::engine::Engine;
+use super::network;
 
 /// A run that needs no Engine does not wait longer for one that is stuck.
 const SWEEP: Duration = Duration::from_secs(20);
 const TASK: &str = "dev.longshore.task";
 const INSTALLATION: &str = "dev.longshore.installation";
 const RUNTIME: &str = "dev.longshore.runtime";
+/// `connector` or `relay`.
+const PART: &str = "dev.longshore.part";
 
 /// What a container says about whom it belongs to.
 #[derive(Debug)]
@@ -32,8 +35,23 @@ impl Labels {
         Self(labels)
     }
 
-    pub(super) fn map(self) -> HashMap<String, String> {
-        self.0
+    /// For what belongs to the task.
+    pub(super) fn map(&self) -> HashMap<String, String> {
+        self.0.clone()
+    }
+
+    pub(super) fn of_connector(&self) -> HashMap<String, String> {
+        self.of_part("connector")
+    }
+
+    pub(super) fn of_relay(&self) -> HashMap<String, String> {
+        self.of_part("relay")
+    }
+
+    fn of_part(&self, part: &str) -> HashMap<String, String> {
+        let mut labels = self.map();
+        labels.insert(PART.to_owned(), part.to_owned());
+        labels
     }
 }
 
@@ -54,32 +72,43 @@ pub async fn sweep(installation: Option<&str>) {
 
 async fn try_sweep(installation: Option<&str>) -> Result<(), Error> {
     let engine = Engine::connect().await?;
-    for one in list(&engine, RUNTIME.to_owned()).await? {
-        let label = |name| one.labels.as_ref().and_then(|labels| labels.get(name)).map(String::as_str);
+    let is_left = |labels: &HashMap<String, String>| {
+        let label = |name| labels.get(name).map(String::as_str);
         let of_ours = installation.is_some() && label(INSTALLATION) == installation;
         let of_nobody = label(INSTALLATION).is_none() && label(RUNTIME).is_some_and(is_gone);
-        if of_ours || of_nobody {
-            remove(&engine, &one).await;
-        }
-    }
-    Ok(())
+        of_ours || of_nobody
+    };
+    remove_where(&engine, RUNTIME.to_owned(), is_left).await
 }
 
 /// Removes whatever is left of a task's earlier sessions, so that nobody else serves it.
 pub(super) async fn remove_of(engine: &Engine, installation: &str, task: &str) -> Result<(), Error> {
-    for one in list(engine, format!("{INSTALLATION}={installation}")).await? {
-        if one.labels.as_ref().and_then(|labels| labels.get(TASK)).map(String::as_str) == Some(task) {
-            remove(engine, &one).await;
-        }
-    }
-    Ok(())
+    let is_left = |labels: &HashMap<String, String>| labels.get(TASK).map(String::as_str) == Some(task);
+    remove_where(engine, format!("{INSTALLATION}={installation}"), is_left).await
 }
 
-async fn list(engine: &Engine, label: String) -> Result<Vec<ContainerSummary>, Error> {
+/// Containers first: a network that somebody is in cannot be removed.
+async fn remove_where(
+    engine: &Engine,
+    label: String,
+    is_left: impl Fn(&HashMap<String, String>) -> bool,
+) -> Result<(), Error> {
     let filters = HashMap::from([("label".to_owned(), vec![label])]);
+    let looking = |error| engine.refused("looking for what is left behind", error);
+    let is_left = |labels: &Option<HashMap<String, String>>| labels.as_ref().is_some_and(&is_left);
     let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
-    let listed = engine.api().list_containers(Some(options)).await;
-    listed.map_err(|error| engine.refused("looking for containers left behind", error))
+    let containers = engine.api().list_containers(Some(options)).await.map_err(looking)?;
+    for one in containers.iter().filter(|one| is_left(&one.labels)) {
+        remove(engine, one).await;
+    }
+    let options = ListNetworksOptionsBuilder::default().filters(&filters).build();
+    let networks = engine.api().list_networks(Some(options)).await.map_err(looking)?;
+    for one in networks.iter().filter(|one| is_left(&one.labels)) {
+        let Some(id) = one.id.as_deref() else { continue };
+        tracing::info!(target: "longshore", network = one.name.as_deref(), "removing a network left behind");
+        network::remove(engine, id).await;
+    }
+    Ok(())
 }
 
 async fn remove(engine: &Engine, one: &ContainerSummary) {

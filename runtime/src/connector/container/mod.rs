@@ -1,52 +1,44 @@
 //! Starts a connector's container and makes sure that it ends: the runtime's half of the launch contract in `base-image/README.md`.
 //!
-//! What a container may do is decided in [`profile`], whom it runs as in [`user`]; both are pure but for looking at files. [`engine`] knows
-//! the Docker Engine, [`image`] gets and checks the image, [`leftovers`] removes what killed runtimes left. A [`Container`] is watched by a
-//! keeper task that removes it when it has ended. What a connector says is not known here: see [`super::dial`].
-
-#![allow(clippy::disallowed_methods, reason = "a container's words and its end are watched for as long as it lives")]
+//! What a container may do is decided in [`profile`] and shown by [`sandbox`], whom it runs as is decided in [`user`]; all are pure but for
+//! looking at files. [`engine`] knows the Docker Engine, [`image`] gets and checks the image, [`network`] makes what it may reach, [`living`]
+//! keeps it until it has ended, [`leftovers`] removes what killed runtimes left. What a connector says is not known here: see [`super::dial`].
 
 mod engine;
 mod image;
 mod leftovers;
+mod living;
+mod network;
 mod profile;
+mod sandbox;
 mod user;
 
-use std::io;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::time::Duration;
 
-use bollard::container::AttachContainerResults;
-use bollard::query_parameters::{
-    AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, WaitContainerOptionsBuilder,
-};
-use futures_util::{StreamExt as _, TryStreamExt as _};
+use bollard::query_parameters::CreateContainerOptionsBuilder;
 use longshore_proto::Error;
-use tokio::io::AsyncWrite;
-use tokio::sync::oneshot;
-use tokio_util::io::StreamReader;
+use longshore_relay::Pair;
 
 use super::Kind;
 use super::ending::{Exit, Watch};
 use super::process::log_level;
-use super::stderr::{self, LastLines};
 
 pub use image::{Pinned, Pins, look_up};
 pub use leftovers::sweep;
-pub use profile::{Limits, Sandbox, ShownMount};
+pub use sandbox::{Limits, Sandbox, ShownMount};
 
 pub(crate) use image::Reference;
+pub(crate) use network::HOSTS_MAX;
 pub(crate) use profile::SOCKETS_IN_CONTAINER;
 
 use engine::Engine;
 use image::{Resolved, resolve};
 use leftovers::Labels;
+use living::{Bound, Kept, Living};
+use network::{For, Network, Seat};
 use profile::{Given, SOCKET_IN_CONTAINER};
 use user::User;
-
-/// How long its last words are waited for, and its removal.
-const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// An image to be run, as the catalog asks for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +49,8 @@ pub struct Image {
     pub mounts: Vec<Mount>,
     /// What it may use of the machine.
     pub limits: Limits,
+    /// What it may reach; nothing, if it is empty.
+    pub allow: Vec<Pair>,
 }
 
 /// A part of the host that a container sees.
@@ -89,8 +83,7 @@ pub(crate) struct Around<'a> {
 /// A running container. Dropped without [`Container::stop`], it is killed.
 #[derive(Debug)]
 pub(crate) struct Container {
-    stop: Option<oneshot::Sender<Duration>>,
-    exit: Watch,
+    kept: Kept,
     sandbox: Sandbox,
 }
 
@@ -105,41 +98,43 @@ impl Container {
         }
         let user = given.user;
         make_socket_directory(around.socket_directory, user)?;
-        let sandbox = profile::sandbox(&given, &image.limits, &resolved);
-        let labels = Labels::new(around.task, around.installation);
-        let environment = [
-            format!("LONGSHORE_LISTEN=unix:{SOCKET_IN_CONTAINER}"),
-            format!("LONGSHORE_TOKEN={}", around.token),
-            format!("LONGSHORE_LOG={}", log_level()),
-            "LONGSHORE_LOG_FORMAT=json".to_owned(),
-            "LONGSHORE_LIFELINE=stdin".to_owned(),
-        ];
-        let zone = std::env::var("TZ").ok().map(|zone| format!("TZ={zone}"));
-        let body = profile::create(profile::Create {
-            sandbox: &sandbox,
-            given: &given,
-            image_id: &resolved.id,
-            volumes: &resolved.volumes,
-            socket_directory: around.socket_directory,
-            environment: environment.into_iter().chain(zone).collect(),
-            labels: labels.map(),
-        });
-        let name = container_name(around.task, around.socket_directory);
-        let options = CreateContainerOptionsBuilder::default().name(&name).build();
-        let made = engine.api().create_container(Some(options), body).await;
-        let id = made.map_err(|error| engine.refused(&format!("making a container of {}", image.reference), error))?.id;
-        let living = Living { engine, id, memory_bytes: image.limits.memory_bytes };
+        let unique = unique(around.socket_directory);
+        let of = For {
+            task: around.task,
+            allow: &image.allow,
+            name: &container_name(around.task, unique),
+            labels: &Labels::new(around.task, around.installation),
+            unique: u32::from_str_radix(unique, 16).unwrap_or_default(),
+        };
+        let (network, seat) = Network::make(&engine, of).await?;
+        let sandbox = profile::sandbox(&given, image, &resolved);
+        let body = body(&sandbox, &given, &resolved, around, of, seat.as_ref());
+        let options = CreateContainerOptionsBuilder::default().name(of.name).build();
+        let id = match engine.api().create_container(Some(options), body).await {
+            Ok(made) => made.id,
+            Err(error) => {
+                network.remove().await;
+                return Err(engine.refused(&format!("making a container of {}", image.reference), error));
+            }
+        };
+        let living = Living::new(engine, id, image.limits.memory_bytes);
         match living.start().await {
-            Ok(attached) => Ok(living.keep(attached, around.task, &image.reference, sandbox)),
+            Ok(attached) => {
+                let socket_directory = Some(around.socket_directory.to_path_buf());
+                let bound = Bound { network: Some(network), socket_directory };
+                let kept = living.keep(attached, around.task, &image.reference, bound);
+                Ok(Self { kept, sandbox })
+            }
             Err(error) => {
                 living.remove().await;
+                network.remove().await;
                 Err(error)
             }
         }
     }
 
     pub(crate) fn watch(&self) -> Watch {
-        self.exit.clone()
+        self.kept.watch()
     }
 
     pub(crate) fn sandbox(&self) -> &Sandbox {
@@ -148,100 +143,8 @@ impl Container {
 
     /// SIGTERM, the grace period, SIGKILL; one that is paused goes on first. Returns when it is removed, with how it ended if it was still
     /// there.
-    pub(crate) async fn stop(mut self, grace: Duration) -> Option<Exit> {
-        if self.exit.has_ended() {
-            return None;
-        }
-        if let Some(stop) = self.stop.take() {
-            // An error means that it has ended by itself.
-            stop.send(grace).ok();
-        }
-        self.exit.ended().await
-    }
-}
-
-/// A container that somebody has to remove.
-struct Living {
-    engine: Engine,
-    id: String,
-    memory_bytes: u64,
-}
-
-impl Living {
-    /// Attached before it is started, so that no word is lost.
-    async fn start(&self) -> Result<AttachContainerResults, Error> {
-        let failed = |error| self.engine.refused("starting a container", error);
-        let options = AttachContainerOptionsBuilder::default().stdin(true).stderr(true).stream(true).build();
-        let attached = self.engine.api().attach_container(&self.id, Some(options)).await.map_err(failed)?;
-        self.engine.api().start_container(&self.id, None).await.map_err(failed)?;
-        Ok(attached)
-    }
-
-    fn keep(self, attached: AttachContainerResults, task: &str, image: &str, sandbox: Sandbox) -> Container {
-        let AttachContainerResults { output, input } = attached;
-        let last = LastLines::default();
-        let words = StreamReader::new(output.map_ok(|piece| piece.into_bytes()).map_err(io::Error::other));
-        let words = tokio::spawn(stderr::read(task.to_owned(), image.to_owned(), words, last.clone()));
-        let (stop, stopped) = oneshot::channel();
-        let (tell, exit) = Watch::channel();
-        tokio::spawn(async move {
-            self.outlive(input, stopped).await;
-            let abort = words.abort_handle();
-            if tokio::time::timeout(LAST_WORDS, words).await.is_err() {
-                abort.abort();
-            }
-            let exit = self.ended(last.text()).await;
-            self.remove().await;
-            tell.send_replace(Some(exit));
-        });
-        Container { stop: Some(stop), exit, sandbox }
-    }
-
-    /// Waits for the end: its own, or the one that is asked for. `_lifeline` is its standard input, open until then.
-    async fn outlive(&self, _lifeline: Pin<Box<dyn AsyncWrite + Send>>, stopped: oneshot::Receiver<Duration>) {
-        let ended = self.wait_for_end();
-        tokio::pin!(ended);
-        tokio::select! {
-            () = &mut ended => return,
-            grace = stopped => if let Ok(grace) = grace {
-                // An error means that it is not paused, or has ended already.
-                self.engine.api().unpause_container(&self.id).await.ok();
-                self.engine.kill(&self.id, "SIGTERM").await;
-                if tokio::time::timeout(grace, &mut ended).await.is_ok() {
-                    return;
-                }
-            }
-        }
-        self.engine.end(&self.id).await;
-        tokio::time::timeout(LAST_WORDS, ended).await.ok();
-    }
-
-    /// Asks again when the Engine goes away meanwhile; one that it knows no more has ended.
-    async fn wait_for_end(&self) {
-        const AGAIN: Duration = Duration::from_secs(1);
-        loop {
-            let options = WaitContainerOptionsBuilder::default().condition("not-running").build();
-            let mut waiting = self.engine.api().wait_container(&self.id, Some(options));
-            match waiting.next().await {
-                // An exit code above 0 is told as an error.
-                Some(Ok(_)) | Some(Err(bollard::errors::Error::DockerContainerWaitError { .. })) => return,
-                Some(Err(error)) if engine::is_not_found(&error) => return,
-                Some(Err(_)) | None => tokio::time::sleep(AGAIN).await,
-            }
-        }
-    }
-
-    async fn ended(&self, last_lines: String) -> Exit {
-        let state = self.engine.api().inspect_container(&self.id, None).await.ok().and_then(|seen| seen.state);
-        let ran_out = state.as_ref().and_then(|state| state.oom_killed) == Some(true);
-        let code = state.and_then(|state| state.exit_code);
-        // A memory limit that killed a child of it which it did not need is no reason for its own end.
-        let ran_out = ran_out && code != Some(0);
-        Exit::of_container(code, ran_out.then_some(self.memory_bytes), last_lines)
-    }
-
-    async fn remove(&self) {
-        self.engine.remove(&self.id).await;
+    pub(crate) async fn stop(self, grace: Duration) -> Option<Exit> {
+        self.kept.stop(grace).await
     }
 }
 
@@ -256,10 +159,43 @@ fn make_socket_directory(path: &Path, user: User) -> Result<(), Error> {
     })
 }
 
-/// For people who look at `docker ps`; unique, as the socket's directory is.
-fn container_name(task: &str, socket_directory: &Path) -> String {
+/// Everything the connector's container is made of.
+fn body(
+    sandbox: &Sandbox,
+    given: &Given,
+    resolved: &Resolved,
+    around: Around<'_>,
+    of: For<'_>,
+    seat: Option<&Seat>,
+) -> bollard::models::ContainerCreateBody {
+    let environment = [
+        format!("LONGSHORE_LISTEN=unix:{SOCKET_IN_CONTAINER}"),
+        format!("LONGSHORE_TOKEN={}", around.token),
+        format!("LONGSHORE_LOG={}", log_level()),
+        "LONGSHORE_LOG_FORMAT=json".to_owned(),
+        "LONGSHORE_LIFELINE=stdin".to_owned(),
+    ];
+    let zone = std::env::var("TZ").ok().map(|zone| format!("TZ={zone}"));
+    profile::create(profile::Create {
+        sandbox,
+        given,
+        image_id: &resolved.id,
+        volumes: &resolved.volumes,
+        socket_directory: around.socket_directory,
+        seat,
+        environment: environment.into_iter().chain(zone).collect(),
+        labels: of.labels.of_connector(),
+    })
+}
+
+/// What its socket directory is called, which no other has.
+fn unique(socket_directory: &Path) -> &str {
+    socket_directory.parent().and_then(Path::file_name).and_then(std::ffi::OsStr::to_str).unwrap_or_default()
+}
+
+/// For people who look at `docker ps`.
+fn container_name(task: &str, unique: &str) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || c == '.' || c == '-' { c } else { '_' };
     let task: String = task.chars().map(plain).take(60).collect();
-    let unique = socket_directory.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned();
     format!("longshore-{task}-{unique}")
 }

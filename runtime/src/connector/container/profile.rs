@@ -11,6 +11,8 @@ use bollard::models::{
 };
 use longshore_proto::Error;
 
+use super::network::{self, Seat};
+use super::sandbox::{Limits, MIB, Sandbox, ShownMount};
 use super::user::{File, User, check};
 use super::{Image, Mount, Resolved};
 
@@ -19,90 +21,6 @@ pub(crate) const SOCKETS_IN_CONTAINER: &str = "/run/longshore";
 pub(super) const SOCKET_IN_CONTAINER: &str = "/run/longshore/s";
 /// Files it may have open.
 const OPEN_FILES: i64 = 4096;
-const MIB: u64 = 1 << 20;
-
-/// What a container may use of the machine.
-#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
-pub struct Limits {
-    /// Memory, its tmpfs included; there is no swap.
-    pub memory_bytes: u64,
-    /// Processors, in thousandths.
-    pub cpu_millis: u32,
-    /// Processes and threads.
-    pub pids: u32,
-    /// What can be written to `/tmp`.
-    pub tmpfs_bytes: u64,
-}
-
-impl Eq for Limits {}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { memory_bytes: 256 * MIB, cpu_millis: 1000, pids: 128, tmpfs_bytes: 64 * MIB }
-    }
-}
-
-/// The profile a container runs under, for people and programs.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Sandbox {
-    /// As the catalog names it.
-    pub image: String,
-    /// Which one that is.
-    pub image_id: String,
-    /// uid:gid.
-    pub user: String,
-    /// What it can reach.
-    pub network: &'static str,
-    /// What it may do that others may not.
-    pub capabilities: &'static str,
-    /// Its own file system.
-    pub root: &'static str,
-    /// What it may use.
-    #[serde(flatten)]
-    pub limits: Limits,
-    /// Where relative paths start.
-    pub working_directory: String,
-    /// What it sees of the host, beside its socket directory.
-    pub mounts: Vec<ShownMount>,
-}
-
-/// A mount, as it is shown.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct ShownMount {
-    /// On the host; absolute.
-    pub path: String,
-    /// In the container.
-    pub at: String,
-    /// It cannot be changed.
-    pub read_only: bool,
-}
-
-impl Sandbox {
-    /// A few lines for people.
-    #[must_use]
-    pub fn lines(&self) -> Vec<String> {
-        let Limits { memory_bytes, cpu_millis, pids, tmpfs_bytes } = self.limits;
-        let id: String = self.image_id.chars().take(19).collect();
-        let mut lines = vec![
-            format!("image {} ({id})", self.image),
-            format!(
-                "runs as {}, network {}, capabilities {}, root {}",
-                self.user, self.network, self.capabilities, self.root
-            ),
-            format!(
-                "memory {} MiB, {} CPU, {pids} processes, /tmp {} MiB",
-                memory_bytes / MIB,
-                f64::from(cpu_millis) / 1000.0,
-                tmpfs_bytes / MIB
-            ),
-        ];
-        lines.extend(self.mounts.iter().map(|mount| {
-            let how = if mount.read_only { "read-only" } else { "writable" };
-            format!("mounts {} at {}, {how}", mount.path, mount.at)
-        }));
-        lines
-    }
-}
 
 /// What the host gives a container.
 #[derive(Debug)]
@@ -161,26 +79,27 @@ fn working_directory(mount: &Mount) -> PathBuf {
 }
 
 /// What a container will run under.
-pub(super) fn sandbox(given: &Given, limits: &Limits, image: &Resolved) -> Sandbox {
+pub(super) fn sandbox(given: &Given, image: &Image, resolved: &Resolved) -> Sandbox {
     let shown = |mount: &Mount| ShownMount {
         path: mount.path.display().to_string(),
         at: mount.at.display().to_string(),
         read_only: mount.read_only,
     };
     Sandbox {
-        image: image.reference.clone(),
-        image_id: image.id.clone(),
+        image: resolved.reference.clone(),
+        image_id: resolved.id.clone(),
         user: given.user.to_string(),
-        network: "none",
+        network: if image.allow.is_empty() { "none" } else { "relay" },
+        allow: image.allow.iter().map(ToString::to_string).collect(),
         capabilities: "none",
         root: "read-only",
-        limits: *limits,
+        limits: image.limits,
         working_directory: given.working_directory.display().to_string(),
         mounts: given.mounts.iter().map(shown).collect(),
     }
 }
 
-/// Everything a container is made of.
+/// Everything a connector's container is made of.
 pub(super) struct Create<'a> {
     pub(super) sandbox: &'a Sandbox,
     pub(super) given: &'a Given,
@@ -188,24 +107,60 @@ pub(super) struct Create<'a> {
     /// Directories the image wants to write to.
     pub(super) volumes: &'a [String],
     pub(super) socket_directory: &'a Path,
+    /// Its place in the network of its task, if it has one.
+    pub(super) seat: Option<&'a Seat>,
     pub(super) environment: Vec<String>,
     pub(super) labels: HashMap<String, String>,
 }
 
-/// The profile in the words of the Engine.
+/// A connector's profile in the words of the Engine.
 pub(super) fn create(of: Create<'_>) -> ContainerCreateBody {
-    let Create { sandbox, given, image_id, volumes, socket_directory, environment, labels } = of;
-    let limits = sandbox.limits;
-    let bytes = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let Create { sandbox, given, image_id, volumes, socket_directory, seat, environment, labels } = of;
     let mut mounts = vec![bind(socket_directory, Path::new(SOCKETS_IN_CONTAINER), false)];
     mounts.extend(given.mounts.iter().map(|mount| bind(&mount.path, &mount.at, mount.read_only)));
-    ContainerCreateBody {
-        image: Some(image_id.to_owned()),
-        user: Some(sandbox.user.clone()),
+    let body = ContainerCreateBody {
         env: Some(environment),
-        labels: Some(labels),
         working_dir: Some(sandbox.working_directory.clone()),
         hostname: Some("connector".into()),
+        ..tight(image_id, &sandbox.user, &sandbox.limits, labels)
+    };
+    let body = with_host(body, |host| HostConfig {
+        tmpfs: Some(tmpfs(&sandbox.limits, volumes, given)),
+        mounts: Some(mounts),
+        ..host
+    });
+    match seat {
+        Some(seat) => network::seated(body, seat),
+        None => body,
+    }
+}
+
+/// A relay: the same sandbox, without anything of the host.
+pub(super) fn relay(
+    image_id: &str,
+    seat: &Seat,
+    words: Vec<String>,
+    labels: HashMap<String, String>,
+) -> ContainerCreateBody {
+    // It writes nothing; the name look-ups of its connections run on threads.
+    let limits = Limits { memory_bytes: 64 * MIB, pids: 32, tmpfs_bytes: 0, ..Limits::default() };
+    let body = ContainerCreateBody {
+        cmd: Some(words),
+        working_dir: Some("/".into()),
+        hostname: Some("relay".into()),
+        ..tight(image_id, &User::choose(User::of_this_process(), []).to_string(), &limits, labels)
+    };
+    let any_port = HashMap::from([("net.ipv4.ip_unprivileged_port_start".to_owned(), "0".to_owned())]);
+    network::seated(with_host(body, |host| HostConfig { sysctls: Some(any_port), ..host }), seat)
+}
+
+/// What every container of ours runs under, whatever is in it: no network, nothing of the host, no rights.
+fn tight(image_id: &str, user: &str, limits: &Limits, labels: HashMap<String, String>) -> ContainerCreateBody {
+    let bytes = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    ContainerCreateBody {
+        image: Some(image_id.to_owned()),
+        user: Some(user.to_owned()),
+        labels: Some(labels),
         // The lifeline: the Engine closes it when we are gone.
         open_stdin: Some(true),
         stdin_once: Some(true),
@@ -222,7 +177,7 @@ pub(super) fn create(of: Create<'_>) -> ContainerCreateBody {
             privileged: Some(false),
             cap_drop: Some(vec!["ALL".into()]),
             security_opt: Some(vec!["no-new-privileges:true".into()]),
-            network_mode: Some(sandbox.network.to_owned()),
+            network_mode: Some("none".into()),
             ipc_mode: Some("none".into()),
             cgroupns_mode: Some(HostConfigCgroupnsModeEnum::PRIVATE),
             memory: Some(bytes(limits.memory_bytes)),
@@ -231,14 +186,21 @@ pub(super) fn create(of: Create<'_>) -> ContainerCreateBody {
             nano_cpus: Some(i64::from(limits.cpu_millis) * 1_000_000),
             pids_limit: Some(i64::from(limits.pids)),
             ulimits: Some(vec![ulimit("nofile", OPEN_FILES), ulimit("core", 0)]),
-            tmpfs: Some(tmpfs(&limits, volumes, given)),
-            mounts: Some(mounts),
             // Read as they come; a flood must not fill the Engine's disk.
             log_config: Some(HostConfigLogConfig { typ: Some("none".into()), config: None }),
             ..HostConfig::default()
         }),
         ..ContainerCreateBody::default()
     }
+}
+
+/// The same with another part of the host.
+pub(super) fn with_host(
+    mut body: ContainerCreateBody,
+    change: impl FnOnce(HostConfig) -> HostConfig,
+) -> ContainerCreateBody {
+    body.host_config = body.host_config.map(change);
+    body
 }
 
 /// Not recursive: what is mounted below it on the host stays there.
@@ -282,7 +244,12 @@ mod tests {
             at: at.into(),
             read_only: *read_only,
         };
-        Image { reference: "a:b".into(), mounts: mounts.iter().map(mount).collect(), limits: Limits::default() }
+        Image {
+            reference: "a:b".into(),
+            mounts: mounts.iter().map(mount).collect(),
+            limits: Limits::default(),
+            allow: vec![],
+        }
     }
 
     #[test]
@@ -296,7 +263,7 @@ mod tests {
         assert_eq!(of("/data", "/data"), "/");
     }
 
-    fn created(mounts: &[(&str, &str, bool)], volumes: &[&str]) -> ContainerCreateBody {
+    fn created(mounts: &[(&str, &str, bool)], volumes: &[&str], seat: Option<&Seat>) -> ContainerCreateBody {
         let directory = tempfile::tempdir().unwrap();
         for (path, ..) in mounts {
             std::fs::create_dir_all(directory.path().join(path)).unwrap();
@@ -309,13 +276,14 @@ mod tests {
             working_directory: "/".into(),
         };
         let resolved = Resolved::for_tests("a:b", "sha256:0");
-        let sandbox = sandbox(&given, &image.limits, &resolved);
+        let sandbox = sandbox(&given, &image, &resolved);
         create(Create {
             sandbox: &sandbox,
             given: &given,
             image_id: "sha256:0",
             volumes: &volumes.iter().map(|&volume| volume.to_owned()).collect::<Vec<_>>(),
             socket_directory: Path::new("/tmp/x/c"),
+            seat,
             environment: vec![],
             labels: HashMap::new(),
         })
@@ -323,8 +291,29 @@ mod tests {
 
     #[test]
     fn the_profile_is_written_down() {
-        let body = serde_json::to_value(created(&[("data", "/data", true)], &["/var/lib/x", "/data"])).unwrap();
-        insta::assert_snapshot!("profile", serde_json::to_string_pretty(&sorted(body)).unwrap());
+        let body = created(&[("data", "/data", true)], &["/var/lib/x", "/data"], None);
+        insta::assert_snapshot!("profile", shown(&body));
+    }
+
+    /// Nothing is wider but what a network needs.
+    #[test]
+    fn a_connector_with_a_network_and_its_relay_differ_from_that_in_what_a_network_needs() {
+        let seat = Seat {
+            network: "n".into(),
+            address: [198, 18, 0, 30].into(),
+            names: vec![("db.example".into(), [198, 18, 0, 2].into())],
+        };
+        insta::assert_snapshot!("profile_with_network", shown(&created(&[], &[], Some(&seat))));
+        let words = vec!["198.18.0.2".to_owned(), "db.example:5432".to_owned()];
+        let seat = Seat { names: vec![], ..seat };
+        let relay = relay("sha256:1", &seat, words, HashMap::new());
+        // That is who runs this test.
+        let relay = ContainerCreateBody { user: Some("somebody".into()), ..relay };
+        insta::assert_snapshot!("profile_of_relay", shown(&relay));
+    }
+
+    fn shown(body: &ContainerCreateBody) -> String {
+        serde_json::to_string_pretty(&sorted(serde_json::to_value(body).unwrap())).unwrap()
     }
 
     /// Maps of the Engine's have no order.

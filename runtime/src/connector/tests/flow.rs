@@ -85,7 +85,8 @@ async fn connect(directory: &Path) -> MaterializeClient {
     let launch = Launch {
         task: "t".to_owned(),
         kind: Kind::Materialize,
-        location: Location::Address { address: Address::Unix("s".into()), token_file: None },
+        location: Location::Address { address: Address::Unix("s".into()), token_file: None, tls: None },
+        hold: Hold::default(),
         catalog_directory: directory.to_path_buf(),
         state_directory: None,
     };

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::{ReceiverStream, UnixListenerStream};
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::connector::{Address, Kind, Launch, Launched, Location};
+use crate::connector::{Address, Hold, Kind, Launch, Launched, Location};
 
 /// What the capture does, one after the other.
 #[derive(Debug, Clone)]
@@ -103,7 +103,8 @@ impl Stage {
         let launch = Launch {
             task: "t".to_owned(),
             kind: Kind::Capture,
-            location: Location::Address { address: Address::Unix(PathBuf::from("s")), token_file: None },
+            location: Location::Address { address: Address::Unix(PathBuf::from("s")), token_file: None, tls: None },
+            hold: Hold::default(),
             catalog_directory: self.directory.path().to_path_buf(),
             state_directory: None,
         };

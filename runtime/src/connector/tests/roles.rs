@@ -11,7 +11,7 @@ use tokio::net::UnixListener;
 use tokio_stream::wrappers::{ReceiverStream, UnixListenerStream};
 use tonic::{Request, Response, Status, Streaming};
 
-use super::super::{Kind, Launch, Launched, Location};
+use super::super::{Hold, Kind, Launch, Launched, Location};
 
 /// Set, this binary plays a runtime in that directory.
 pub(super) const RUNTIME: &str = "LONGSHORE_TESTS_RUNTIME";
@@ -101,6 +101,7 @@ fn role_runtime() {
         kind: Kind::Capture,
         // One that does not look at its lifeline.
         location: Location::Command(command("serves")),
+        hold: Hold::default(),
         catalog_directory: directory.into(),
         state_directory: None,
     };
