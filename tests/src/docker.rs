@@ -21,6 +21,27 @@ pub fn images() {
     });
 }
 
+/// An image with the capture that cannot keep a secret: it is built like any other test's program, so its libraries come along.
+#[must_use]
+pub fn leaky() -> String {
+    let context = tempfile::tempdir().expect("a temporary directory");
+    let program = bin_dir().join("leaky");
+    let linked = output(Command::new("ldd").arg(&program));
+    let libraries = linked.split_whitespace().filter(|word| word.starts_with('/'));
+    for file in libraries {
+        let to = context.path().join("root").join(file.trim_start_matches('/'));
+        std::fs::create_dir_all(to.parent().expect("a file has a directory")).expect("make a directory");
+        std::fs::copy(file, to).expect("copy a library");
+    }
+    let stripped = context.path().join("root/leaky");
+    drop(output(Command::new("strip").arg("-o").arg(&stripped).arg(&program)));
+    let dockerfile = "FROM scratch\nCOPY root/ /\nLABEL dev.longshore.protocol=v1 dev.longshore.kind=capture\nENTRYPOINT [\"/leaky\"]\n";
+    std::fs::write(context.path().join("Dockerfile"), dockerfile).expect("write a file");
+    let name = format!("longshore-test/leaky-{}:dev", std::process::id());
+    docker(["build", "--quiet", "--tag", &name, &context.path().display().to_string()]);
+    name
+}
+
 /// Runs `cargo xtask` with these words; gives what it prints.
 #[must_use]
 pub fn xtask(words: &[&str]) -> String {
@@ -90,19 +111,44 @@ pub fn give(path: &Path) {
 /// Ids of the containers of a scene, of one task or of all, whatever they do.
 #[must_use]
 pub fn containers(scene: &Scene, task: Option<&str>) -> Vec<String> {
-    // Before its first run a scene has none.
-    let Ok(installation) = std::fs::read_to_string(scene.join(".longshore/installation")) else { return Vec::new() };
-    let of_scene = format!("label=dev.longshore.installation={}", installation.trim());
+    let Some(of_scene) = label(scene) else { return Vec::new() };
     let of_task = task.map(|task| format!("label=dev.longshore.task={task}"));
     let mut words = vec!["ps", "--all", "--quiet", "--no-trunc", "--filter", &of_scene];
     words.extend(of_task.iter().flat_map(|label| ["--filter", label]));
     docker(words).lines().map(str::to_owned).collect()
 }
 
-/// The running one of a task, if there is one.
+/// The running connector of a task, if there is one.
 #[must_use]
 pub fn running(scene: &Scene, task: &str) -> Option<String> {
-    containers(scene, Some(task)).into_iter().find(|id| state(id) == "running")
+    containers(scene, Some(task)).into_iter().find(|id| state(id) == "running" && part(id) == "connector")
+}
+
+/// The running relays of a task.
+#[must_use]
+pub fn relays(scene: &Scene, task: &str) -> Vec<String> {
+    containers(scene, Some(task)).into_iter().filter(|id| state(id) == "running" && part(id) == "relay").collect()
+}
+
+/// What a container is for: `connector`, `relay`, or nothing if it is gone.
+fn part(id: &str) -> String {
+    let output = Command::new("docker")
+        .args(["inspect", "--format", "{{index .Config.Labels \"dev.longshore.part\"}}", id])
+        .output();
+    output.map_or_else(|_| String::new(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// Ids of the networks of a scene.
+#[must_use]
+pub fn networks(scene: &Scene) -> Vec<String> {
+    let Some(of_scene) = label(scene) else { return Vec::new() };
+    docker(["network", "ls", "--quiet", "--no-trunc", "--filter", &of_scene]).lines().map(str::to_owned).collect()
+}
+
+/// What everything of a scene is labelled with; before its first run it has nothing.
+fn label(scene: &Scene) -> Option<String> {
+    let installation = std::fs::read_to_string(scene.join(".longshore/installation")).ok()?;
+    Some(format!("label=dev.longshore.installation={}", installation.trim()))
 }
 
 /// What it does: `created`, `running`, `paused`, `exited`, or nothing if it is gone.
@@ -117,4 +163,6 @@ pub fn state(id: &str) -> String {
 pub fn assert_nothing_left(scene: &Scene) {
     let left = containers(scene, None);
     assert!(left.is_empty(), "containers are left: {left:?}");
+    let left = networks(scene);
+    assert!(left.is_empty(), "networks are left: {left:?}");
 }

@@ -1,16 +1,21 @@
 //! The whole thing under test, from outside: what the end-to-end tests share.
 //!
-//! These modules start the shipped binaries in a temporary directory ([`scene`]), lay the committed data
-//! beside a catalog ([`nyc`]), read what arrived without any code of ours ([`destination`]), watch the memory of a run ([`memory`]), ask the
-//! Docker Engine ([`docker`]) and roll dice ([`dice`]). The tests themselves are in `tests/tests/`.
+//! These modules start the shipped binaries in a temporary directory ([`scene`]), lay the committed data beside a catalog ([`nyc`]), read what
+//! arrived without any code of ours ([`destination`]), watch the memory of a run ([`memory`]), ask the Docker Engine ([`docker`]), start
+//! connectors that mean harm ([`hostile`], all at once in a [`siege`]) beside listeners that they must not reach ([`wires`]), look for what must
+//! not get out ([`canary`]), and roll dice ([`dice`]). The tests themselves are in `tests/tests/`.
 
 #![allow(clippy::disallowed_methods, reason = "tests measure, wait with limits and roll dice")]
 
+pub mod canary;
 pub mod catalogs;
 pub mod destination;
 pub mod dice;
 pub mod docker;
+pub mod hostile;
 pub mod memory;
 pub mod nyc;
 pub mod scene;
+pub mod siege;
 pub mod sim;
+pub mod wires;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::scene::{Running, children_of};
+use crate::scene::{Running, children_of, is_connector};
 
 /// What the runtime may have beside its tasks' documents.
 const RUNTIME_BYTES: u64 = 60_000_000;
@@ -53,12 +53,11 @@ impl Peaks {
         if let Some((_, bytes)) = peak(runtime) {
             self.runtime_bytes = self.runtime_bytes.max(bytes);
         }
-        for (name, bytes) in children_of(runtime).into_iter().filter_map(peak) {
-            // A child that has not become a connector yet still shows the runtime's memory.
-            if name.starts_with("capture-") || name.starts_with("materialize") {
-                let most = self.connectors_bytes.entry(name).or_default();
-                *most = bytes.max(*most);
-            }
+        // A child that has not become a connector yet still shows the runtime's memory.
+        let connectors = children_of(runtime).into_iter().filter(|&child| is_connector(child));
+        for (name, bytes) in connectors.filter_map(peak) {
+            let most = self.connectors_bytes.entry(name).or_default();
+            *most = bytes.max(*most);
         }
     }
 }

@@ -5,6 +5,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use crate::destination;
 use crate::scene::{Scene, repository};
 
 /// Rows of `flights.csv`, without the header.
@@ -36,6 +37,42 @@ pub fn scene_with(rows: usize) -> Scene {
     std::fs::remove_file(&flights).expect("remove the link");
     std::fs::write(&flights, lines.join("\n") + "\n").expect("write the flights");
     scene
+}
+
+/// A materialization that takes its time with the flights, to stand behind [`CATALOG`].
+pub const SLOW: &str = "  slow:
+    connector: \"null\"
+    config: { path: ./null.json, delay: 5s }
+    bindings:
+      - { collection: nyc/flights, resource: { name: flights }, delta_updates: true }
+";
+
+/// Asserts that a run of [`CATALOG`] brought every row of the files into both destinations, and each once.
+#[track_caller]
+pub fn assert_everything_once(scene: &Scene) {
+    for table in ["flights", "airports", "weather"] {
+        let source = destination::csv(&scene.join(format!("data/{table}.csv")));
+        assert_eq!(destination::table(&scene.join("nyc.db"), table), source, "{table} in SQLite");
+    }
+    let archive = destination::jsonl(&scene.join("out/flights"));
+    assert_eq!(archive, destination::csv(&scene.join("data/flights.csv")), "flights in JSONL");
+}
+
+/// How many flights SQLite has; none: no table yet.
+#[must_use]
+pub fn stored(scene: &Scene) -> Option<i64> {
+    let database = scene.join("nyc.db");
+    let tables = "SELECT count(*) FROM sqlite_schema WHERE name = 'flights'";
+    (database.exists() && destination::number(&database, tables) > 0)
+        .then(|| destination::number(&database, "SELECT count(*) FROM flights"))
+}
+
+/// Lines behind the first `rows` flights, to be appended to a short scene's.
+#[must_use]
+pub fn flights_behind(rows: usize, count: usize) -> String {
+    let flights = BufReader::new(File::open(unpacked().join("flights.csv")).expect("the flights"));
+    let lines = flights.lines().skip(1 + rows).take(count);
+    lines.map(|line| line.expect("a line of text") + "\n").collect()
 }
 
 /// Puts the data files into a directory (hard links to one unpacked copy where that works). Do not write into them.

@@ -275,6 +275,28 @@ pub fn process_name(process: u32) -> Option<String> {
     std::fs::read_to_string(format!("/proc/{process}/comm")).ok().map(|name| name.trim().to_owned())
 }
 
+/// Whether a process is a connector of ours. The kernel keeps 15 bytes of a name; a child that has not become one yet is none.
+#[must_use]
+pub fn is_connector(process: u32) -> bool {
+    process_name(process).is_some_and(|name| name.starts_with("capture-") || name.starts_with("materialize"))
+}
+
+/// A catalog of one capture without a config, reached by `endpoint`, such as `command: [sh, -c, \"exit 7\"]`.
+#[must_use]
+pub fn one_capture(endpoint: &str) -> String {
+    format!(
+        "captures:
+  source:
+    {endpoint}
+    config: {{}}
+    bindings:
+      - {{ resource: {{}}, collection: a/b }}
+collections:
+  a/b: {{ key: [/id] }}
+"
+    )
+}
+
 /// Whether a process still does anything: one that has ended and was not waited for by its parent does not.
 #[must_use]
 pub fn is_alive(process: u32) -> bool {

@@ -26,7 +26,7 @@ const SOON: Duration = Duration::from_secs(30);
 fn every_flight_arrives_once_through_containers_without_a_network() {
     let scene = flights(None);
     let first = scene.longshore(["run", "--until", "caught-up", "--json", "flights.yaml"]).expect_code(0);
-    assert_everything_once(&scene);
+    nyc::assert_everything_once(&scene);
     assert_eq!(first.rows("lake").iter().map(|(_, rows)| rows).sum::<u64>(), nyc::FLIGHTS + 1_458 + 26_115);
     let second = scene.longshore(["run", "--until", "caught-up", "--json", "flights.yaml"]).expect_code(0);
     assert!(TASKS.iter().all(|task| second.rows(task).iter().all(|(_, rows)| *rows == 0)), "{}", second.stdout);
@@ -92,7 +92,7 @@ fn a_killed_runtime_leaves_nothing_that_goes_on_and_the_next_one_removes_it() {
         assert!(holds_within(SOON, ended), "a connector outlives its runtime");
     }
     scene.longshore(RUN).expect_code(0);
-    assert_everything_once(&scene);
+    nyc::assert_everything_once(&scene);
     assert_nothing_left(&scene);
 }
 
@@ -114,7 +114,7 @@ fn a_connector_that_is_killed_is_started_again() {
     }
     run.finish().expect_code(0);
     assert!(killed > 0, "nothing was killed");
-    assert_everything_once(&scene);
+    nyc::assert_everything_once(&scene);
     assert_nothing_left(&scene);
 }
 
@@ -132,7 +132,7 @@ fn a_paused_container_of_a_killed_runtime_is_gone_before_its_successor_begins() 
     assert_eq!(state(&paused), "paused", "its lifeline cannot reach it");
     scene.longshore(RUN).expect_code(0);
     assert_eq!(state(&paused), "", "it is gone");
-    assert_everything_once(&scene);
+    nyc::assert_everything_once(&scene);
     assert_nothing_left(&scene);
 }
 
@@ -146,11 +146,11 @@ fn a_zombie_that_wakes_up_behind_its_successor_is_fenced() {
         listed.objects("journal").first().and_then(|journal| journal["end_offset"].as_u64()).unwrap_or(0)
     };
     let all = 1_000 + 1_458 + 26_115;
-    assert!(first.wait_until(|| journal() >= all && rows(&scene) == Some(1_000)), "the first rows arrive");
+    assert!(first.wait_until(|| journal() >= all && nyc::stored(&scene) == Some(1_000)), "the first rows arrive");
     let zombie = running(&scene, "lake").expect("the lake runs");
     docker(["pause", &zombie]);
     let before = journal();
-    scene.append("data/flights.csv", more_flights(500));
+    scene.append("data/flights.csv", nyc::flights_behind(1_000, 500));
     assert!(first.wait_until(|| journal() >= before + 500), "the journal has the new rows");
 
     // A second runtime with the same state, on the same database, without containers.
@@ -161,7 +161,7 @@ fn a_zombie_that_wakes_up_behind_its_successor_is_fenced() {
         .args(["run", "--until", "caught-up", "--only", "lake", "--state-dir", "copy", "successor.yaml"])
         .env("DOCKER_HOST", "unix:///nowhere.sock");
     scene.start_command(second).finish().expect_code(0);
-    assert_eq!(rows(&scene), Some(1_500), "the successor has stored them");
+    assert_eq!(nyc::stored(&scene), Some(1_500), "the successor has stored them");
 
     docker(["unpause", &zombie]);
     assert!(holds_within(SOON, || state(&zombie).is_empty()), "the zombie ends");
@@ -281,21 +281,6 @@ fn user() -> String {
     if uid.is_root() { "65532:65532".into() } else { format!("{}:{}", uid.as_raw(), gid.as_raw()) }
 }
 
-fn rows(scene: &Scene) -> Option<i64> {
-    let database = scene.join("nyc.db");
-    let tables = "SELECT count(*) FROM sqlite_schema WHERE name = 'flights'";
-    (database.exists() && destination::number(&database, tables) > 0)
-        .then(|| destination::number(&database, "SELECT count(*) FROM flights"))
-}
-
-/// Rows behind those of a short scene.
-fn more_flights(count: usize) -> String {
-    let full = nyc::scene();
-    let text = fs::read_to_string(full.join("data/flights.csv")).expect("the flights");
-    let rows: Vec<&str> = text.lines().skip(1 + 1_000).take(count).collect();
-    rows.join("\n") + "\n"
-}
-
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("make a directory");
     for entry in fs::read_dir(from).expect("a directory").flatten() {
@@ -307,13 +292,4 @@ fn copy(from: &Path, to: &Path) {
             fs::copy(entry.path(), to).expect("copy a file");
         }
     }
-}
-
-fn assert_everything_once(scene: &Scene) {
-    for table in ["flights", "airports", "weather"] {
-        let source = destination::csv(&scene.join(format!("data/{table}.csv")));
-        assert_eq!(destination::table(&scene.join("nyc.db"), table), source, "{table} in SQLite");
-    }
-    let archive = destination::jsonl(&scene.join("out/flights"));
-    assert_eq!(archive, destination::csv(&scene.join("data/flights.csv")), "flights in JSONL");
 }

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use longshore_tests::scene::{Finished, Running, Scene, holds_within, is_alive, process_name};
+use longshore_tests::scene::{Finished, Running, Scene, holds_within, is_alive, one_capture, process_name};
 use longshore_tests::{destination, nyc};
 use rustix::process::Signal;
 use serde_json::Value;
@@ -81,7 +81,7 @@ fn a_runtime_deep_below_is_reached() {
 #[test]
 fn a_connector_that_keeps_dying_is_told_with_its_restarts_and_last_words() {
     let scene = Scene::new();
-    scene.write("flights.yaml", source("command: [sh, -c, \"echo no licence >&2; exit 7\"]"));
+    scene.write("flights.yaml", one_capture("command: [sh, -c, \"echo no licence >&2; exit 7\"]"));
     let mut running = scene.start(RUN_ON);
     let status = until(&scene, &mut running, |status| status.objects("task")[0]["restarts"].as_u64() > Some(1));
     let task = status.objects("task").remove(0);
@@ -136,7 +136,7 @@ fn a_runtime_of_another_version_is_told_as_such() {
 #[test]
 fn a_stop_that_takes_longer_than_allowed_says_so_and_goes_on() {
     let scene = nyc::scene_with(60_000);
-    scene.write("flights.yaml", nyc::CATALOG.to_owned() + SLOW);
+    scene.write("flights.yaml", nyc::CATALOG.to_owned() + nyc::SLOW);
     let mut running = scene.start(RUN_ON);
     until(&scene, &mut running, |status| {
         status.objects("task").iter().any(|task| task["task"] == "slow" && task["phase"] == "storing")
@@ -177,25 +177,3 @@ fn until(scene: &Scene, running: &mut Running, mut wanted: impl FnMut(&Finished)
     assert!(came, "this never came\n--- stdout\n{}\n--- stderr\n{}", found.stdout, found.stderr);
     found
 }
-
-/// A catalog with one capture.
-fn source(endpoint: &str) -> String {
-    format!(
-        "captures:
-  source:
-    {endpoint}
-    config: {{}}
-    bindings:
-      - {{ resource: {{}}, collection: a/b }}
-collections:
-  a/b: {{ key: [/id] }}
-"
-    )
-}
-
-const SLOW: &str = "  slow:
-    connector: \"null\"
-    config: { path: ./null.json, delay: 5s }
-    bindings:
-      - { collection: nyc/flights, resource: { name: flights }, delta_updates: true }
-";

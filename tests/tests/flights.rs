@@ -1,6 +1,6 @@
 //! The main job on real data: every flight from CSV through connector processes and the journal into SQLite and JSONL files, once.
 
-use longshore_tests::destination::{self, Content};
+use longshore_tests::destination;
 use longshore_tests::nyc::{self, FLIGHTS};
 use longshore_tests::scene::Scene;
 
@@ -8,7 +8,7 @@ use longshore_tests::scene::Scene;
 fn every_flight_arrives_exactly_once_and_a_second_run_moves_nothing() {
     let scene = nyc::scene();
     let first = scene.longshore(["run", "--until", "caught-up", "--json", "flights.yaml"]).expect_code(0);
-    assert_everything_is_there(&scene);
+    nyc::assert_everything_once(&scene);
     assert_eq!(first.rows("lake").iter().map(|(_, rows)| rows).sum::<u64>(), FLIGHTS + 1_458 + 26_115);
     types_are_what_they_are(&scene);
 
@@ -16,19 +16,9 @@ fn every_flight_arrives_exactly_once_and_a_second_run_moves_nothing() {
     for task in ["nyc", "lake", "archive"] {
         assert!(second.rows(task).iter().all(|(_, rows)| *rows == 0), "{task} moved rows again\n{}", second.stdout);
     }
-    assert_everything_is_there(&scene);
+    nyc::assert_everything_once(&scene);
     let third = scene.longshore(["run", "--until", "caught-up", "flights.yaml"]).expect_code(0);
     assert!(third.stdout.contains("nothing new"), "a run that moves nothing says so\n{}", third.stdout);
-}
-
-/// SQLite and JSONL hold what the CSV files hold.
-fn assert_everything_is_there(scene: &Scene) {
-    for table in ["flights", "airports", "weather"] {
-        let source = destination::csv(&scene.join(format!("data/{table}.csv")));
-        assert_eq!(destination::table(&scene.join("nyc.db"), table), source, "{table} in SQLite");
-    }
-    let archive: Content = destination::jsonl(&scene.join("out/flights"));
-    assert_eq!(archive, destination::csv(&scene.join("data/flights.csv")), "flights in JSONL");
 }
 
 fn types_are_what_they_are(scene: &Scene) {

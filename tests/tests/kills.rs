@@ -7,8 +7,8 @@
 use std::time::{Duration, Instant};
 
 use longshore_tests::dice::{Dice, number};
-use longshore_tests::scene::{Running, Scene, process_name};
-use longshore_tests::{destination, nyc};
+use longshore_tests::nyc;
+use longshore_tests::scene::{Running, is_connector};
 use rustix::process::{Pid, Signal};
 
 const RUN: [&str; 4] = ["run", "--until", "caught-up", "flights.yaml"];
@@ -27,12 +27,12 @@ fn runtime_killed_at_random_moments() {
         } else {
             // It got through before the moment came: compare, then begin anew.
             running.finish().expect_code(0);
-            assert_everything_once(&scene);
+            nyc::assert_everything_once(&scene);
             scene = nyc::scene();
         }
     }
     scene.longshore(RUN).expect_code(0);
-    assert_everything_once(&scene);
+    nyc::assert_everything_once(&scene);
     println!(
         "ledger: {}",
         serde_json::json!({ "test": "runtime-kills", "seed": dice.seed, "kills": killed, "lost": 0, "twice": 0 })
@@ -52,13 +52,7 @@ fn connectors_killed_at_random_moments_are_started_again() {
             if !wait(&mut running, moment) {
                 break;
             }
-            let connectors: Vec<u32> = running
-                .children()
-                .into_iter()
-                .filter(|&child| {
-                    process_name(child).is_some_and(|n| n.starts_with("capture-") || n.starts_with("materialize"))
-                })
-                .collect();
+            let connectors: Vec<u32> = running.children().into_iter().filter(|&child| is_connector(child)).collect();
             if connectors.is_empty() {
                 continue;
             }
@@ -69,23 +63,11 @@ fn connectors_killed_at_random_moments_are_started_again() {
             }
         }
         running.finish().expect_code(0);
-        assert_everything_once(&scene);
+        nyc::assert_everything_once(&scene);
     }
     println!(
         "ledger: {}",
         serde_json::json!({ "test": "connector-kills", "seed": dice.seed, "kills": killed, "lost": 0, "twice": 0 })
-    );
-}
-
-fn assert_everything_once(scene: &Scene) {
-    for table in ["flights", "airports", "weather"] {
-        let source = destination::csv(&scene.join(format!("data/{table}.csv")));
-        assert_eq!(destination::table(&scene.join("nyc.db"), table), source, "{table} in SQLite");
-    }
-    assert_eq!(
-        destination::jsonl(&scene.join("out/flights")),
-        destination::csv(&scene.join("data/flights.csv")),
-        "JSONL"
     );
 }
 

@@ -8,8 +8,7 @@
 use std::time::{Duration, Instant};
 
 use longshore_tests::dice::{Dice, number};
-use longshore_tests::memory::peak;
-use longshore_tests::scene::{Running, Scene, holds_within, is_alive, process_name};
+use longshore_tests::scene::{Running, Scene, holds_within, is_alive, is_connector, one_capture, process_name};
 use longshore_tests::{destination, nyc};
 use rustix::process::Signal;
 
@@ -40,7 +39,7 @@ fn stopped_at_random_moments_it_drains_and_loses_nothing() {
         assert!(!connectors.iter().any(|&connector| is_alive(connector)), "a connector outlives an orderly stop");
     }
     scene.longshore(RUN).expect_code(0);
-    assert_everything_once(&scene);
+    nyc::assert_everything_once(&scene);
     println!(
         "ledger: {}",
         serde_json::json!({ "test": "stops", "seed": dice.seed, "stops": stops, "slowest_seconds": slowest.as_secs_f64() })
@@ -51,13 +50,15 @@ fn stopped_at_random_moments_it_drains_and_loses_nothing() {
 fn a_second_signal_ends_it_at_once_and_leaves_nobody() {
     let scene = nyc::scene_with(60_000);
     // An orderly stop has to wait for a destination that takes its time.
-    scene.write("flights.yaml", nyc::CATALOG.to_owned() + SLOW);
+    scene.write("flights.yaml", nyc::CATALOG.to_owned() + nyc::SLOW);
     let mut running = scene.start(RUN_ON);
     let id = running.id();
     let connectors = || longshore_tests::scene::children_of(id);
-    // Documents have come to it: they take memory.
-    let is_busy = |child: u32| peak(child).is_some_and(|(name, bytes)| name == "materialize-nul" && bytes > 16 << 20);
-    assert!(running.wait_until(|| connectors().into_iter().any(is_busy)), "the slow destination is given documents");
+    let stores = || {
+        let status = scene.longshore(["status", "--json", "flights.yaml"]);
+        status.objects("task").iter().any(|task| task["task"] == "slow" && task["phase"] == "storing")
+    };
+    assert!(running.wait_until(stores), "the slow destination is given documents");
     let before = connectors();
     running.signal(Signal::TERM);
     // The capture is soon at its end: the first signal was heard.
@@ -72,7 +73,7 @@ fn a_second_signal_ends_it_at_once_and_leaves_nobody() {
 
     scene.write("flights.yaml", nyc::CATALOG);
     scene.longshore(RUN).expect_code(0);
-    assert_everything_once(&scene);
+    nyc::assert_everything_once(&scene);
 }
 
 #[test]
@@ -101,7 +102,7 @@ fn a_catalog_deep_below_runs() {
 fn a_connector_that_ends_at_once_ends_the_run_after_five_deaths() {
     let scene = Scene::new();
     // It leaves a mark for each life, and a last word.
-    scene.write("flights.yaml", source("command: [sh, -c, \"echo . >> lives; echo no licence >&2; exit 7\"]"));
+    scene.write("flights.yaml", one_capture("command: [sh, -c, \"echo . >> lives; echo no licence >&2; exit 7\"]"));
     let ended = scene.longshore(RUN).expect_code(1);
     assert!(ended.stderr.contains("no licence"), "the last words are told\n{}", ended.stderr);
     let lives = std::fs::read_to_string(scene.join("lives")).expect("marks");
@@ -111,7 +112,7 @@ fn a_connector_that_ends_at_once_ends_the_run_after_five_deaths() {
 #[test]
 fn a_connector_that_fails_is_told_of_in_one_line() {
     let scene = nyc::scene_with(2_000);
-    scene.write("flights.yaml", format!("{}{}", nyc::CATALOG, SLOW.replace("delay: 5s", "fail_after: 10")));
+    scene.write("flights.yaml", format!("{}{}", nyc::CATALOG, nyc::SLOW.replace("delay: 5s", "fail_after: 10")));
     let mut running = scene.start(RUN_ON);
     let opened = || {
         let record = std::fs::read_to_string(scene.join("null.json")).unwrap_or_default();
@@ -130,41 +131,16 @@ fn a_connector_that_fails_is_told_of_in_one_line() {
 #[test]
 fn an_address_nobody_listens_at_is_told_soon() {
     let scene = Scene::new();
-    scene.write("flights.yaml", source("address: \"unix:./nobody.sock\""));
+    scene.write("flights.yaml", one_capture("address: \"unix:./nobody.sock\""));
     let asked = Instant::now();
     let checked = scene.longshore(["check", "flights.yaml"]).expect_code(3);
     assert!(asked.elapsed() < Duration::from_secs(20), "check took {:?}", asked.elapsed());
     assert!(checked.stderr.contains("nobody.sock"), "names the address\n{}", checked.stderr);
 }
 
-const SLOW: &str = "  slow:
-    connector: \"null\"
-    config: { path: ./null.json, delay: 5s }
-    bindings:
-      - { collection: nyc/flights, resource: { name: flights }, delta_updates: true }
-";
-
-/// A catalog with one capture.
-fn source(endpoint: &str) -> String {
-    format!(
-        "captures:
-  source:
-    {endpoint}
-    config: {{}}
-    bindings:
-      - {{ resource: {{}}, collection: a/b }}
-collections:
-  a/b: {{ key: [/id] }}
-"
-    )
-}
-
 /// Waits until connectors run (not only our own process, before it becomes one).
 fn connectors_start(running: &mut Running) -> bool {
     let id = running.id();
-    let is_connector = |child: u32| {
-        process_name(child).is_some_and(|name| name.starts_with("capture-") || name.starts_with("materialize"))
-    };
     running.wait_until(|| longshore_tests::scene::children_of(id).into_iter().any(is_connector))
 }
 
@@ -173,13 +149,4 @@ fn nobody_is_left(connectors: &[u32]) {
     assert!(!connectors.is_empty(), "there were connectors");
     let gone = holds_within(AT_ONCE, || !connectors.iter().any(|&connector| is_alive(connector)));
     assert!(gone, "connectors outlive the runtime: {connectors:?}");
-}
-
-fn assert_everything_once(scene: &Scene) {
-    for table in ["flights", "airports", "weather"] {
-        let source = destination::csv(&scene.join(format!("data/{table}.csv")));
-        assert_eq!(destination::table(&scene.join("nyc.db"), table), source, "{table} in SQLite");
-    }
-    let archive = destination::jsonl(&scene.join("out/flights"));
-    assert_eq!(archive, destination::csv(&scene.join("data/flights.csv")), "JSONL");
 }

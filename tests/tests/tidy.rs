@@ -80,14 +80,15 @@ fn every_crate_has_a_readme_at_its_door() {
     none(&missing, "write these");
 }
 
-/// connectors → sdk → proto ← runtime; nothing depends on the tests. Tests of a connector may play the runtime, so they may see proto.
+/// connectors → sdk → proto ← runtime → relay; nothing depends on the tests. Tests of a connector may play the runtime, so they may see proto.
 #[test]
 fn dependencies_point_one_way() {
-    let ours = ["longshore", "longshore-proto", "longshore-sdk", "longshore-tests"];
+    let ours = ["longshore", "longshore-proto", "longshore-relay", "longshore-sdk", "longshore-tests"];
     let allowed = |manifest: &str| -> &[&str] {
         match manifest {
-            "proto/Cargo.toml" | "xtask/Cargo.toml" => &[],
-            "runtime/Cargo.toml" | "connector-sdk/Cargo.toml" => &["longshore-proto"],
+            "proto/Cargo.toml" | "xtask/Cargo.toml" | "base-image/relay/Cargo.toml" => &[],
+            "runtime/Cargo.toml" => &["longshore-proto", "longshore-relay"],
+            "connector-sdk/Cargo.toml" => &["longshore-proto"],
             "tests/Cargo.toml" => &["longshore", "longshore-proto", "longshore-sdk"],
             _ => &["longshore-sdk"],
         }
@@ -117,6 +118,19 @@ fn the_contract_does_nothing() {
     let of_proto = |name: &str| name.starts_with("proto/src/") && is_rust(name) && !name.ends_with("tests.rs");
     let doing = ["std::fs", "std::net", "std::thread", "Instant::now", "SystemTime", "tokio::"];
     none(&lines_with(files(of_proto), &doing), "proto only says what may be said");
+}
+
+/// What the runtime prints is scrubbed of secrets.
+#[test]
+fn what_leaves_the_runtime_goes_through_a_door() {
+    let of_runtime = |name: &str| name.starts_with("runtime/src/") && is_rust(name) && !name.contains("tests");
+    let writes = ["stdout().lock()", "stderr().lock()"];
+    let past = |(name, text): (String, String)| {
+        let prints = writes.iter().any(|write| text.contains(write));
+        (prints && !text.contains("Door::")).then_some(name)
+    };
+    let found: Vec<_> = files(of_runtime).into_iter().filter_map(past).collect();
+    none(&found, "write what these print through a `Door` of runtime/src/secret");
 }
 
 fn lines_with(files: Vec<(String, String)>, marks: &[&str]) -> Vec<String> {

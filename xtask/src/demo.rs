@@ -9,7 +9,7 @@ use std::process::{Command, ExitCode};
 
 use rusqlite::Connection;
 
-use crate::{Problem, repository, run, target_dir};
+use crate::{Problem, cargo, repository, run, target_dir};
 
 const QUERY: &str =
     "SELECT carrier, count(*) AS flights, round(avg(arr_delay), 1) AS mean_delay, max(arr_delay) AS worst
@@ -17,7 +17,7 @@ FROM flights GROUP BY carrier ORDER BY flights DESC LIMIT 5";
 
 pub(crate) fn demo() -> Result<ExitCode, Problem> {
     println!("Building longshore and its connectors (release; a few minutes the first time) …");
-    run(Command::new(env!("CARGO")).current_dir(repository()).args(["build", "--release"]))?;
+    run(&mut cargo(&["build", "--release"]))?;
     let bin = target_dir().join("release");
     let directory = target_dir().join("demo");
     lay_out(&directory)?;

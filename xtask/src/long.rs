@@ -7,12 +7,13 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use serde_json::{Value, json};
 
 use crate::test::{build, cargo, watch};
-use crate::{Problem, repository, target_dir};
+use crate::{Problem, release_binaries, repository};
 
 /// A test that does more when asked to.
 struct Long {
@@ -46,7 +47,7 @@ const LONG: [Long; 2] = [
 
 pub(crate) fn test(name: Option<&str>) -> Result<ExitCode, Problem> {
     build()?;
-    crate::run(&mut cargo(&["build", "--release", "--workspace", "--bins"]))?;
+    let bins = release_binaries()?;
     let path = repository().join("tests/ledger.jsonl");
     let mut failed = 0;
     let mut passed = 0;
@@ -57,7 +58,7 @@ pub(crate) fn test(name: Option<&str>) -> Result<ExitCode, Problem> {
                 continue;
             }
             println!("{} slice {slice} of {}", long.name, long.slices);
-            match run(long, slice)? {
+            match run(long, slice, &bins)? {
                 Some(mut entry) => {
                     passed += 1;
                     entry["slice"] = json!(slice);
@@ -77,11 +78,11 @@ pub(crate) fn test(name: Option<&str>) -> Result<ExitCode, Problem> {
 }
 
 /// Runs one slice; what it wants in the ledger, if it passed.
-fn run(long: &Long, slice: u64) -> Result<Option<Value>, Problem> {
+fn run(long: &Long, slice: u64, bins: &Path) -> Result<Option<Value>, Problem> {
     let (variable, amount) = long.amount;
-    let mut command = cargo(&["test", "--package", "longshore-tests", "--test", long.file]);
+    let mut command = cargo(&["test", "--workspace", "--test", long.file]);
     command.arg(long.test).args(["--", "--nocapture", "--test-threads=1"]);
-    command.env("LONGSHORE_BIN_DIR", target_dir().join("release"));
+    command.env("LONGSHORE_BIN_DIR", bins);
     // Seeds of slices lie far apart: a slice may use as many as it does things.
     command.env(variable, amount.to_string()).env("LONGSHORE_SEED", (slice * 1_000_000).to_string());
     let mut entry = None;
@@ -93,7 +94,7 @@ fn run(long: &Long, slice: u64) -> Result<Option<Value>, Problem> {
     Ok(entry.filter(|_| counts.failed == 0 && counts.passed > 0))
 }
 
-fn recorded(path: &std::path::Path, name: &str, slice: u64) -> Result<bool, Problem> {
+fn recorded(path: &Path, name: &str, slice: u64) -> Result<bool, Problem> {
     if !path.exists() {
         return Ok(false);
     }

@@ -3,7 +3,9 @@
 #![allow(clippy::disallowed_methods, reason = "commands for people: they measure and tell how long things took")]
 
 mod bench;
+mod canary;
 mod demo;
+mod hostile;
 mod image;
 mod long;
 mod private_engine;
@@ -36,8 +38,23 @@ enum Task {
         #[arg(value_name = "NAME")]
         name: Option<String>,
     },
-    /// Build connectors of the workspace as static images, longshore/NAME:dev, and load them into the Docker Engine
+    /// Build connectors of the workspace, and the relay, as static images, longshore/NAME:dev, and load them into the Docker Engine
     Image(image::Wanted),
+    /// Let connectors that mean harm loose, and say what each tried: `blocked NAME` or `SUCCEEDED NAME`
+    Hostile {
+        /// Weaken the sandbox before: writable-root, all-capabilities or no-process-limit; it has to end with 1
+        #[arg(long, value_name = "WEAKNESS")]
+        plant: Option<String>,
+        /// Say what stopped each, too
+        #[arg(long)]
+        tell: bool,
+    },
+    /// Put a unique secret into each of 61 failures and search every output for it; ends with `N outputs searched, 0 hits`
+    Canary {
+        /// Leave one door open, and fail: words, answers, log, results, errors or status
+        #[arg(long, value_name = "DOOR", num_args = 0..=1, default_missing_value = "errors")]
+        plant: Option<String>,
+    },
     /// Measure one workload; ends with one JSON line
     Bench {
         /// R1 (CPU a document), R3 (commit latency), B1 (cold start) or image (start of a container)
@@ -51,6 +68,8 @@ fn main() -> ExitCode {
         Task::Test { long: true, name } => long::test(name.as_deref()),
         Task::Test { long: false, name } => test::test(name.as_deref()),
         Task::Image(wanted) => image::image(&wanted),
+        Task::Hostile { plant, tell } => hostile::hostile(plant.as_deref(), tell),
+        Task::Canary { plant } => canary::canary(plant.as_deref()),
         Task::Bench { name } => bench::bench(&name),
     });
     result.unwrap_or_else(|problem| {
@@ -84,6 +103,28 @@ fn repository() -> &'static Path {
 /// Where cargo builds.
 fn target_dir() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| repository().join("target"), PathBuf::from)
+}
+
+/// Builds what users get, and says where it is. All of it at once: a build of some programs alone selects other features of what they share,
+/// and so builds it again.
+fn release_binaries() -> Result<PathBuf, Problem> {
+    run(&mut cargo(&["build", "--release", "--workspace", "--bins"]))?;
+    Ok(target_dir().join("release"))
+}
+
+/// Cargo in the repository, as if it were called by hand. What the cargo that runs us, or a test of ours, says of *its* package is taken
+/// out: a build script that looks at that (ring's does) would run again, and all that depends on it be compiled again, for each caller.
+fn cargo(words: &[&str]) -> Command {
+    const OF_PACKAGE: [&str; 5] =
+        ["CARGO_BIN_NAME", "CARGO_CRATE_NAME", "CARGO_MANIFEST_DIR", "CARGO_MANIFEST_LINKS", "CARGO_MANIFEST_PATH"];
+    let mut command = Command::new(env!("CARGO"));
+    command.current_dir(repository()).args(words);
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || OF_PACKAGE.contains(&name)) {
+            command.env_remove(name);
+        }
+    }
+    command
 }
 
 /// Runs a command with our own input and output; anything but success is a problem.

@@ -7,17 +7,20 @@ use std::time::Instant;
 
 use crate::image::{self, Wanted, engine};
 use crate::private_engine::PrivateEngine;
-use crate::{Problem, repository, run, target_dir};
+use crate::{Problem, run, target_dir};
 
 /// A full build and the tests' directories need this much.
 const FREE_BYTES: u64 = 15 << 30;
 /// What the tests need beside Rust, and the Debian package that has it.
-const NEEDED: [(&str, &str); 5] = [
+const NEEDED: [(&str, &str); 8] = [
     ("cc", "gcc"),
     ("git", "git"),
     ("docker", "docker.io"),
+    ("docker-compose", "docker-compose"),
     ("docker-registry", "docker-registry"),
     ("debootstrap", "debootstrap"),
+    ("bwrap", "bubblewrap"),
+    ("strip", "binutils"),
 ];
 
 pub(crate) fn test(name: Option<&str>) -> Result<ExitCode, Problem> {
@@ -54,10 +57,10 @@ pub(crate) fn build() -> Result<(), Problem> {
     timed("build", || run(&mut cargo(&["build", "--workspace", "--bins", "--tests", "--examples"])))
 }
 
-/// Cargo in the repository, told where the binaries under test are.
+/// Cargo, told where the binaries under test are.
 pub(crate) fn cargo(words: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO"));
-    command.current_dir(repository()).args(words).env("LONGSHORE_BIN_DIR", target_dir().join("debug"));
+    let mut command = crate::cargo(words);
+    command.env("LONGSHORE_BIN_DIR", target_dir().join("debug"));
     command.envs(engine::private().map(|host| ("DOCKER_HOST", host)));
     command
 }

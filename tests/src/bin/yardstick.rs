@@ -6,9 +6,9 @@
 
 #![allow(clippy::print_stderr, reason = "a program that is started by hand says how")]
 
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
-use std::time::Duration;
 
 use bytes::Bytes;
 use longshore_proto::limits;
@@ -25,10 +25,6 @@ mod probe;
 
 /// The arena of a batch, as the benchmark has the generator's mode `null` make it.
 const BATCH_BYTES: usize = 1_000_000;
-
-/// The serving end is there after this long, or it is not coming; and how often to look.
-const SERVING: Duration = Duration::from_secs(30);
-const LOOK_AGAIN: Duration = Duration::from_millis(2);
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -57,6 +53,7 @@ async fn pull(bytes: usize, documents: u64) {
     let mut server = Command::new(std::env::current_exe().expect("this program"))
         .args(["raw-serve".as_ref(), socket.as_os_str(), bytes.to_string().as_ref(), documents.to_string().as_ref()])
         .stdin(Stdio::null())
+        .stdout(Stdio::piped())
         .spawn()
         .expect("start the serving end");
     let endpoint = Endpoint::from_shared(format!("unix:{}", socket.display()))
@@ -64,16 +61,10 @@ async fn pull(bytes: usize, documents: u64) {
         .initial_stream_window_size(limits::STREAM_WINDOW_BYTES)
         .initial_connection_window_size(limits::CONNECTION_WINDOW_BYTES)
         .max_frame_size(limits::FRAME_MAX_BYTES);
-    // Nothing tells that a socket is there but a connection.
-    let connect = async {
-        loop {
-            match endpoint.connect().await {
-                Ok(channel) => break channel,
-                Err(_) => tokio::time::sleep(LOOK_AGAIN).await,
-            }
-        }
-    };
-    let channel = tokio::time::timeout(SERVING, connect).await.expect("the serving end serves");
+    // It says when it listens; if it dies before, this is the end of its output.
+    let mut listens = [0];
+    server.stdout.take().expect("its output").read_exact(&mut listens).expect("the serving end listens");
+    let channel = endpoint.connect().await.expect("the serving end serves");
     let mut client = CaptureClient::new(channel).max_decoding_message_size(limits::MESSAGE_MAX_BYTES);
     let mut stream = client.pull(tokio_stream::empty()).await.expect("a stream").into_inner();
     let (mut count, mut total) = (0, 0);
@@ -91,6 +82,7 @@ async fn pull(bytes: usize, documents: u64) {
 #[tokio::main]
 async fn serve(socket: &Path, bytes: usize, documents: u64) {
     let listener = tokio::net::UnixListener::bind(socket).expect("listen");
+    std::io::stdout().write_all(b"\n").expect("say that it listens");
     let service = CaptureServer::new(Raw { bytes, documents }).max_encoding_message_size(limits::MESSAGE_MAX_BYTES);
     Server::builder()
         .initial_stream_window_size(limits::STREAM_WINDOW_BYTES)

@@ -11,6 +11,8 @@ use crate::Problem;
 
 /// Whom a connector runs as, where nobody says otherwise.
 pub(crate) const USER: u32 = 65532;
+/// What the layer that most of them share holds.
+const SYSTEM: &str = "certificates, time zones, user";
 /// The variables every image has. `PATH` is never looked into: the entry point is a whole path.
 const ENVIRONMENT: [&str; 2] = ["PATH=/", "SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt"];
 
@@ -82,37 +84,93 @@ impl Connector {
 
     /// Puts it on the shared layer.
     pub(crate) fn image(&self, system_layer: &[u8]) -> Result<Image, Problem> {
-        let program = format!("/{}", self.name);
         let layer = Tar::default()
             .file(&self.name, 0o755, self.binary.as_slice())
             .file("spec.json", 0o644, self.spec.as_slice())
             .bytes()?;
-        let config = json!({
-            "architecture": if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" },
-            "os": "linux",
-            // A time would make each build another image.
-            "created": "1970-01-01T00:00:00Z",
-            "config": {
-                "User": format!("{USER}:{USER}"),
-                "Env": ENVIRONMENT,
-                "Entrypoint": [program],
-                "WorkingDir": "/",
-                "Labels": self.labels()?,
-                "StopSignal": "SIGTERM",
-            },
-            "rootfs": { "type": "layers", "diff_ids": [digest(system_layer), digest(&layer)] },
-            "history": [
-                { "created": "1970-01-01T00:00:00Z", "created_by": "certificates, time zones, user" },
-                { "created": "1970-01-01T00:00:00Z", "created_by": format!("{} and its spec", self.name) },
-            ],
-        });
-        let config = config.to_string().into_bytes();
-        let layers = [system_layer, &layer];
-        let tag = format!("longshore/{}:dev", self.name);
-        let archive = layout(&tag, &config, &layers)?;
-        let bytes = layers.iter().map(|layer| layer.len() as u64).sum();
-        Ok(Image { tag, id: digest(&config), archive, bytes })
+        let its_own = format!("{} and its spec", self.name);
+        let layers = [(SYSTEM, system_layer), (its_own.as_str(), layer.as_slice())];
+        image(&self.name, &self.name, self.labels()?, &layers)
     }
+}
+
+/// What carries what connectors may reach: nothing is in its image but the program.
+#[derive(Debug)]
+pub(crate) struct Relay {
+    pub(crate) version: String,
+    pub(crate) binary: Vec<u8>,
+}
+
+impl Relay {
+    pub(crate) const PROGRAM: &'static str = "longshore-relay";
+
+    pub(crate) fn image(&self) -> Result<Image, Problem> {
+        let layer = Tar::default().file(Self::PROGRAM, 0o755, self.binary.as_slice()).bytes()?;
+        let labels = json!({
+            "dev.longshore.relay": "v1",
+            "org.opencontainers.image.description": "Carries what a connector of Longshore may reach",
+            "org.opencontainers.image.licenses": "MIT OR Apache-2.0",
+            "org.opencontainers.image.title": Self::PROGRAM,
+            "org.opencontainers.image.version": self.version,
+        });
+        image("relay", Self::PROGRAM, labels, &[(Self::PROGRAM, layer.as_slice())])
+    }
+}
+
+/// The runtime with the bundled connectors beside it, where it looks for them first.
+#[derive(Debug)]
+pub(crate) struct Runtime {
+    pub(crate) version: String,
+    /// By their names; the runtime's own is one of them.
+    pub(crate) binaries: Vec<(String, Vec<u8>)>,
+}
+
+impl Runtime {
+    pub(crate) const PROGRAM: &'static str = "longshore";
+
+    /// Puts it on the shared layer.
+    pub(crate) fn image(&self, system_layer: &[u8]) -> Result<Image, Problem> {
+        let mut layer = Tar::default();
+        for (name, binary) in &self.binaries {
+            layer.file(name, 0o755, binary.as_slice());
+        }
+        let labels = json!({
+            "org.opencontainers.image.description": "The runtime of Longshore and its bundled connectors",
+            "org.opencontainers.image.licenses": "MIT OR Apache-2.0",
+            "org.opencontainers.image.title": Self::PROGRAM,
+            "org.opencontainers.image.version": self.version,
+        });
+        let its_own = layer.bytes()?;
+        let layers = [(SYSTEM, system_layer), ("longshore and the bundled connectors", its_own.as_slice())];
+        image(Self::PROGRAM, Self::PROGRAM, labels, &layers)
+    }
+}
+
+/// `longshore/NAME:dev` of these layers, each with how it came to be; `program` is at its root.
+fn image(name: &str, program: &str, labels: Value, layers: &[(&str, &[u8])]) -> Result<Image, Problem> {
+    let blobs: Vec<&[u8]> = layers.iter().map(|(_, layer)| *layer).collect();
+    let made = |(by, _): &(&str, &[u8])| json!({ "created": "1970-01-01T00:00:00Z", "created_by": by });
+    let config = json!({
+        "architecture": if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" },
+        "os": "linux",
+        // A time would make each build another image.
+        "created": "1970-01-01T00:00:00Z",
+        "config": {
+            "User": format!("{USER}:{USER}"),
+            "Env": ENVIRONMENT,
+            "Entrypoint": [format!("/{program}")],
+            "WorkingDir": "/",
+            "Labels": labels,
+            "StopSignal": "SIGTERM",
+        },
+        "rootfs": { "type": "layers", "diff_ids": blobs.iter().map(|layer| digest(layer)).collect::<Vec<_>>() },
+        "history": layers.iter().map(made).collect::<Vec<_>>(),
+    });
+    let config = config.to_string().into_bytes();
+    let tag = format!("longshore/{name}:dev");
+    let archive = layout(&tag, &config, &blobs)?;
+    let bytes = blobs.iter().map(|layer| layer.len() as u64).sum();
+    Ok(Image { tag, id: digest(&config), archive, bytes })
 }
 
 /// The OCI image layout, and beside it the list that `docker load` knew before.
@@ -196,6 +254,20 @@ mod tests {
         ] {
             assert!(archive.contains(part), "{part}");
         }
+    }
+
+    #[test]
+    fn a_relay_is_its_program_and_no_connector() {
+        let relay = Relay { version: "1.2.3".into(), binary: b"binary".to_vec() };
+        let archive = String::from_utf8_lossy(&relay.image().unwrap().archive).into_owned();
+        for part in [
+            r#""dev.longshore.relay":"v1""#,
+            r#""Entrypoint":["/longshore-relay"]"#,
+            r#""RepoTags":["longshore/relay:dev"]"#,
+        ] {
+            assert!(archive.contains(part), "{part}");
+        }
+        assert!(!archive.contains("dev.longshore.kind"));
     }
 
     #[test]

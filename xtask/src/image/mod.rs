@@ -1,4 +1,4 @@
-//! `cargo xtask image NAME…`: connectors of the workspace as images, `longshore/NAME:dev`, without a builder.
+//! `cargo xtask image NAME…`: connectors of the workspace, and the relay, as images, `longshore/NAME:dev`, without a builder.
 //!
 //! Each is built as a static program in a target directory of its own, put into an archive ([`archive`]) and loaded through the Engine's
 //! API ([`engine`]). What a connector in an image must be is said in `base-image/README.md`.
@@ -13,20 +13,22 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use archive::{Connector, Zone, system_layer};
+use archive::{Connector, Image, Relay, Runtime, Zone, system_layer};
 
-use crate::{Problem, repository, run, target_dir};
+use crate::{Problem, cargo, repository, run, target_dir};
 
 const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
 const ZONES: &str = "/usr/share/zoneinfo";
+/// What connectors with a network need beside them.
+const RELAY: &str = "relay";
 
 /// Which images to make.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Wanted {
-    /// Such as capture-files
+    /// Such as capture-files, relay, or longshore for the runtime
     #[arg(value_name = "NAME", conflicts_with = "all")]
     names: Vec<String>,
-    /// Every connector of the workspace
+    /// Every connector of the workspace, the relay, and the runtime
     #[arg(long)]
     all: bool,
     /// A small Debian, longshore/debian:base, for machines that cannot pull one
@@ -41,10 +43,11 @@ impl Wanted {
 /// Builds and loads the images of these connectors, or of all.
 pub(crate) fn image(wanted: &Wanted) -> Result<ExitCode, Problem> {
     let Wanted { names, all, base } = wanted;
-    let known = connectors()?;
+    let connectors = connectors()?;
+    let known: Vec<String> = connectors.iter().cloned().chain([RELAY, Runtime::PROGRAM].map(str::to_owned)).collect();
     let chosen: Vec<&String> = match names.as_slice() {
         [] if *all => known.iter().collect(),
-        [] if !*base => return Err(Problem(format!("which connector? --all, or one of: {}", known.join(", ")))),
+        [] if !*base => return Err(Problem(format!("which image? --all, or one of: {}", known.join(", ")))),
         names => names.iter().collect(),
     };
     let engine = engine::Engine::connect()?;
@@ -55,12 +58,16 @@ pub(crate) fn image(wanted: &Wanted) -> Result<ExitCode, Problem> {
         return Ok(ExitCode::SUCCESS);
     }
     if let Some(stray) = chosen.iter().find(|name| !known.contains(name)) {
-        return Err(Problem(format!("there is no connector {stray}; there are: {}", known.join(", "))));
+        return Err(Problem(format!("there is no image {stray}; there are: {}", known.join(", "))));
     }
-    let binaries = build(&known)?;
+    let binaries = build(&connectors)?;
     let system = system()?;
     for name in chosen {
-        let image = connector(name, &binaries)?.image(&system)?;
+        let image = match name.as_str() {
+            RELAY => relay(&binaries)?,
+            Runtime::PROGRAM => runtime(&connectors, &binaries)?.image(&system)?,
+            name => connector(name, &binaries)?.image(&system)?,
+        };
         // Kept beside the binaries: to be looked into, or loaded elsewhere with `docker load`.
         let path = image_dir().join(format!("{name}.tar"));
         fs::write(&path, &image.archive)
@@ -95,9 +102,8 @@ fn connectors() -> Result<Vec<String>, Problem> {
 /// other features, and be built again.
 fn build(names: &[String]) -> Result<PathBuf, Problem> {
     let host = host()?;
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.current_dir(repository()).args(["build", "--release", "--bins", "--target", &host]);
-    for name in names {
+    let mut cargo = cargo(&["build", "--release", "--bins", "--target", &host]);
+    for name in names.iter().map(String::as_str).chain([Relay::PROGRAM, Runtime::PROGRAM]) {
         cargo.args(["--package", name]);
     }
     cargo
@@ -126,7 +132,19 @@ fn connector(name: &str, binaries: &Path) -> Result<Connector, Problem> {
     Ok(Connector { name: name.to_owned(), version, binary, spec })
 }
 
-/// The layer all images share, of what this machine has.
+fn relay(binaries: &Path) -> Result<Image, Problem> {
+    let binary = read(&binaries.join(Relay::PROGRAM), "it should have been built")?;
+    Relay { version: env!("CARGO_PKG_VERSION").to_owned(), binary }.image()
+}
+
+fn runtime(connectors: &[String], binaries: &Path) -> Result<Runtime, Problem> {
+    let names = connectors.iter().cloned().chain([Runtime::PROGRAM.to_owned()]);
+    let with_binary = |name: String| Ok((name.clone(), read(&binaries.join(&name), "it should have been built")?));
+    let binaries = names.map(with_binary).collect::<Result<_, Problem>>()?;
+    Ok(Runtime { version: env!("CARGO_PKG_VERSION").to_owned(), binaries })
+}
+
+/// The layer all connectors' images share, of what this machine has.
 fn system() -> Result<Vec<u8>, Problem> {
     let certificates = read(Path::new(CERTIFICATES), "apt-get install -y ca-certificates")?;
     system_layer(certificates, &zones()?)
