@@ -2,6 +2,8 @@
 //! are required and missing. Whatever ends the runtime ends the connector with it.
 
 use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -59,6 +61,21 @@ fn one_that_is_required_to_be_held_reaches_nothing_but_the_catalogs_directory() 
     for attempt in &told[1..] {
         assert!(!attempt.succeeded, "{attempt:?}");
     }
+}
+
+/// As where a build directory is a link into a home.
+#[test]
+fn one_that_is_called_by_a_link_into_what_is_hidden_is_found() {
+    let hidden = Scene::new();
+    fs::copy(program(), hidden.join("hostile")).expect("copy the program");
+    let outside = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("make a directory");
+    let link = outside.path().join("link");
+    symlink(hidden.path(), &link).expect("make a link");
+    let scene = scene_of(&link.join("hostile"), &["make=inside", "make=/usr/owned"], "sandbox: required");
+    let mut command = Command::new("env");
+    command.arg("HOME=/nowhere").arg(bin_dir().join("longshore")).args(PREVIEW);
+    let told = told(scene.start_command(command).finish());
+    assert!(told[0].succeeded && !told[1].succeeded, "{told:?}");
 }
 
 #[test]
@@ -134,9 +151,13 @@ fn without_bubblewrap(scene: &Scene, words: &[&str]) -> Finished {
 
 /// A catalog with one capture that tries these.
 fn scene(words: &[&str], more: &str) -> Scene {
+    scene_of(&program(), words, more)
+}
+
+fn scene_of(program: &Path, words: &[&str], more: &str) -> Scene {
     let scene = Scene::new();
     let command: Vec<String> =
-        std::iter::once(program().display().to_string()).chain(words.iter().map(|&w| w.to_owned())).collect();
+        std::iter::once(program.display().to_string()).chain(words.iter().map(|&w| w.to_owned())).collect();
     scene.write(
         "catalog.yaml",
         format!(

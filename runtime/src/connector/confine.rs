@@ -225,7 +225,10 @@ fn wrap(bwrap: &Path, inner: &Command, walls: Walls, no_network: bool, places: P
         }
         // Where names are looked up is written there on many systems.
         command.args(["--ro-bind-try", "/run/systemd/resolve", "/run/systemd/resolve"]);
-        command.arg("--ro-bind").args([real(places.program), places.program.to_path_buf()]);
+        // Where it lies, and where it is called: a link on the way may lead into what is hidden, or lie there itself.
+        for place in [real(places.program), named(places.program)] {
+            command.arg("--ro-bind").args([real(places.program), place]);
+        }
         bind(&mut command, "--bind", &catalog);
         command.args(["--setenv", "TMPDIR", "/tmp"]);
     }
@@ -238,7 +241,7 @@ fn wrap(bwrap: &Path, inner: &Command, walls: Walls, no_network: bool, places: P
         command.arg("--tmpfs").arg(&place);
     }
     bind(&mut command, "--bind", &real(places.socket_directory));
-    command.arg("--chdir").arg(&catalog).arg("--").arg(places.program).args(inner.get_args());
+    command.arg("--chdir").arg(&catalog).arg("--").arg(named(places.program)).args(inner.get_args());
     command
 }
 
@@ -249,6 +252,14 @@ fn bind(command: &mut Command, how: &str, path: &Path) {
 /// bubblewrap mounts on what a path leads to.
 fn real(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| path.to_path_buf())
+}
+
+/// Under the name it is called by, which some programs look at, in the directory that this leads to.
+fn named(program: &Path) -> PathBuf {
+    match (program.parent().map(Path::canonicalize), program.file_name()) {
+        (Some(Ok(directory)), Some(name)) => directory.join(name),
+        _ => program.to_path_buf(),
+    }
 }
 
 /// For `check` and the status.
