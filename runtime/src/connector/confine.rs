@@ -306,7 +306,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let places = Places {
             task: "t",
-            program: Path::new("/bin/sh"),
+            program: Path::new("/usr/bin/env"),
             catalog_directory: &directory.path().join("catalog"),
             state_directory: Some(&directory.path().join("state")),
             socket_directory: &directory.path().join("sockets/12345678"),
@@ -325,7 +325,7 @@ mod tests {
         let hidden = wrapped(Walls::Hidden).join(" ");
         assert!(hidden.contains("--die-with-parent"), "{hidden}");
         let places = "--tmpfs /sockets --tmpfs /state --bind /sockets/12345678 /sockets/12345678 --chdir /catalog";
-        assert!(hidden.ends_with(&format!("--dev-bind / / {places} -- /bin/sh")), "{hidden}");
+        assert!(hidden.ends_with(&format!("--dev-bind / / {places} -- /usr/bin/env")), "{hidden}");
         let closed = wrapped(Walls::Closed);
         let writable = closed.windows(2).filter(|pair| pair[0] == "--bind").map(|pair| pair[1].clone());
         assert_eq!(Vec::from_iter(writable), ["/catalog", "/sockets/12345678"]);
