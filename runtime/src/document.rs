@@ -2,10 +2,11 @@
 //!
 //! Flat schemas, which is what sources of rows have, are checked member by member ([`flat`]) in the same pass that scans the document
 //! (`longshore_proto::document`); everything else goes through `jsonschema` on a parsed value behind it. Widening is in
-//! [`widen`](mod@widen).
+//! [`widen`](mod@widen), how documents of one key become one in [`reduce`].
 
 mod flat;
 mod number;
+pub mod reduce;
 mod widen;
 
 use std::fmt;

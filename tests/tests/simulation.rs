@@ -117,6 +117,7 @@ fn every_mistake_made_on_purpose_is_found() {
         (Mistake::LoseTheExtent, AtLeastOnce),
         (Mistake::StagedNamesWithoutEpoch, Idempotent),
         (Mistake::ExistsOfAnotherRow, Transactional),
+        (Mistake::LoadAnOlderRow, Transactional),
     ];
     for (mistake, guarantee) in mistakes {
         let wrong = Options { guarantee, faults: Faults::Random, mistake };

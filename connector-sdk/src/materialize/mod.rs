@@ -33,7 +33,7 @@ mod transactional;
 
 use std::future::Future;
 
-pub use longshore_proto::materialize::message::{Constraint, Exists, FieldConstraint, Guarantee, Modes};
+pub use longshore_proto::materialize::message::{Constraint, Exists, FieldConstraint, Guarantee, Loads, Modes};
 pub use longshore_proto::name::{InstallationId, StateKey};
 pub use longshore_proto::session::{ClosePolicy, Collection, Finding, Owner, Recorded, Severity};
 use schemars::JsonSchema;

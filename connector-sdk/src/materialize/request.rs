@@ -1,6 +1,8 @@
 //! What an author is asked, with config and resources as the author's own types, and what an author answers. Parsed once, here.
 
-use longshore_proto::materialize::message::{self, Constraint, FieldConstraint, Guarantee, Modes, ValidatedBinding};
+use longshore_proto::materialize::message::{
+    self, Constraint, FieldConstraint, Guarantee, Loads, Modes, ValidatedBinding,
+};
 use longshore_proto::name::StateKey;
 use longshore_proto::session::{self, Finding, Owner, Recorded};
 use serde::de::DeserializeOwned;
@@ -85,12 +87,23 @@ pub struct Accepts {
     /// What only one task may write, by a name that is the same however a config spells it (see [`crate::place::one_name`]); empty:
     /// nothing, or it cannot tell.
     pub claim: String,
+    /// What a Load of whole rows gets back. With [`Loads::Nothing`] collections that are reduced by more than the last write are refused.
+    pub loads: Loads,
+    /// Why no more; may be empty.
+    pub loads_reason: String,
 }
 
 impl Accepts {
     /// A binding of these kinds, and nothing to say of its fields.
     pub fn new(modes: Modes) -> Self {
-        Self { modes, wants_existence: false, fields: Vec::new(), claim: String::new() }
+        Self {
+            modes,
+            wants_existence: false,
+            fields: Vec::new(),
+            claim: String::new(),
+            loads: Loads::Nothing,
+            loads_reason: String::new(),
+        }
     }
 
     /// What is there already does not fit this binding, and would if it were started over.
@@ -184,6 +197,8 @@ pub(crate) async fn validate<S: Materialize>(sink: &S, asked: message::Validate)
         wants_existence: accepts.wants_existence,
         fields: accepts.fields,
         claim: accepts.claim,
+        loads: accepts.loads,
+        loads_reason: accepts.loads_reason,
     });
     Ok(message::Validated { bindings: bindings.collect(), findings, recorded: answer.recorded })
 }

@@ -125,6 +125,8 @@ pub struct Row<'a> {
     pub exists: Exists,
     /// The row is to be deleted.
     pub delete: bool,
+    /// It was deleted and made again: nothing of an old row stays. Of use to whoever stores less than the whole document.
+    pub replace: bool,
 }
 
 impl Row<'_> {
@@ -178,6 +180,7 @@ impl StoreBatch {
             key: keys.as_mut().and_then(Iterator::next),
             exists: self.store.exists.get(i).copied().unwrap_or(Exists::Unknown),
             delete: self.store.deletes.get(i).copied().unwrap_or(false),
+            replace: self.store.replaces.get(i).copied().unwrap_or(false),
         })
     }
 }

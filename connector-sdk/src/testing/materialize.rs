@@ -348,7 +348,14 @@ impl Session {
             }
             let Some(documents) = batch.finish() else { continue };
             let exists = vec![Exists::Unknown; if deletes.is_empty() { 0 } else { documents.len() }];
-            self.send(ToConnector::Store(Store { documents, keys: keys.finish(), exists, deletes })).await?;
+            self.send(ToConnector::Store(Store {
+                documents,
+                keys: keys.finish(),
+                exists,
+                deletes,
+                replaces: Vec::new(),
+            }))
+            .await?;
         }
         Ok(())
     }

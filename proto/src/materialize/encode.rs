@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use super::message::{
-    Applied, Apply, Committed, Constraint, Exists, FieldConstraint, Guarantee, Load, Loaded, Modes, Open, Opened,
-    Rejected, Spec, Store, ToConnector, ToRuntime, Validate, Validated, ValidatedBinding,
+    Applied, Apply, Committed, Constraint, Exists, FieldConstraint, Guarantee, Load, Loaded, Loads, Modes, Open,
+    Opened, Rejected, Spec, Store, ToConnector, ToRuntime, Validate, Validated, ValidatedBinding,
 };
 use crate::batch::wire_index;
 use crate::limits::MESSAGE_MAX_BYTES;
@@ -75,6 +75,13 @@ impl From<ValidatedBinding> for pb::Validated {
             wants_existence: validated.wants_existence,
             fields: validated.fields.into_iter().map(Into::into).collect(),
             claim: validated.claim,
+            loads: match validated.loads {
+                Loads::Nothing => pb::Loads::Unspecified,
+                Loads::Fields => pb::Loads::Fields,
+                Loads::Document => pb::Loads::Document,
+            }
+            .into(),
+            loads_reason: validated.loads_reason,
         }
     }
 }
@@ -165,7 +172,7 @@ impl From<Store> for pb::Store {
             keys: store.keys.map(Into::into),
             exists: store.exists.into_iter().map(exists).collect(),
             deletes: store.deletes.into_iter().map(u8::from).collect(),
-            replaces: Bytes::new(),
+            replaces: store.replaces.into_iter().map(u8::from).collect(),
         }
     }
 }

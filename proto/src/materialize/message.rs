@@ -78,6 +78,22 @@ pub struct ValidatedBinding {
     pub fields: Vec<FieldConstraint>,
     /// What only one task may write; may be empty.
     pub claim: String,
+    /// What a Load of whole rows gets back.
+    pub loads: Loads,
+    /// Why no more; may be empty.
+    pub loads_reason: String,
+}
+
+/// What a destination gives back of a row.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Loads {
+    /// Only whether it exists.
+    #[default]
+    Nothing,
+    /// The fields it stores, each under its pointer, as it was stored; a field that is null there may be left out.
+    Fields,
+    /// The document as it was stored.
+    Document,
 }
 
 /// What kinds of binding a resource can be.
@@ -213,6 +229,8 @@ pub struct Store {
     pub exists: Vec<Exists>,
     /// One a document: the row is to be deleted; empty: none.
     pub deletes: Vec<bool>,
+    /// One a document: nothing of an old row stays; empty: none.
+    pub replaces: Vec<bool>,
 }
 
 /// Whether the row is in the destination now.

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use super::message::{
-    Applied, Apply, Committed, Constraint, Exists, FieldConstraint, Guarantee, Load, Loaded, Modes, Open, Opened,
-    Pending, Rejected, Spec, Store, ToConnector, ToRuntime, Validate, Validated, ValidatedBinding,
+    Applied, Apply, Committed, Constraint, Exists, FieldConstraint, Guarantee, Load, Loaded, Loads, Modes, Open,
+    Opened, Pending, Rejected, Spec, Store, ToConnector, ToRuntime, Validate, Validated, ValidatedBinding,
 };
 use crate::batch::{Batch, Keys};
 use crate::error::Error;
@@ -88,12 +88,20 @@ impl ValidatedBinding {
             pb::Modes::DeltaOnly => Modes::DeltaOnly,
             pb::Modes::Both => Modes::Both,
         };
+        let loads = match pb::Loads::try_from(pb.loads) {
+            Ok(pb::Loads::Unspecified) => Loads::Nothing,
+            Ok(pb::Loads::Fields) => Loads::Fields,
+            Ok(pb::Loads::Document) => Loads::Document,
+            Err(_) => return Err(sent.unknown("what a Load gets back")),
+        };
         Ok(Self {
             resource_path: sent.resource_path(pb.resource_path)?,
             modes,
             wants_existence: pb.wants_existence,
             fields: pb.fields.into_iter().map(|pb| FieldConstraint::parse(pb, sent)).collect::<Result<_, _>>()?,
             claim: pb.claim,
+            loads,
+            loads_reason: pb.loads_reason,
         })
     }
 }
@@ -231,9 +239,8 @@ impl Store {
             _ => None,
         };
         let deletes = column(&pb.deletes, &documents, sent, flag)?;
-        // What it says holds for every Store of version 1, where whole documents are stored.
-        column(&pb.replaces, &documents, sent, flag)?;
-        Ok(Self { documents, keys, exists, deletes })
+        let replaces = column(&pb.replaces, &documents, sent, flag)?;
+        Ok(Self { documents, keys, exists, deletes, replaces })
     }
 }
 

@@ -64,6 +64,7 @@ proptest! {
             keys: Some(keys(&["[1]", "[2]"])),
             exists: vec![materialize::Exists::Absent; 2],
             deletes: vec![true; 2],
+            replaces: vec![true; 2],
         };
         let bytes = bytes_of::<materialize_pb::TransactRequest>(materialize::ToConnector::Store(store));
         parse(&damaged(bytes, &changes), |pb| materialize::ToConnector::parse(pb, 2));

@@ -29,6 +29,8 @@ fn validated() -> Validated {
         wants_existence: true,
         fields: vec![field],
         claim: "a file".to_owned(),
+        loads: Loads::Fields,
+        loads_reason: "no column for the whole".to_owned(),
     };
     Validated { bindings: vec![binding.clone(), binding], findings: vec![finding()], recorded: Some(recorded()) }
 }
@@ -65,6 +67,7 @@ fn store() -> Store {
         keys: Some(keys(&["[1]", "[2]"])),
         exists: vec![Exists::Absent, Exists::Present],
         deletes: vec![false, true],
+        replaces: vec![true, false],
     }
 }
 
@@ -88,7 +91,7 @@ fn each_message_of_transact_comes_back_as_it_went_in() {
         ToConnector::Flush { transaction: 4 },
         ToConnector::Truncate { binding: 1 },
         ToConnector::Store(store()),
-        ToConnector::Store(Store { keys: None, exists: vec![], deletes: vec![], ..store() }),
+        ToConnector::Store(Store { keys: None, exists: vec![], deletes: vec![], replaces: vec![], ..store() }),
         ToConnector::Commit { transaction: 4, checkpoint: "c".into() },
     ] {
         assert_eq!(ToConnector::parse(over_the_wire::<pb::TransactRequest>(message.clone()), 2), Ok(message));

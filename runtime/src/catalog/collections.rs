@@ -12,6 +12,7 @@ use super::fields::{Keys, check_name, entries, fields, list, text};
 use super::node::{Node, Value};
 use super::schema::Schema;
 use super::typed::untyped;
+use crate::document::reduce;
 
 const COLLECTION: Keys =
     Keys { known: &["key", "schema"], later: &["validation", "retention"], example: "`key: [/id]`" };
@@ -29,6 +30,9 @@ pub(super) fn read(root: Option<&Node>, findings: &mut Vec<Diagnostic>) -> BTree
         if let Some(fields) = fields(&entry.value, &who, COLLECTION, findings) {
             schema = fields.optional("schema").and_then(|node| read_schema(node, &who, findings));
             key = fields.optional("key").and_then(|node| read_key(node, &who, schema.as_ref(), findings));
+            if let (Some(schema), Some(node)) = (&schema, fields.optional("schema")) {
+                check_reductions(node, schema, key.as_deref().unwrap_or_default(), findings);
+            }
         }
         collections.insert(entry.key.clone(), CollectionDecl { key, schema, span: entry.key_span });
     }
@@ -139,7 +143,6 @@ fn read_schema(node: &Node, who: &str, findings: &mut Vec<Diagnostic>) -> Option
         return None;
     }
     let before = findings.len();
-    refuse_reductions(node, findings);
     refuse_references(node, findings);
     if let Some(kind) = node.get("type")
         && let Value::Scalar(scalar) = &kind.value
@@ -187,31 +190,11 @@ fn refuse_references(node: &Node, findings: &mut Vec<Diagnostic>) {
     }
 }
 
-/// `reduce` says how documents of one key become one; what this version does not do must not be taken silently for something else.
-fn refuse_reductions(node: &Node, findings: &mut Vec<Diagnostic>) {
-    let Value::Mapping(entries) = &node.value else { return };
-    for entry in entries {
-        if entry.key == "reduce" {
-            let strategy = entry.value.get("strategy").unwrap_or(&entry.value);
-            let last = matches!(&strategy.value, Value::Scalar(scalar) if scalar.text == "lastWriteWins");
-            if !last {
-                let help =
-                    "remove it, or write `reduce: { strategy: lastWriteWins }`, which is what happens without it";
-                findings.push(Diagnostic::error(
-                    Code::NotBuilt,
-                    strategy.span,
-                    "this reduction is not built yet in this version of longshore",
-                    help,
-                ));
-            }
-        } else if matches!(entry.key.as_str(), "properties" | "patternProperties" | "$defs" | "definitions") {
-            if let Value::Mapping(named) = &entry.value.value {
-                named.iter().for_each(|one| refuse_reductions(&one.value, findings));
-            }
-        } else if let Value::Sequence(items) = &entry.value.value {
-            items.iter().for_each(|item| refuse_reductions(item, findings));
-        } else if !matches!(entry.key.as_str(), "const" | "default" | "examples") {
-            refuse_reductions(&entry.value, findings);
-        }
+/// What is wrong with the `reduce` annotations of a schema.
+fn check_reductions(root: &Node, schema: &Json, key: &[String], findings: &mut Vec<Diagnostic>) {
+    for fault in reduce::faults(schema, key) {
+        let at = root.nearest(&fault.pointer);
+        let span = if matches!(at.value, Value::Scalar(_)) { at.span } else { at.name_span() };
+        findings.push(Diagnostic::error(Code::Reduce, span, fault.message, fault.help));
     }
 }

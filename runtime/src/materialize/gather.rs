@@ -11,17 +11,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use longshore_proto::Error;
 use longshore_proto::batch::Batch;
 use longshore_proto::document::{Op, Scanned, Scanner};
-use longshore_proto::key::{KeyPointers, encode_json_key_into};
-use longshore_proto::materialize::message::{Loaded, ToConnector};
+use longshore_proto::key::KeyPointers;
+use longshore_proto::materialize::message::ToConnector;
 use longshore_proto::session::Binding;
 
 use super::checkpoint::Place;
 use super::deltas::{Deltas, Held, Piece};
+use super::existing::{self, Existing, Present};
+use super::fold::{Rule, Rules};
 use super::outgoing::{Loads, Outlet, Stores, Tally};
 use super::reduce::{Budget, Key, Reduction};
 use super::resume::Standing;
 use super::transaction::{Advanced, Then};
 use super::turns::{Ends, Reading, Selection, Take};
+use crate::document::reduce::Reducer;
 use crate::journal::{Entry, Filter, Journal, JournalError, JournalId, LocalId, Position, Reader, Schemas};
 
 /// One step of reading ends after so many bytes: a decision may follow.
@@ -48,9 +51,6 @@ pub struct Target {
     /// Its destination takes deletes; asked of standard bindings only.
     pub takes_deletes: bool,
 }
-
-/// Answers to Loads; written by whoever receives them, while others read on.
-pub type Present = Arc<std::sync::Mutex<Existing>>;
 
 /// See the module.
 #[derive(Debug)]
@@ -83,15 +83,9 @@ pub(super) struct Planned {
     /// Its place in the order of the durable names, which is the order of Stores: indexes live in one session only.
     pub(super) rank: u32,
     place: Place,
-    scanner: Scanner,
-}
-
-/// Keys that are in the destination, by binding.
-#[derive(Debug)]
-pub struct Existing {
-    ranks: Vec<u32>,
-    keys: Reduction,
-    encoded: Vec<u8>,
+    pub(super) scanner: Scanner,
+    /// How documents are reduced, if by more than the last write; never of delta bindings.
+    pub(super) rule: Option<Rule>,
 }
 
 /// What one binding takes of a batch.
@@ -99,6 +93,13 @@ struct Taken {
     target: usize,
     from: usize,
     to: usize,
+}
+
+impl Planned {
+    /// Its keys are looked up before they are stored.
+    pub(super) fn loads(&self) -> bool {
+        self.target.wants_existence || self.rule.is_some()
+    }
 }
 
 impl Gatherer {
@@ -126,15 +127,17 @@ impl Gatherer {
             _ => budget_bytes / 2,
         };
         let budget = |bytes| Budget { bytes, spill_dir: spill_dir.clone() };
-        let ranks = targets.iter().map(|planned| planned.rank).collect();
-        let existing = Existing { ranks, keys: Reduction::new(budget(budget_bytes / 8)), encoded: Vec::new() };
+        let existing = Existing::new(&targets, budget(budget_bytes / 8));
+        let mut rules: Vec<_> = targets.iter().map(|planned| (planned.rank, planned.rule.clone())).collect();
+        rules.sort_unstable_by_key(|(rank, _)| *rank);
+        let rules = Rules::new(rules.into_iter().map(|(_, rule)| rule).collect());
         Ok(Self {
             sources: open,
             targets,
             selection: Selection::default(),
             reached: Vec::new(),
             first: 0,
-            reduction: Reduction::new(budget(budget_bytes - delta_bytes)),
+            reduction: Reduction::new(budget(budget_bytes - delta_bytes), rules),
             deltas: Deltas::new(delta_bytes),
             present: Arc::new(std::sync::Mutex::new(existing)),
             scanned: Scanned::default(),
@@ -151,7 +154,7 @@ impl Gatherer {
     pub fn begin(&mut self, selection: Selection) {
         self.reduction.clear();
         self.deltas.begin(selection.readings.iter().map(|reading| reading.start));
-        lock(&self.present).keys.clear();
+        existing::lock(&self.present).clear();
         self.reached = selection.readings.iter().map(|reading| reading.start).collect();
         self.first = self.first.wrapping_add(1);
         self.selection = selection;
@@ -173,9 +176,9 @@ impl Gatherer {
         Ok(advanced)
     }
 
-    /// Loads of all keys of bindings that want to know what exists.
+    /// Loads of the keys of bindings that want to know what exists, or reduce onto what is there.
     pub fn loads(&mut self, outlet: Outlet<'_>) -> Result<(), Error> {
-        if !self.targets.iter().any(|planned| planned.target.wants_existence) {
+        if !self.targets.iter().any(Planned::loads) {
             return Ok(());
         }
         let mut loads = Loads::new(&self.targets, outlet);
@@ -190,8 +193,8 @@ impl Gatherer {
     pub fn stores(&mut self, outlet: Outlet<'_>) -> Result<Tally, Error> {
         let mut stores = Stores::new(&self.targets, outlet);
         {
-            let mut existing = lock(&self.present);
-            let mut existing = existing.keys.sorted()?;
+            let mut existing = existing::lock(&self.present);
+            let mut existing = existing.sorted()?;
             let mut sorted = self.reduction.sorted()?;
             while let Some(record) = sorted.next_record()? {
                 stores.row(&record, &mut existing)?;
@@ -431,27 +434,20 @@ enum Passed {
     Abandoned,
 }
 
-impl Existing {
-    /// Takes an answer in.
-    pub fn loaded(&mut self, loaded: &Loaded) -> Result<(), Error> {
-        let rank = self.ranks.get(loaded.documents.binding()).copied().unwrap_or(u32::MAX);
-        for json in loaded.keys.keys() {
-            self.encoded.clear();
-            encode_json_key_into(json, &mut self.encoded)?;
-            self.keys.push_key(rank, Key { encoded: &self.encoded, json: b"" })?;
-        }
-        Ok(())
-    }
-}
-
 fn planned(targets: Vec<Target>) -> Result<Vec<Planned>, Error> {
     let mut names: Vec<_> = targets.iter().map(|target| target.binding.state_key.clone()).collect();
     names.sort_unstable();
     let plan = |target: Target| {
         let rank = names.binary_search(&target.binding.state_key).unwrap_or_default();
         let place = Place { journal: target.journal, binding: target.binding.state_key.clone() };
-        let scanner = Scanner::new(&KeyPointers::compile(&target.binding.collection.key)?);
-        Ok(Planned { target, rank: u32::try_from(rank).unwrap_or(u32::MAX), place, scanner })
+        let collection = &target.binding.collection;
+        let scanner = Scanner::new(&KeyPointers::compile(&collection.key)?);
+        let reducer = match target.binding.delta_updates {
+            true => None,
+            false => Reducer::compile(&collection.schema_json)?,
+        };
+        let rule = reducer.map(|reducer| Rule { reducer: Arc::new(reducer), collection: collection.name.clone() });
+        Ok(Planned { target, rank: u32::try_from(rank).unwrap_or(u32::MAX), place, scanner, rule })
     };
     targets.into_iter().map(plan).collect()
 }
@@ -463,11 +459,6 @@ fn no_deletes(planned: &Planned, key_json: &[u8]) -> Error {
         format!("{collection}: the document of key {key} deletes its row, the destination takes no deletes"),
     )
     .suggest("set `delta_updates: true` on the binding: then the delete is stored as a document")
-}
-
-/// A panic while it was held leaves a transaction that is not flushed any more.
-fn lock(present: &Present) -> std::sync::MutexGuard<'_, Existing> {
-    present.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 /// What is sent, one message at a time; blocks while there is no room.

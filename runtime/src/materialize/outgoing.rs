@@ -5,6 +5,8 @@ use longshore_proto::Error;
 use longshore_proto::batch::{Batch, BatchBuilder, KeysBuilder};
 use longshore_proto::materialize::message::{Exists, Load, Store, ToConnector};
 
+use super::existing::Walk;
+use super::fold::{Part, Rule};
 use super::gather::{Planned, Sink};
 use super::reduce::{Record, Sorted};
 
@@ -21,9 +23,18 @@ pub type Outlet<'a> = &'a mut Sink<'a>;
 /// Rows and bytes that were stored, by binding of the session.
 pub type Tally = Vec<(usize, u64, u64)>;
 
+/// A binding, as its rank finds it.
+struct Ranked {
+    rank: u32,
+    /// Its index in the session.
+    binding: usize,
+    loads: bool,
+    rule: Option<Rule>,
+}
+
 /// Makes Loads of sorted keys.
 pub(super) struct Loads<'a> {
-    targets: Vec<(u32, usize, bool)>,
+    targets: Vec<Ranked>,
     outlet: Outlet<'a>,
     binding: usize,
     keys: KeysBuilder,
@@ -35,8 +46,8 @@ impl<'a> Loads<'a> {
     }
 
     pub(super) fn key(&mut self, record: &Record<'_>) -> Result<(), Error> {
-        let (_, binding, wants_existence) = self.targets[record.binding as usize];
-        if !wants_existence {
+        let Ranked { binding, loads, .. } = self.targets[record.binding as usize];
+        if !loads {
             return Ok(());
         }
         if binding != self.binding || self.keys.len() >= LOAD_KEYS || self.keys.byte_len() >= MESSAGE_BYTES {
@@ -53,7 +64,11 @@ impl<'a> Loads<'a> {
 
     fn send(&mut self) -> Result<(), Error> {
         match self.keys.finish() {
-            Some(keys) => (self.outlet)(ToConnector::Load(Load { binding: self.binding, keys, keys_only: true })),
+            Some(keys) => {
+                let of = self.targets.iter().find(|ranked| ranked.binding == self.binding);
+                let keys_only = of.is_none_or(|ranked| ranked.rule.is_none());
+                (self.outlet)(ToConnector::Load(Load { binding: self.binding, keys, keys_only }))
+            }
             None => Ok(()),
         }
     }
@@ -61,12 +76,14 @@ impl<'a> Loads<'a> {
 
 /// Makes Stores.
 pub(super) struct Stores<'a> {
-    targets: Vec<(u32, usize, bool)>,
+    targets: Vec<Ranked>,
     outlet: Outlet<'a>,
     rows: Rows,
     /// One for each delta binding that has documents, by index.
     deltas: Vec<Option<BatchBuilder>>,
     existing: Walk,
+    /// A document that had to be made.
+    made: Vec<u8>,
     tally: Tally,
 }
 
@@ -76,13 +93,7 @@ struct Rows {
     keys: KeysBuilder,
     exists: Vec<Exists>,
     deletes: Vec<bool>,
-}
-
-/// The least existing key that is not passed yet.
-#[derive(Default)]
-struct Walk {
-    begun: bool,
-    at: Option<(u32, Vec<u8>)>,
+    replaces: Vec<bool>,
 }
 
 impl<'a> Stores<'a> {
@@ -93,46 +104,39 @@ impl<'a> Stores<'a> {
             rows: Rows::of(0),
             deltas: targets.iter().map(|_| None).collect(),
             existing: Walk::default(),
+            made: Vec::new(),
             tally: (0..targets.len()).map(|binding| (binding, 0, 0)).collect(),
         }
     }
 
     /// The next row, in the order of binding and key.
     pub(super) fn row(&mut self, record: &Record<'_>, existing: &mut Sorted<'_>) -> Result<(), Error> {
-        let (_, binding, wants_existence) = self.targets[record.binding as usize];
-        let rows = &self.rows.documents;
-        if binding != rows.binding() || rows.byte_len() >= MESSAGE_BYTES || !rows.fits(record.document.len()) {
-            self.rows_end()?;
-        }
-        if self.rows.documents.is_empty() {
-            self.rows = Rows::of(binding);
-        }
-        let exists = match wants_existence {
-            false => Exists::Unknown,
-            true if self.existing.holds(record, existing)? => Exists::Present,
-            true => Exists::Absent,
+        let Ranked { binding, loads, rule, .. } = &self.targets[record.binding as usize];
+        let binding = *binding;
+        let row = if *loads { self.existing.row(record, existing)? } else { None };
+        let exists = match (loads, row) {
+            (false, _) => Exists::Unknown,
+            (true, Some(_)) => Exists::Present,
+            (true, None) => Exists::Absent,
         };
-        self.rows.documents.push(record.document);
-        self.rows.keys.push(record.key_json);
-        self.rows.exists.push(exists);
-        self.rows.deletes.push(record.delete);
-        self.count(binding, 1, record.document.len());
+        let part = match (rule, row) {
+            (Some(rule), Some(row)) => {
+                rule.fold(&[Part::read(row, false), record.part], record.key_json, &mut self.made)?
+            }
+            (Some(_), None) | (None, _) => record.part,
+        };
+        if !self.rows.takes(binding, part.document.len()) {
+            self.rows.send(self.outlet)?;
+        }
+        self.rows.push(binding, record.key_json, part, exists, rule.is_some());
+        self.tally[binding].1 += 1;
+        self.tally[binding].2 += part.document.len() as u64;
         Ok(())
     }
 
     /// Sends the rows there are.
     pub(super) fn rows_end(&mut self) -> Result<(), Error> {
-        let Rows { documents, keys, exists, deletes } = &mut self.rows;
-        let Some(documents) = documents.finish() else { return Ok(()) };
-        let mut exists = std::mem::take(exists);
-        if exists.iter().all(|exists| *exists == Exists::Unknown) {
-            exists.clear();
-        }
-        let mut deletes = std::mem::take(deletes);
-        if !deletes.contains(&true) {
-            deletes.clear();
-        }
-        (self.outlet)(ToConnector::Store(Store { documents, keys: keys.finish(), exists, deletes }))
+        self.rows.send(self.outlet)
     }
 
     /// Documents of a delta binding, in order.
@@ -181,41 +185,53 @@ impl Rows {
             keys: KeysBuilder::new(),
             exists: Vec::new(),
             deletes: Vec::new(),
+            replaces: Vec::new(),
         }
     }
-}
 
-impl Walk {
-    /// Both come in the same order, so each is walked once.
-    fn holds(&mut self, record: &Record<'_>, existing: &mut Sorted<'_>) -> Result<bool, Error> {
-        if !self.begun {
-            self.begun = true;
-            self.step(existing)?;
-        }
-        let wanted = (record.binding, record.key_encoded);
-        while self.at.as_ref().is_some_and(|(binding, key)| (*binding, key.as_slice()) < wanted) {
-            self.step(existing)?;
-        }
-        Ok(self.at.as_ref().is_some_and(|(binding, key)| (*binding, key.as_slice()) == wanted))
+    /// Whether a document of so many bytes goes into the message there is.
+    fn takes(&self, binding: usize, bytes: usize) -> bool {
+        let documents = &self.documents;
+        documents.is_empty()
+            || (binding == documents.binding() && documents.byte_len() < MESSAGE_BYTES && documents.fits(bytes))
     }
 
-    fn step(&mut self, existing: &mut Sorted<'_>) -> Result<(), Error> {
-        self.at = existing.next_record()?.map(|record| (record.binding, record.key_encoded.to_vec()));
-        Ok(())
+    fn push(&mut self, binding: usize, key_json: &[u8], part: Part<'_>, exists: Exists, is_reduced: bool) {
+        if self.documents.is_empty() {
+            *self = Self::of(binding);
+        }
+        self.documents.push(part.document);
+        self.keys.push(key_json);
+        self.exists.push(exists);
+        self.deletes.push(part.delete);
+        self.replaces.push(is_reduced && part.resets && !part.delete);
+    }
+
+    fn send(&mut self, outlet: &mut Sink<'_>) -> Result<(), Error> {
+        let Some(documents) = self.documents.finish() else { return Ok(()) };
+        let said = |flags: &mut Vec<bool>| if flags.contains(&true) { std::mem::take(flags) } else { Vec::new() };
+        let (deletes, replaces) = (said(&mut self.deletes), said(&mut self.replaces));
+        let mut exists = std::mem::take(&mut self.exists);
+        if exists.iter().all(|exists| *exists == Exists::Unknown) {
+            exists.clear();
+        }
+        outlet(ToConnector::Store(Store { documents, keys: self.keys.finish(), exists, deletes, replaces }))
     }
 }
 
 fn delta(documents: Batch) -> ToConnector {
-    ToConnector::Store(Store { documents, keys: None, exists: Vec::new(), deletes: Vec::new() })
+    ToConnector::Store(Store { documents, keys: None, exists: Vec::new(), deletes: Vec::new(), replaces: Vec::new() })
 }
 
-/// Rank, index in the session, wants_existence; sorted by rank, which is dense.
-fn by_rank(targets: &[Planned]) -> Vec<(u32, usize, bool)> {
-    let mut by_rank: Vec<_> = targets
-        .iter()
-        .enumerate()
-        .map(|(index, planned)| (planned.rank, index, planned.target.wants_existence))
-        .collect();
-    by_rank.sort_unstable();
+/// Sorted by rank, which is dense.
+fn by_rank(targets: &[Planned]) -> Vec<Ranked> {
+    let ranked = |(binding, planned): (usize, &Planned)| Ranked {
+        rank: planned.rank,
+        binding,
+        loads: planned.loads(),
+        rule: planned.rule.clone(),
+    };
+    let mut by_rank: Vec<_> = targets.iter().enumerate().map(ranked).collect();
+    by_rank.sort_unstable_by_key(|ranked| ranked.rank);
     by_rank
 }

@@ -1,8 +1,8 @@
-//! Reduction: of all documents of a key the last one counts. Collects them within a budget of bytes, past it in sorted runs on disk, and
-//! gives them back sorted by binding and key, each key once.
+//! Reduction: brings all documents of a key to one. Collects them within a budget of bytes, past it in sorted runs on disk, and gives them
+//! back sorted by binding and key, each key once.
 //!
-//! In memory a document is not copied: the batch it came in is held. The runs are in [`super::spill`]. What is read and stored when is not
-//! decided here.
+//! What they come to is said in [`super::fold`]. In memory a document is not copied, unless several are reduced to another: the batch it
+//! came in is held. The runs are in [`super::spill`]. What is read and stored when is not decided here.
 
 use std::cmp::Ordering;
 use std::path::PathBuf;
@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use longshore_proto::Error;
 use longshore_proto::batch::Batch;
 
+use super::fold::{Part, Rules};
 use super::spill::{Merge, Run, RunWriter};
 
 /// What an entry costs beside its key and document.
@@ -33,10 +34,8 @@ pub struct Record<'a> {
     pub key_encoded: &'a [u8],
     /// The key as a JSON array.
     pub key_json: &'a [u8],
-    /// The last document; empty where only keys are collected.
-    pub document: &'a [u8],
-    /// It says that the row is deleted.
-    pub delete: bool,
+    /// What its documents came to; empty where only keys are collected.
+    pub part: Part<'a>,
 }
 
 /// Names a document of a batch that is held.
@@ -49,6 +48,7 @@ pub struct Held {
 #[derive(Debug)]
 pub struct Reduction {
     budget: Budget,
+    rules: Rules,
     entries: Vec<Entry>,
     /// Encoded keys and their JSON, back to back.
     keys: Vec<u8>,
@@ -77,11 +77,12 @@ struct Entry {
 const KEY_ONLY: u32 = u32::MAX;
 
 impl Reduction {
-    /// An empty one.
+    /// An empty one; `rules` say by binding what several documents come to.
     #[must_use]
-    pub fn new(budget: Budget) -> Self {
+    pub fn new(budget: Budget, rules: Rules) -> Self {
         Self {
             budget,
+            rules,
             entries: Vec::new(),
             keys: Vec::new(),
             batches: Vec::new(),
@@ -134,12 +135,12 @@ impl Reduction {
     pub fn sorted(&mut self) -> Result<Sorted<'_>, Error> {
         if self.runs.is_empty() {
             self.sort();
-            return Ok(Sorted::Memory { reduction: self, next: 0 });
+            return Ok(Sorted::Memory(Groups::of(self)));
         }
         if !self.entries.is_empty() {
             self.spill()?;
         }
-        Ok(Sorted::Runs(Merge::of(&self.runs)?))
+        Ok(Sorted::Runs(Merge::of(&self.runs, &self.rules)?))
     }
 
     fn add(&mut self, binding: u32, key: Key<'_>, batch: u32, document: u32, delete: bool) {
@@ -169,8 +170,9 @@ impl Reduction {
     fn spill(&mut self) -> Result<(), Error> {
         self.sort();
         let mut run = RunWriter::create(&self.budget.spill_dir)?;
-        for entry in &self.entries {
-            run.push(&self.record(entry))?;
+        let mut groups = Groups::of(self);
+        while let Some(record) = groups.next_record()? {
+            run.push(&record)?;
         }
         self.runs.push(run.finish()?);
         self.forget_memory();
@@ -185,15 +187,15 @@ impl Reduction {
         self.is_sorted = true;
     }
 
-    /// Sorts, and keeps of equal keys the last one.
+    /// Sorts, and keeps of equal keys the last one, where that is all that counts.
     fn sort(&mut self) {
         if std::mem::replace(&mut self.is_sorted, true) {
             return;
         }
-        let keys = &self.keys;
+        let (keys, rules) = (&self.keys, &self.rules);
         self.entries.sort_unstable_by(|a, b| compare(keys, a, b).then(a.sequence.cmp(&b.sequence)));
         self.entries.dedup_by(|later, kept| {
-            let same = compare(keys, later, kept) == Ordering::Equal;
+            let same = compare(keys, later, kept) == Ordering::Equal && rules.of(kept.binding).is_none();
             if same {
                 *kept = *later;
             }
@@ -201,13 +203,12 @@ impl Reduction {
         });
     }
 
-    fn record(&self, entry: &Entry) -> Record<'_> {
-        let (encoded, json) = key_of(&self.keys, entry);
+    fn part(&self, entry: &Entry) -> Part<'_> {
         let document = match entry.batch {
             KEY_ONLY => &[][..],
             batch => self.batches[batch as usize].document(entry.document as usize).unwrap_or_default(),
         };
-        Record { binding: entry.binding, key_encoded: encoded, key_json: json, document, delete: entry.delete }
+        Part::read(document, entry.delete)
     }
 }
 
@@ -225,8 +226,8 @@ pub struct Key<'a> {
 #[allow(missing_docs)]
 pub enum Sorted<'a> {
     /// It all fits.
-    Memory { reduction: &'a Reduction, next: usize },
-    /// Of several runs, each key's last.
+    Memory(Groups<'a>),
+    /// Of several runs.
     Runs(Merge<'a>),
 }
 
@@ -234,13 +235,44 @@ impl Sorted<'_> {
     /// The next key.
     pub fn next_record(&mut self) -> Result<Option<Record<'_>>, Error> {
         match self {
-            Self::Memory { reduction, next } => {
-                let entry = reduction.entries.get(*next);
-                *next += 1;
-                Ok(entry.map(|entry| reduction.record(entry)))
-            }
+            Self::Memory(groups) => groups.next_record(),
             Self::Runs(merge) => merge.next_record(),
         }
+    }
+}
+
+/// Walks over what is in memory, sorted: of each key all that came.
+#[derive(Debug)]
+pub struct Groups<'a> {
+    reduction: &'a Reduction,
+    next: usize,
+    /// The document of the last record, if it was made.
+    made: Vec<u8>,
+}
+
+impl<'a> Groups<'a> {
+    fn of(reduction: &'a Reduction) -> Self {
+        Self { reduction, next: 0, made: Vec::new() }
+    }
+
+    fn next_record(&mut self) -> Result<Option<Record<'_>>, Error> {
+        let Reduction { entries, keys, rules, .. } = self.reduction;
+        let Some(first) = entries.get(self.next) else { return Ok(None) };
+        let (key_encoded, key_json) = key_of(keys, first);
+        let part = match rules.of(first.binding) {
+            None => {
+                self.next += 1;
+                self.reduction.part(first)
+            }
+            Some(rule) => {
+                let rest = &entries[self.next..];
+                let len = rest.iter().take_while(|entry| compare(keys, entry, first) == Ordering::Equal).count();
+                self.next += len;
+                let parts: Vec<Part<'_>> = rest[..len].iter().map(|entry| self.reduction.part(entry)).collect();
+                rule.fold(&parts, key_json, &mut self.made)?
+            }
+        };
+        Ok(Some(Record { binding: first.binding, key_encoded, key_json, part }))
     }
 }
 

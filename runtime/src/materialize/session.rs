@@ -22,7 +22,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::checkpoint::{Checkpoint, Extent, Place};
-use super::gather::{Gatherer, Present, Source, Target};
+use super::existing::{self, Present};
+use super::gather::{Gatherer, Source, Target};
 use super::outgoing::Tally;
 use super::resume::{self, Remembered, Resume, Standing};
 use super::speech::{Speech, Spoken};
@@ -330,8 +331,7 @@ impl Running {
             Some(ToRuntime::Loaded(loaded)) => {
                 let present = Arc::clone(&self.present);
                 // It may go to disk. We never stop listening to these, whatever our own sending waits for.
-                blocking(move || present.lock().unwrap_or_else(std::sync::PoisonError::into_inner).loaded(&loaded))
-                    .await?;
+                blocking(move || existing::lock(&present).loaded(&loaded)).await?;
                 None
             }
             Some(ToRuntime::Rejected(rejected)) => return Err(refusal(&self.facts.task, &rejected)),

@@ -9,11 +9,12 @@ use std::path::Path;
 
 use longshore_proto::Error;
 
+use super::fold::{Part, Rules};
 use super::reduce::Record;
 
 /// Buffer of each run that is written or read.
 const BUFFER_BYTES: usize = 64 << 10;
-/// Binding, three lengths, delete.
+/// Binding, three lengths, what is said of the row.
 const HEADER_BYTES: usize = 17;
 
 /// Records, sorted by binding and key, each key once.
@@ -41,9 +42,9 @@ impl RunWriter {
         header[0..4].copy_from_slice(&record.binding.to_le_bytes());
         header[4..8].copy_from_slice(&length(record.key_encoded));
         header[8..12].copy_from_slice(&length(record.key_json));
-        header[12..16].copy_from_slice(&length(record.document));
-        header[16] = u8::from(record.delete);
-        [&header[..], record.key_encoded, record.key_json, record.document]
+        header[12..16].copy_from_slice(&length(record.part.document));
+        header[16] = u8::from(record.part.delete) | u8::from(record.part.resets) << 1;
+        [&header[..], record.key_encoded, record.key_json, record.part.document]
             .into_iter()
             .try_for_each(|part| self.file.write_all(part))
             .map_err(|error| failed("writing to", "a sorted run", &error))
@@ -55,21 +56,25 @@ impl RunWriter {
     }
 }
 
-/// Walks over several runs at once: of equal keys the one of the youngest run counts.
+/// Walks over several runs at once; what they have of one key is reduced.
 #[derive(Debug)]
 pub struct Merge<'a> {
     cursors: Vec<Cursor<'a>>,
-    /// The next key of each run that has one: least first, and of equals the youngest run.
+    rules: &'a Rules,
+    /// The next key of each run that has one: least first, and of equals the oldest run.
     heap: BinaryHeap<Reverse<Next>>,
-    /// The run whose record was given last: it moves on when the next is asked for.
-    given: Option<(usize, Vec<u8>)>,
+    /// The runs whose records are in the one that was given last: they move on when the next is asked for.
+    given: Vec<(usize, Vec<u8>)>,
+    /// The document of that one, if it was made.
+    made: Vec<u8>,
 }
 
 impl<'a> Merge<'a> {
     /// The oldest run first.
-    pub(super) fn of(runs: &'a [Run]) -> Result<Self, Error> {
+    pub(super) fn of(runs: &'a [Run], rules: &'a Rules) -> Result<Self, Error> {
         let cursors: Vec<_> = runs.iter().map(Cursor::new).collect();
-        let mut merge = Self { cursors, heap: BinaryHeap::with_capacity(runs.len()), given: None };
+        let heap = BinaryHeap::with_capacity(runs.len());
+        let mut merge = Self { cursors, rules, heap, given: Vec::with_capacity(runs.len()), made: Vec::new() };
         for run in 0..merge.cursors.len() {
             merge.move_on(run, Vec::new())?;
         }
@@ -77,20 +82,27 @@ impl<'a> Merge<'a> {
     }
 
     pub(super) fn next_record(&mut self) -> Result<Option<Record<'_>>, Error> {
-        if let Some((run, key)) = self.given.take() {
+        while let Some((run, key)) = self.given.pop() {
             self.move_on(run, key)?;
         }
-        let Some(Reverse((binding, key, Reverse(run)))) = self.heap.pop() else { return Ok(None) };
+        let Some(Reverse((binding, key, run))) = self.heap.pop() else { return Ok(None) };
+        self.given.push((run, key));
         while let Some(Reverse((other_binding, other_key, _))) = self.heap.peek()
             && *other_binding == binding
-            && *other_key == key
+            && *other_key == self.given[0].1
         {
-            if let Some(Reverse((_, older_key, Reverse(older)))) = self.heap.pop() {
-                self.move_on(older, older_key)?;
-            }
+            self.given.extend(self.heap.pop().map(|Reverse((_, key, run))| (run, key)));
         }
-        self.given = Some((run, key));
-        Ok(Some(self.cursors[run].record()))
+        let (oldest, youngest) = (self.given[0].0, self.given[self.given.len() - 1].0);
+        let record = self.cursors[youngest].record();
+        let part = match self.rules.of(binding) {
+            Some(rule) if oldest != youngest => {
+                let parts: Vec<Part<'_>> = self.given.iter().map(|(run, _)| self.cursors[*run].record().part).collect();
+                rule.fold(&parts, record.key_json, &mut self.made)?
+            }
+            Some(_) | None => record.part,
+        };
+        Ok(Some(Record { part, ..record }))
     }
 
     fn move_on(&mut self, run: usize, mut key: Vec<u8>) -> Result<(), Error> {
@@ -98,20 +110,21 @@ impl<'a> Merge<'a> {
         if cursor.advance().map_err(|error| failed("reading", "a sorted run", &error))? {
             key.clear();
             key.extend_from_slice(cursor.record().key_encoded);
-            self.heap.push(Reverse((cursor.binding, key, Reverse(run))));
+            self.heap.push(Reverse((cursor.binding, key, run)));
         }
         Ok(())
     }
 }
 
 /// Binding, key, run.
-type Next = (u32, Vec<u8>, Reverse<usize>);
+type Next = (u32, Vec<u8>, usize);
 
 #[derive(Debug)]
 struct Cursor<'a> {
     input: BufReader<FromStart<'a>>,
     binding: u32,
     delete: bool,
+    resets: bool,
     encoded_len: usize,
     json_len: usize,
     body: Vec<u8>,
@@ -120,7 +133,7 @@ struct Cursor<'a> {
 impl<'a> Cursor<'a> {
     fn new(run: &'a Run) -> Self {
         let input = BufReader::with_capacity(BUFFER_BYTES, FromStart { file: &run.file, at: 0 });
-        Self { input, binding: 0, delete: false, encoded_len: 0, json_len: 0, body: Vec::new() }
+        Self { input, binding: 0, delete: false, resets: false, encoded_len: 0, json_len: 0, body: Vec::new() }
     }
 
     /// `false` at the end.
@@ -134,7 +147,7 @@ impl<'a> Cursor<'a> {
         let number = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
         self.binding = number(0);
         (self.encoded_len, self.json_len) = (number(4) as usize, number(8) as usize);
-        self.delete = header[16] != 0;
+        (self.delete, self.resets) = (header[16] & 1 != 0, header[16] & 2 != 0);
         self.body.resize(self.encoded_len + self.json_len + number(12) as usize, 0);
         self.input.read_exact(&mut self.body)?;
         Ok(true)
@@ -143,7 +156,8 @@ impl<'a> Cursor<'a> {
     fn record(&self) -> Record<'_> {
         let (key_encoded, rest) = self.body.split_at(self.encoded_len);
         let (key_json, document) = rest.split_at(self.json_len);
-        Record { binding: self.binding, key_encoded, key_json, document, delete: self.delete }
+        let part = Part { document, delete: self.delete, resets: self.resets };
+        Record { binding: self.binding, key_encoded, key_json, part }
     }
 }
 

@@ -35,7 +35,7 @@ impl Claims {
 
 #[cfg(test)]
 mod tests {
-    use longshore_proto::materialize::message::Modes;
+    use longshore_proto::materialize::message::{Loads, Modes};
 
     use super::*;
 
@@ -48,6 +48,8 @@ mod tests {
             wants_existence: false,
             fields: Vec::new(),
             claim: claim.to_owned(),
+            loads: Loads::Nothing,
+            loads_reason: String::new(),
         };
         let claim = |task: &str, connector: &str, what: &str| claims.claim(task, connector, 0, &of(what));
         assert_eq!((claim("one", "sqlite", "db a"), claim("one", "sqlite", "db a")), (None, None));

@@ -47,7 +47,8 @@ fn merged(all: impl Iterator<Item = Collection>) -> Result<Collections, Error> {
     for collection in all {
         let merged = match collections.remove(&collection.name) {
             Some(other) => Collection {
-                schema_json: union(&other.schema_json, &collection.schema_json)?,
+                // What the newer one says of its fields counts: how they are reduced, say.
+                schema_json: union(&collection.schema_json, &other.schema_json)?,
                 schema_version: other.schema_version + collection.schema_version,
                 ..collection
             },

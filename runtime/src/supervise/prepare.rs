@@ -263,6 +263,7 @@ pub async fn materialization(
     for (index, (binding, said)) in bindings.iter().zip(&validated.bindings).enumerate() {
         let starts_over = starts_over(&binding.collection.name, &said.resource_path);
         findings.extend(super::fit::findings(index, binding, said, starts_over));
+        findings.extend(super::fit::reductions(index, binding, said, spec.guarantee));
         findings.extend(claims.claim(&task.name, &spec.name, index, said));
     }
     passed(catalog.findings(&task.name, &findings, typed.all()))?;

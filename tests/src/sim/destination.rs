@@ -31,6 +31,8 @@ pub struct Destination {
     pub owner: Option<Recorded>,
     /// Standard bindings, by durable name.
     pub rows: BTreeMap<String, Rows>,
+    /// What each row was before it was last stored.
+    before: BTreeMap<(String, String), String>,
     /// Delta bindings, by durable name.
     pub logs: BTreeMap<String, Vec<String>>,
     /// Staged documents by name.
@@ -166,6 +168,7 @@ impl Destination {
             flushes_state,
             owner: None,
             rows: BTreeMap::new(),
+            before: BTreeMap::new(),
             logs: BTreeMap::new(),
             staged: BTreeMap::new(),
             marks: Vec::new(),
@@ -221,9 +224,18 @@ impl Destination {
         let (mut keys, mut documents) = (KeysBuilder::new(), BatchBuilder::new(load.binding));
         for key in load.keys.keys() {
             let lies = self.mistake == Mistake::ExistsOfAnotherRow;
-            if lies || self.rows.get(name).is_some_and(|rows| rows.contains_key(&text(key))) {
+            let row = self.rows.get(name).and_then(|rows| rows.get(&text(key)));
+            let older = self.before.get(&(name.to_owned(), text(key)));
+            let row = if self.mistake == Mistake::LoadAnOlderRow { older.or(row) } else { row };
+            let document = match row {
+                Some(document) if !load.keys_only => document.clone(),
+                // One that lies has to have the key that was asked for.
+                None if !load.keys_only => format!(r#"{{"id":{}}}"#, text(key).trim_matches(['[', ']'])),
+                Some(_) | None => "{}".to_owned(),
+            };
+            if lies || row.is_some() {
                 keys.push(key);
-                documents.push(b"{}");
+                documents.push(document.as_bytes());
             }
         }
         Some(ToRuntime::Loaded(Loaded { keys: keys.finish()?, documents: documents.finish()? }))
@@ -319,7 +331,10 @@ impl Destination {
 
     fn apply(&mut self, change: Change) {
         match change {
-            Change::Put(name, key, document) => drop(self.rows.entry(name).or_default().insert(key, document)),
+            Change::Put(name, key, document) => {
+                let before = self.rows.entry(name.clone()).or_default().insert(key.clone(), document);
+                self.before.extend(before.map(|before| ((name, key), before)));
+            }
             Change::Remove(name, key) => drop(self.rows.entry(name).or_default().remove(&key)),
             Change::Append(name, document) => self.logs.entry(name).or_default().push(document),
         }

@@ -116,7 +116,8 @@ impl MaterializeTask {
             | Mistake::IgnoreTheFence
             | Mistake::NoAppliedMark
             | Mistake::StagedNamesWithoutEpoch
-            | Mistake::ExistsOfAnotherRow => {}
+            | Mistake::ExistsOfAnotherRow
+            | Mistake::LoadAnOlderRow => {}
         }
         let ours = match &record.checkpoint.bytes {
             none if none.is_empty() => Checkpoint::beginning(installation()),

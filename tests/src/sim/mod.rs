@@ -43,4 +43,6 @@ pub enum Mistake {
     StagedNamesWithoutEpoch,
     /// The destination says of rows that they exist when they do not.
     ExistsOfAnotherRow,
+    /// The destination gives back a row as it was before its last transaction.
+    LoadAnOlderRow,
 }

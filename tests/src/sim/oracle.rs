@@ -1,12 +1,13 @@
 //! What must be in the destination when everything has come to rest.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use longshore_proto::materialize::message::Guarantee;
+use serde_json::Value;
 
 use super::Violation;
 use super::destination::{Destination, Rows};
-use super::source::Source;
+use super::source::{Document, Source};
 
 /// Compares every binding with what the formula says.
 pub fn verify(
@@ -14,19 +15,13 @@ pub fn verify(
     destination: &Destination,
     standard: &[String],
     delta: &[String],
+    reduces: bool,
 ) -> Result<(), Violation> {
-    let mut expected = Rows::new();
-    for document in source.all() {
-        let key = format!("[{}]", document.id);
-        match document.delete {
-            true => drop(expected.remove(&key)),
-            false => drop(expected.insert(key, document.json)),
-        }
-    }
     for name in standard {
         let got = destination.rows.get(name).cloned().unwrap_or_default();
-        if got != expected {
-            return Err(format!("rows of {name}: expected {expected:?}, got {got:?}"));
+        match reduces {
+            true => sums(name, &source.all(), &got)?,
+            false => last(name, source.all(), &got)?,
         }
     }
     let all: Vec<String> = source.all().into_iter().map(|document| document.json).collect();
@@ -35,6 +30,54 @@ pub fn verify(
         log(name, &all, &got, destination.guarantee)?;
     }
     Ok(())
+}
+
+/// The last document of each key.
+fn last(name: &str, all: Vec<Document>, got: &Rows) -> Result<(), Violation> {
+    let mut expected = Rows::new();
+    for document in all {
+        let key = format!("[{}]", document.id);
+        match document.delete {
+            true => drop(expected.remove(&key)),
+            false => drop(expected.insert(key, document.json)),
+        }
+    }
+    if *got == expected { Ok(()) } else { Err(format!("rows of {name}: expected {expected:?}, got {got:?}")) }
+}
+
+/// Since each row was made: the sum, what was seen of it in order, and else the last document.
+fn sums(name: &str, all: &[Document], got: &Rows) -> Result<(), Violation> {
+    let mut expected: BTreeMap<String, (Value, Option<i64>, Vec<Value>)> = BTreeMap::new();
+    for document in all {
+        let key = format!("[{}]", document.id);
+        if document.delete {
+            expected.remove(&key);
+            continue;
+        }
+        let json = parsed(&document.json)?;
+        let (last, n, seen) = expected.entry(key).or_default();
+        seen.extend(json["seen"].as_array().cloned().unwrap_or_default());
+        *n = document.n.map(|of| of + n.unwrap_or(0)).or(*n);
+        *last = json;
+    }
+    for (key, (row, n, seen)) in &mut expected {
+        row["seen"] = Value::from(std::mem::take(seen));
+        if let Some(n) = n {
+            row["n"] = Value::from(*n);
+        }
+        let got = got.get(key).map(|got| parsed(got)).transpose()?;
+        if got.as_ref() != Some(row) {
+            return Err(format!("row {key} of {name}: expected {row}, got {got:?}"));
+        }
+    }
+    if got.len() > expected.len() {
+        return Err(format!("rows of {name}: expected {}, got {got:?}", expected.len()));
+    }
+    Ok(())
+}
+
+fn parsed(json: &str) -> Result<Value, Violation> {
+    serde_json::from_str(json).map_err(|error| format!("a document that is none: {json}: {error}"))
 }
 
 fn log(name: &str, all: &[String], got: &[String], guarantee: Guarantee) -> Result<(), Violation> {

@@ -11,6 +11,10 @@ use longshore_proto::state::{State, StatePatch};
 use super::Violation;
 use super::dice::hash;
 
+/// How its collection is reduced, where it is by more than the last write.
+pub const REDUCED: &str = r#"{"type":"object","reduce":{"strategy":"merge"},"properties":{
+    "n":{"type":"integer","reduce":{"strategy":"sum"}},
+    "seen":{"type":"array","reduce":{"strategy":"append"}}}}"#;
 /// Keys of the model's rows are below this.
 pub const KEYS: u64 = 7;
 
@@ -32,6 +36,8 @@ pub struct Document {
     pub id: u64,
     /// It deletes its row.
     pub delete: bool,
+    /// What is summed, where it is there.
+    pub n: Option<i64>,
     /// As it is captured.
     pub json: String,
 }
@@ -46,8 +52,12 @@ impl Source {
             let (id, delete) = (chance % KEYS, (chance >> 8).is_multiple_of(5));
             let op = if delete { "d" } else { "u" };
             let body = "x".repeat(((chance >> 16) % 400) as usize);
-            let json = format!(r#"{{"_meta":{{"op":"{op}"}},"id":{id},"txn":{t},"i":{i},"body":"{body}"}}"#);
-            Document { id, delete, json }
+            let n = Some((chance >> 32) as i64 % 1000 - 500).filter(|n| n % 4 != 0);
+            let summed = n.map(|n| format!(r#","n":{n}"#)).unwrap_or_default();
+            let json = format!(
+                r#"{{"_meta":{{"op":"{op}"}},"id":{id},"txn":{t},"i":{i},"seen":["{t}.{i}"],"body":"{body}"{summed}}}"#
+            );
+            Document { id, delete, n, json }
         };
         (0..count).map(document).collect()
     }
