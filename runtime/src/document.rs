@@ -2,9 +2,11 @@
 //!
 //! Flat schemas, which is what sources of rows have, are checked member by member ([`flat`]) in the same pass that scans the document
 //! (`longshore_proto::document`); everything else goes through `jsonschema` on a parsed value behind it. Widening is in
-//! [`widen`](mod@widen), how documents of one key become one in [`reduce`].
+//! [`widen`](mod@widen); what a schema becomes when documents may widen it is in [`infer`]; how documents of one key become one, in
+//! [`reduce`].
 
 mod flat;
+mod infer;
 mod number;
 pub mod reduce;
 mod widen;
@@ -12,8 +14,9 @@ mod widen;
 use std::fmt;
 
 use longshore_proto::Error;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
+pub use infer::{INFERRED_PROPERTIES_MAX, NotInferred, admit};
 pub use widen::{Widened, widen};
 
 use flat::Flat;
@@ -61,22 +64,19 @@ impl Schema {
     /// declared has no place in a destination, and dropping it silently would be loss.
     pub fn compile_stated(json: &[u8]) -> Result<Self, Error> {
         let mut schema = parse(json)?;
-        if let Value::Object(schema) = &mut schema
-            && schema.contains_key("properties")
-            && ![
-                "additionalProperties",
-                "unevaluatedProperties",
-                "patternProperties",
-                "$ref",
-                "anyOf",
-                "oneOf",
-                "allOf",
-            ]
-            .iter()
-            .any(|keyword| schema.contains_key(*keyword))
-        {
-            schema.insert("additionalProperties".to_owned(), Value::Bool(false));
+        if schema.get("properties").is_some() {
+            close(&mut schema);
         }
+        Self::compile_value(&schema)
+    }
+
+    /// Compiles a schema that documents widen ([`admit`]): it admits what is known and nothing else, so that what is new is noticed.
+    pub fn compile_inferred(json: &[u8]) -> Result<Self, Error> {
+        let mut schema = parse(json)?;
+        if schema == Value::Bool(true) {
+            schema = Value::Object(Map::new());
+        }
+        close(&mut schema);
         Self::compile_value(&schema)
     }
 
@@ -156,7 +156,7 @@ fn check_fully(validator: &jsonschema::Validator, meta_declared: bool, document:
 impl Violation {
     /// The `data` error of a document of `collection` with this key.
     #[must_use]
-    pub fn into_error(self, collection: &str, binding: usize, key_json: &[u8]) -> Error {
+    pub fn into_error(self, collection: &str, key_json: &[u8]) -> Error {
         let key = cut(&String::from_utf8_lossy(key_json));
         let at = shown_pointer(&self.pointer);
         let message = format!(
@@ -165,7 +165,6 @@ impl Violation {
         );
         Error::data("document.schema", message)
             .at_pointer(self.pointer)
-            .at_binding(binding)
             .suggest("correct the document at its source, or widen the collection's schema in the catalog")
     }
 }
@@ -181,6 +180,17 @@ fn parse(json: &[u8]) -> Result<Value, Error> {
         return Err(refuse(&format!("it has {} bytes, at most {SCHEMA_MAX_BYTES} are taken", json.len())));
     }
     serde_json::from_slice(json).map_err(|error| refuse(&error.to_string()))
+}
+
+/// What is not declared is not admitted, unless the schema says something about it.
+fn close(schema: &mut Value) {
+    const OTHERWISE: [&str; 7] =
+        ["additionalProperties", "unevaluatedProperties", "patternProperties", "$ref", "anyOf", "oneOf", "allOf"];
+    if let Value::Object(schema) = schema
+        && !OTHERWISE.iter().any(|keyword| schema.contains_key(*keyword))
+    {
+        schema.insert("additionalProperties".to_owned(), Value::Bool(false));
+    }
 }
 
 fn refuse(why: &str) -> Error {

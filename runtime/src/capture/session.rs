@@ -16,7 +16,8 @@ use longshore_proto::session::{Binding, Owner};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::intake::{Intake, SchemaPolicy};
+use super::admission::SchemaPolicy;
+use super::intake::{Entries, Intake};
 use super::patches::Patches;
 use super::scribe::{Command, News, Scribe};
 use super::transaction::{Action, End, Event, Limits, Transaction};
@@ -172,14 +173,12 @@ impl Running {
                 self.step(Event::Opened, None)
             }
             Some(ToRuntime::Captured(batch)) => {
-                let (event, entry) = self.intake.documents(batch)?;
-                self.step(event, Some(entry))
+                let entries = self.intake.documents(batch)?;
+                self.append(entries)
             }
             Some(ToRuntime::SourcedSchema { binding, schema_json }) => {
-                match self.intake.schema(binding, &schema_json)? {
-                    Some((event, entry)) => self.step(event, Some(entry)),
-                    None => Ok(None),
-                }
+                let entries = self.intake.schema(binding, &schema_json)?;
+                self.append(entries)
             }
             Some(ToRuntime::Checkpoint(checkpoint)) => self.checkpoint(checkpoint),
             Some(ToRuntime::Progress(progress)) => {
@@ -194,6 +193,16 @@ impl Running {
             }
             Some(ToRuntime::Truncated { binding }) => Err(self.intake.not_supported("Truncated", binding)),
         }
+    }
+
+    /// Few at a time: the queue to the journal has room for them whenever a message may be read.
+    fn append(&mut self, entries: Entries) -> Result<Option<End>, Error> {
+        for (event, entry) in entries {
+            if let Some(end) = self.step(event, Some(entry))? {
+                return Ok(Some(end));
+            }
+        }
+        Ok(None)
     }
 
     fn checkpoint(&mut self, checkpoint: Checkpoint) -> Result<Option<End>, Error> {

@@ -220,6 +220,65 @@ async fn c_8_a_wider_schema_is_in_the_journal_before_the_first_document_that_nee
 }
 
 #[tokio::test]
+async fn a_document_that_does_not_fit_an_inferred_schema_widens_it_before_itself() {
+    let stated = serde_json::from_slice(&collection(SchemaPolicy::Inferred).0.collection.schema_json).unwrap();
+    let first = vec![
+        OPENED,
+        schema(0, &stated),
+        documents(0, &[r#"{"id":1}"#]),
+        documents(0, &[r#"{"id":2,"new":true}"#, r#"{"id":"x","new":1}"#]),
+        caught_up(Some(2)),
+        Act::AwaitAcknowledged(1),
+    ];
+    let second = vec![
+        OPENED,
+        schema(0, &stated),
+        documents(0, &[r#"{"id":"y"}"#]),
+        caught_up(Some(3)),
+        Act::AwaitAcknowledged(1),
+    ];
+    let mut task = Task::new(vec![first, second]).await;
+    task.policy = SchemaPolicy::Inferred;
+    assert_eq!(task.session().await.unwrap(), End::EndedCaughtUp);
+    let wider = json!({
+        "type": "object",
+        "properties": { "id": { "type": ["integer", "string"] }, "new": { "type": ["boolean", "integer"] } },
+        "required": ["id"],
+    });
+    let before = ["1 bindings".to_owned(), r#"{"id":1}"#.to_owned(), format!("schema 2 {wider}")];
+    let entries = task.entries();
+    assert_eq!(entries[..3], before);
+    assert_eq!(
+        entries[3..],
+        [r#"{"id":2,"new":true}{"id":"x","new":1}"#, "commit"],
+        "both stand behind it, in one transaction"
+    );
+
+    assert_eq!(task.session().await.unwrap(), End::EndedCaughtUp);
+    assert_eq!(
+        task.entries()[5..],
+        [r#"{"id":"y"}"#, "commit"],
+        "what was inferred lasts, whatever the source states again"
+    );
+}
+
+#[tokio::test]
+async fn without_validation_only_json_and_key_are_looked_at() {
+    let script = vec![
+        OPENED,
+        documents(0, &[r#"{"id":"x","new":1}"#]),
+        checkpoint(Some(1)),
+        documents(0, &[r#"{"id":[]}"#]),
+        Act::Hang,
+    ];
+    let mut task = Task::new(vec![script]).await;
+    task.policy = SchemaPolicy::Unchecked;
+    let error = task.session().await.unwrap_err();
+    assert_eq!((error.kind, error.binding), (ErrorKind::Data, Some(0)), "{error}");
+    assert!(error.message.contains("shop/orders"), "{error}");
+}
+
+#[tokio::test]
 async fn bodies_of_every_size_pass_and_the_connector_need_not_read_meanwhile() {
     let mut script = vec![OPENED];
     let mut bytes = 0;

@@ -66,7 +66,7 @@ pub enum Event {
         /// And their bytes.
         bytes: u64,
     },
-    /// The source stated a schema that is wider than the journal's newest: it is written before what follows.
+    /// The source stated a schema that is wider than the journal's newest, or documents made one necessary: it is written before what follows.
     WiderSchema {
         /// Its bytes.
         bytes: u64,

@@ -4,18 +4,20 @@ use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
 
-use super::CollectionDecl;
 use super::advice::{did_you_mean, one_of};
 use super::code::Code;
 use super::diagnostic::Diagnostic;
-use super::fields::{Keys, check_name, entries, fields, list, text};
+use super::fields::{Keys, check_name, choice, entries, fields, list, text};
 use super::node::{Node, Value};
 use super::schema::Schema;
 use super::typed::untyped;
 use crate::document::reduce;
+use super::{CollectionDecl, Validation};
 
 const COLLECTION: Keys =
-    Keys { known: &["key", "schema"], later: &["validation", "retention"], example: "`key: [/id]`" };
+    Keys { known: &["key", "schema", "validation"], later: &["retention"], example: "`key: [/id]`" };
+const VALIDATIONS: [(&str, Validation); 3] =
+    [("enforce", Validation::Enforce), ("infer", Validation::Infer), ("off", Validation::Off)];
 const KEY: &str = "key: [/id]";
 
 /// All collections of the catalog.
@@ -26,15 +28,16 @@ pub(super) fn read(root: Option<&Node>, findings: &mut Vec<Diagnostic>) -> BTree
     for entry in entries(root, "`collections`", example, findings).unwrap_or_default() {
         check_name(&entry.key, "collection", entry.key_span, findings);
         let who = format!("collection `{}`", entry.key);
-        let (mut key, mut schema) = (None, None);
+        let (mut key, mut schema, mut validation) = (None, None, None);
         if let Some(fields) = fields(&entry.value, &who, COLLECTION, findings) {
             schema = fields.optional("schema").and_then(|node| read_schema(node, &who, findings));
             key = fields.optional("key").and_then(|node| read_key(node, &who, schema.as_ref(), findings));
             if let (Some(schema), Some(node)) = (&schema, fields.optional("schema")) {
                 check_reductions(node, schema, key.as_deref().unwrap_or_default(), findings);
             }
+            validation = choice(&fields, "validation", &VALIDATIONS, findings);
         }
-        collections.insert(entry.key.clone(), CollectionDecl { key, schema, span: entry.key_span });
+        collections.insert(entry.key.clone(), CollectionDecl { key, schema, validation, span: entry.key_span });
     }
     collections
 }

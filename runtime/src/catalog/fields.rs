@@ -111,6 +111,36 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// One of the words that a key takes, and what it stands for; `None`: nothing is written, or something else, and that is reported.
+pub(super) fn choice<T: Copy>(
+    fields: &Fields<'_>,
+    key: &str,
+    choices: &[(&'static str, T)],
+    findings: &mut Vec<Diagnostic>,
+) -> Option<T> {
+    let node = fields.optional(key)?;
+    let words = || choices.iter().map(|(word, _)| *word);
+    let written = if let Value::Scalar(scalar) = &node.value { scalar.text.as_str() } else { "" };
+    if let Some((_, choice)) = choices.iter().find(|(word, _)| *word == written) {
+        return Some(*choice);
+    }
+    let got = if written.is_empty() { node.shape().to_owned() } else { format!("`{written}`") };
+    let message = format!("`{key}` of {}: expected {}, got {got}", fields.who, one_of(words()));
+    let near = did_you_mean(written, words()).filter(|_| !written.is_empty());
+    let help = near.map_or_else(
+        || {
+            format!(
+                "write one of them, such as `{key}: {}`, or remove it",
+                choices.first().map_or("", |(word, _)| word)
+            )
+        },
+        |near| format!("did you mean `{near}`?"),
+    );
+    let span = if matches!(node.value, Value::Scalar(_)) && !written.is_empty() { node.span } else { node.name_span() };
+    findings.push(Diagnostic::error(Code::WrongType, span, message, help));
+    None
+}
+
 /// A value that must be text.
 pub(super) fn text<'a>(node: &'a Node, who: &str, example: &str, findings: &mut Vec<Diagnostic>) -> Option<&'a str> {
     match &node.value {

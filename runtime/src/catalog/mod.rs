@@ -169,8 +169,30 @@ pub struct CollectionDecl {
     pub key: Option<Vec<String>>,
     /// JSON Schema 2020-12; compiles.
     pub schema: Option<serde_json::Value>,
+    /// What is done with the schema; where nothing is written, a written schema is enforced and any other inferred.
+    pub validation: Option<Validation>,
     /// Where the name stands.
     pub span: Span,
+}
+
+/// What is done with a collection's schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Validation {
+    /// A document that does not fit is a violation.
+    Enforce,
+    /// A document that does not fit widens it.
+    Infer,
+    /// It is for destinations alone.
+    Off,
+}
+
+impl CollectionDecl {
+    /// What is done with its schema.
+    #[must_use]
+    pub fn validation(&self) -> Validation {
+        let by_default = if self.schema.is_some() { Validation::Enforce } else { Validation::Infer };
+        self.validation.unwrap_or(by_default)
+    }
 }
 
 /// Reads a catalog. `values` says what `${…}` stands for.

@@ -125,6 +125,7 @@ fn join_required(joined: &mut Map<String, Value>, stated: &Map<String, Value>) {
 }
 
 /// Types on the ladder integer → number → string give way to the highest; all others stand beside each other. `current` keeps its order.
+/// Where one of the two has numbers and text side by side, both are really there, and they stay side by side.
 fn join_types(current: &Value, stated: &Value) -> Value {
     const LADDER: [&str; 3] = ["integer", "number", "string"];
     let mut names: Vec<&str> = words(current);
@@ -133,8 +134,12 @@ fn join_types(current: &Value, stated: &Value) -> Value {
             names.push(name);
         }
     }
-    let highest = LADDER.iter().rposition(|step| names.contains(step));
-    if let Some(highest) = highest {
+    let mixed = |names: &[&str]| names.contains(&"string") && (names.contains(&"integer") || names.contains(&"number"));
+    if mixed(&words(current)) || mixed(&words(stated)) {
+        if names.contains(&"number") {
+            names.retain(|name| *name != "integer");
+        }
+    } else if let Some(highest) = LADDER.iter().rposition(|step| names.contains(step)) {
         let place = names.iter().position(|name| LADDER.contains(name)).unwrap_or(0);
         names.retain(|name| !LADDER.contains(name));
         names.insert(place.min(names.len()), LADDER[highest]);
@@ -170,6 +175,14 @@ fn side_by_side(current: &Value, stated: &Value) -> Value {
         [one] => one.clone(),
         several => serde_json::json!({ "anyOf": several }),
     }
+}
+
+/// Whether a schema can be widened where it stands.
+pub(super) fn in_place(schema: &Map<String, Value>) -> bool {
+    let known = |key: &String| {
+        JOINED.contains(&key.as_str()) || key == "format" || key == "$defs" || ANNOTATIONS.contains(&key.as_str())
+    };
+    schema.keys().all(known)
 }
 
 fn joinable(schema: &Map<String, Value>) -> bool {

@@ -8,7 +8,6 @@ use longshore_proto::name::StateKey;
 use longshore_proto::session::Binding;
 use longshore_proto::state::{State, StatePatch};
 
-use crate::capture::intake::SchemaPolicy;
 use crate::capture::session::{self, CaptureSession};
 use crate::capture::transaction::{End, Limits};
 use crate::catalog::CaptureTask;
@@ -20,6 +19,7 @@ use crate::store::{Epoch, TaskChanges};
 use super::context::{Context, Fresh, blocking};
 use super::generation::{self, Wanted};
 use super::known::collections;
+use super::policy;
 use super::prepare::{self, CapturePlan};
 use super::problem::Problem;
 use super::spec;
@@ -109,8 +109,8 @@ impl CaptureRunner {
         context.ready.send_if_modified(|ready| ready.insert(task.clone()));
         let noted = Arc::clone(&context);
         let policy = |binding: Binding| {
-            let written = context.catalog.collections.get(&binding.collection.name).is_some_and(|c| c.schema.is_some());
-            (binding, if written { SchemaPolicy::Written } else { SchemaPolicy::Stated })
+            let policy = policy::of(context.catalog.collections.get(&binding.collection.name));
+            (binding, policy)
         };
         let session = CaptureSession {
             client: client.clone(),

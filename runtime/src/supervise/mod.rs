@@ -16,6 +16,7 @@ mod generation;
 mod keys;
 pub mod known;
 mod materialize;
+mod policy;
 pub mod prepare;
 mod problem;
 mod rerun;

@@ -10,8 +10,8 @@ use longshore_proto::name::StateKey;
 use longshore_proto::session::{Binding, Collection, Owner, ProposedBinding, Recorded, Severity};
 
 use crate::catalog::{
-    CaptureBinding, CaptureTask, Catalog, Code, CollectionDecl, Diagnostic, Diagnostics, Endpoint, MaterializationTask,
-    Node, Span, Typed,
+    CaptureBinding, CaptureTask, Catalog, Code, Diagnostic, Diagnostics, Endpoint, MaterializationTask, Node, Span,
+    Typed,
 };
 use crate::connector::{Address, CaptureClient, Hold, Location, MaterializeClient};
 use crate::document::{self, Widened};
@@ -20,6 +20,7 @@ use crate::store::RememberedBinding;
 use super::claims::Claims;
 use super::generation::{self, Wanted};
 use super::keys;
+use super::policy;
 use super::problem::Problem;
 
 /// Collections with key and schema, by name.
@@ -193,7 +194,7 @@ async fn collections_of(
         let written = catalog.collections.get(name);
         let key = written.and_then(|w| w.key.clone());
         let before = known.get(name);
-        let schema = written.and_then(written_schema).or_else(|| before.map(|k| k.schema_json.clone()));
+        let schema = policy::schema(written, before.map(|k| &k.schema_json))?;
         match (key.or_else(|| before.map(|k| k.key.clone())), schema) {
             (Some(key), Some(schema_json)) => {
                 let schema_version = before.map_or(0, |k| k.schema_version);
@@ -215,7 +216,7 @@ async fn collections_of(
         let name = &task.bindings[index].collection;
         let written = catalog.collections.get(name);
         let key = written.and_then(|w| w.key.clone()).unwrap_or(discovered.key);
-        let schema_json = written.and_then(written_schema).unwrap_or(discovered.schema_json);
+        let schema_json = policy::schema(written, None)?.unwrap_or(discovered.schema_json);
         let schema_json = match found.get(name) {
             // Two bindings write one collection: its schema admits the documents of both.
             Some(other) => union(&other.schema_json, &schema_json)?,
@@ -351,10 +352,6 @@ fn passed(findings: Diagnostics) -> Result<(), Problem> {
         tracing::warn!(target: "longshore", code = %warning.code, "{}; {}", warning.message, warning.help);
     }
     Ok(())
-}
-
-fn written_schema(written: &CollectionDecl) -> Option<Bytes> {
-    written.schema.as_ref().map(|schema| Bytes::from(schema.to_string()))
 }
 
 /// A schema that admits what either admits.
