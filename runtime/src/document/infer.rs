@@ -39,6 +39,17 @@ pub fn admit(schema_json: &[u8], document: &[u8]) -> Result<Vec<u8>, NotInferred
 /// Members of an object in their order, each value as it is written.
 type Members<'d> = Vec<(String, &'d RawValue)>;
 
+/// Where a schema of an object stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// It is the schema of documents: what it does not declare is new, unless it says otherwise.
+    Whole,
+    /// It stands beside others that describe documents.
+    Beside,
+    /// It describes a value inside a document.
+    Inside,
+}
+
 struct Inference<'r> {
     root: &'r Value,
 }
@@ -46,23 +57,22 @@ struct Inference<'r> {
 impl Inference<'_> {
     fn whole(&self, members: &Members<'_>) -> Result<Value, NotInferred> {
         match self.root {
-            Value::Object(known) if in_place(known) => self.object(known, members, true).map(Value::Object),
+            Value::Object(known) if in_place(known) => self.object(known, members, Place::Whole).map(Value::Object),
             Value::Object(known) if !refers(self.root) => {
                 let (mut all, last) = alternatives(known);
-                all.push(Value::Object(self.object(&last.unwrap_or_else(nothing_known), members, true)?));
+                all.push(Value::Object(self.object(&last.unwrap_or_else(nothing_known), members, Place::Beside)?));
                 Ok(json!({ "anyOf": all }))
             }
             Value::Object(_) => Err(NotInferred::References),
-            _ => self.object(&Map::new(), members, true).map(Value::Object),
+            _ => self.object(&Map::new(), members, Place::Whole).map(Value::Object),
         }
     }
 
-    /// `closed`: what it does not declare has no place in it, unless it says otherwise.
     fn object(
         &self,
         known: &Map<String, Value>,
         members: &Members<'_>,
-        closed: bool,
+        place: Place,
     ) -> Result<Map<String, Value>, NotInferred> {
         let mut wider = known.clone();
         add_type(&mut wider, "object");
@@ -77,13 +87,18 @@ impl Inference<'_> {
             _ => Map::new(),
         };
         let before = properties.len();
+        let (closed, additional) = (place == Place::Whole, known.get("additionalProperties"));
         for (name, value) in members {
             if let Some(property) = properties.get(name) {
                 let property = self.value(property, value)?;
                 properties.insert(name.clone(), property);
-            } else if !(closed && name == "_meta") && !self.has_place(known.get("additionalProperties"), closed, value)
-            {
-                properties.insert(name.clone(), json!({ "type": kind(value) }));
+            } else if !(place != Place::Inside && name == "_meta") && !self.has_place(additional, closed, value) {
+                // What fitted before under this name has to fit still.
+                let property = match additional {
+                    Some(schema @ Value::Object(_)) => self.value(schema, value)?,
+                    _ => json!({ "type": kind(value) }),
+                };
+                properties.insert(name.clone(), property);
             }
         }
         if properties.len() > before.max(INFERRED_PROPERTIES_MAX) {
@@ -124,7 +139,7 @@ impl Inference<'_> {
         let describes = |keywords: &[&str]| keywords.iter().any(|keyword| schema.contains_key(*keyword));
         match kind(value) {
             "object" if describes(&["properties", "required", "additionalProperties"]) => {
-                wider = self.object(&wider, &members(value.get())?, false)?;
+                wider = self.object(&wider, &members(value.get())?, Place::Inside)?;
             }
             "array" if describes(&["items"]) => {
                 let items: Vec<&RawValue> = serde_json::from_str(value.get()).map_err(unreadable)?;
