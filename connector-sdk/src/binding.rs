@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use longshore_proto::Error;
 use longshore_proto::name::StateKey;
+use longshore_proto::selection::Selection;
 use longshore_proto::session::{Binding, Collection, Finding, ProposedBinding};
 use serde::de::DeserializeOwned;
 
@@ -22,6 +23,8 @@ pub struct Bound<R> {
     pub collection: Collection,
     /// Materializations only: store every document in order instead of the last one of each key.
     pub delta_updates: bool,
+    /// Materializations only: which values of a document are kept, and under which names.
+    pub selection: Selection,
 }
 
 /// A binding that is being validated; it has no durable name yet.
@@ -35,6 +38,8 @@ pub struct Proposed<R> {
     pub collection: Collection,
     /// Materializations only: store every document in order instead of the last one of each key.
     pub delta_updates: bool,
+    /// Materializations only: which values of a document are kept, and under which names.
+    pub selection: Selection,
 }
 
 /// Reads the resources of a session's bindings.
@@ -46,6 +51,7 @@ pub(crate) fn bound<R: DeserializeOwned>(bindings: Vec<Binding>) -> Result<Vec<B
             resource_path: binding.resource_path,
             collection: binding.collection,
             delta_updates: binding.delta_updates,
+            selection: binding.selection,
         })
     };
     bindings.into_iter().enumerate().map(typed).collect()
@@ -85,6 +91,7 @@ where
                 resource_path: path.clone(),
                 collection: binding.collection,
                 delta_updates: binding.delta_updates,
+                selection: binding.selection,
             }),
             Err(error) => findings.push(finding::error(error)),
         }

@@ -20,6 +20,7 @@ mod number;
 mod pointers;
 
 pub use pointers::KeyPointers;
+pub use pointers::parse as parse_pointer;
 
 use crate::document::json::{Reader, Value};
 use crate::error::Error;

@@ -21,6 +21,7 @@ pub mod order;
 mod parse;
 pub mod pb;
 pub mod rules;
+pub mod selection;
 pub mod session;
 pub mod state;
 pub mod stream;

@@ -3,12 +3,13 @@
 use bytes::Bytes;
 
 use crate::name::StateKey;
+use crate::selection::Selection;
 
 mod wire;
 
 pub use crate::name::InstallationId;
 pub use crate::parse::Side;
-pub(crate) use wire::{bindings_to_wire, bindings_unique, findings, progress, proposed};
+pub(crate) use wire::{Selects, bindings_to_wire, bindings_unique, findings, progress, proposed};
 
 /// On whose behalf a call is made, and which attempt it is. The key range of version 1 is always the full one and is checked when parsed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +44,8 @@ pub struct ProposedBinding {
     pub collection: Collection,
     /// Materializations only; false for captures.
     pub delta_updates: bool,
+    /// Materializations only; nothing for captures.
+    pub selection: Selection,
 }
 
 /// A binding with its durable name, as Apply and Open see it. Its index in the session is its place in the list.
@@ -58,6 +61,8 @@ pub struct Binding {
     pub collection: Collection,
     /// Materializations only; false for captures.
     pub delta_updates: bool,
+    /// Materializations only; nothing for captures.
+    pub selection: Selection,
 }
 
 /// How bad a [`Finding`] is.

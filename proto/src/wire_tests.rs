@@ -5,6 +5,7 @@ use bytes::Bytes;
 use crate::batch::{Batch, BatchBuilder, Keys, KeysBuilder};
 use crate::name::{InstallationId, StateKey};
 use crate::pb::common::v1 as common;
+use crate::selection::Selection;
 use crate::session::{
     Binding, ClosePolicy, Collection, Finding, Owner, Progress, ProgressPart, ProposedBinding, Recorded, Severity,
 };
@@ -29,7 +30,12 @@ fn collection() -> Collection {
 }
 
 fn proposed() -> ProposedBinding {
-    ProposedBinding { resource_json: r#"{"table":"flights"}"#.into(), collection: collection(), delta_updates: true }
+    ProposedBinding {
+        resource_json: r#"{"table":"flights"}"#.into(),
+        collection: collection(),
+        delta_updates: true,
+        selection: Selection::default(),
+    }
 }
 
 fn binding() -> Binding {
@@ -40,6 +46,7 @@ fn binding() -> Binding {
         resource_json: r#"{"table":"flights"}"#.into(),
         collection: collection(),
         delta_updates: false,
+        selection: Selection::default(),
     }
 }
 

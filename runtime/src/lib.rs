@@ -3,7 +3,7 @@
 //! The folders follow a document's journey: [`connector`] starts the processes, [`capture`] pulls, [`journal`] keeps, [`materialize`]
 //! stores. Beside them [`catalog`] turns what the user wrote into tasks, [`document`] looks into documents, [`progress`] counts for
 //! people, [`store`] keeps what is small and mutable, [`supervise`] runs and restarts tasks, [`control`] tells another process how they
-//! do, [`secret`] keeps what must not be told, [`cli`] is what people see.
+//! do, [`secret`] keeps what must not be told, [`selection`] decides which fields a destination keeps, [`cli`] is what people see.
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests have time limits and play the other side"))]
 
@@ -25,5 +25,6 @@ pub mod journal;
 pub mod materialize;
 pub mod progress;
 mod secret;
+pub mod selection;
 pub mod store;
 pub mod supervise;

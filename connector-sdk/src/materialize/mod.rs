@@ -22,6 +22,7 @@ mod at_least_once;
 mod door;
 mod fence;
 mod idempotent;
+mod projector;
 mod record;
 mod request;
 mod service;
@@ -35,6 +36,7 @@ use std::future::Future;
 
 pub use longshore_proto::materialize::message::{Constraint, Exists, FieldConstraint, Guarantee, Loads, Modes};
 pub use longshore_proto::name::{InstallationId, StateKey};
+pub use longshore_proto::selection::{Field, JsonType, META_FIELD, Selection};
 pub use longshore_proto::session::{ClosePolicy, Collection, Finding, Owner, Recorded, Severity};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -44,6 +46,7 @@ pub use at_least_once::{AtLeastOnce, AtLeastOnceDoor, AtLeastOnceSession, at_lea
 pub use door::Door;
 pub use fence::Fence;
 pub use idempotent::{Applied, Idempotent, IdempotentDoor, IdempotentSession, Marker, StageId, Staging, idempotent};
+pub use projector::Projector;
 pub use record::Record;
 pub use request::{Accepts, ApplyRequest, MaterializeSpec, OpenRequest, ValidateRequest, Validation};
 pub(crate) use service::Server;

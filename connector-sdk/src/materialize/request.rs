@@ -24,12 +24,16 @@ pub struct MaterializeSpec {
     pub documentation_url: &'static str,
     /// It takes deletes in standard bindings.
     pub deletes: bool,
-    /// Field names it keeps for itself.
+    /// Field names it keeps for itself: the runtime gives no field such a name.
     pub reserved_field_names: &'static [&'static str],
     /// Greatest length of a name, in bytes.
     pub identifier_max_bytes: Option<u32>,
     /// Names that differ only in case are the same.
     pub identifier_case_insensitive: bool,
+    /// Characters that may not stand in a name.
+    pub identifier_forbidden_characters: &'static str,
+    /// Its delta bindings keep `_meta` where nobody chose fields: a delete is a row there, which `_meta` tells.
+    pub keeps_meta: bool,
 }
 
 impl MaterializeSpec {
@@ -44,6 +48,8 @@ impl MaterializeSpec {
             reserved_field_names: &[],
             identifier_max_bytes: None,
             identifier_case_insensitive: false,
+            identifier_forbidden_characters: "",
+            keeps_meta: false,
         }
     }
 }
@@ -171,6 +177,8 @@ pub(crate) fn spec<S: Materialize>(sink: &S, guarantee: Guarantee) -> message::S
         reserved_field_names: strings(spec.reserved_field_names),
         identifier_max_bytes: spec.identifier_max_bytes,
         identifier_case_insensitive: spec.identifier_case_insensitive,
+        identifier_forbidden_characters: spec.identifier_forbidden_characters.to_owned(),
+        keeps_meta: spec.keeps_meta,
     }
 }
 

@@ -11,6 +11,7 @@ use longshore_proto::capture::order;
 use longshore_proto::document::check_object;
 use longshore_proto::name::StateKey;
 use longshore_proto::pb::capture::v1 as pb;
+use longshore_proto::selection::Selection;
 use longshore_proto::session::{Binding, Collection, Finding, ProposedBinding};
 use longshore_proto::state::{State, StatePatch};
 use serde_json::Value;
@@ -86,6 +87,7 @@ impl<C: Capture> CaptureTask<C> {
                 schema_version: 1,
             },
             delta_updates: false,
+            selection: Selection::default(),
         });
         self
     }
@@ -139,6 +141,7 @@ impl<C: Capture> CaptureTask<C> {
             resource_json: binding.resource_json.clone(),
             collection: binding.collection.clone(),
             delta_updates: false,
+            selection: Selection::default(),
         };
         let bindings: Vec<_> = self.bindings.iter().map(proposed).collect();
         let asked = bindings.len();

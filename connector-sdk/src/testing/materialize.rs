@@ -22,11 +22,12 @@ use longshore_proto::batch::{BatchBuilder, KeysBuilder};
 use longshore_proto::document::{Op, Scanned, Scanner};
 use longshore_proto::key::KeyPointers;
 use longshore_proto::materialize::message::{
-    Applied, Apply, Committed, Exists, Load, Open, Opened, Pending, Store, Validate, Validated,
+    Applied, Apply, Committed, Exists, Load, Open, Opened, Pending, Spec, Store, Validate, Validated,
 };
 pub use longshore_proto::materialize::message::{ToConnector, ToRuntime};
 use longshore_proto::name::{InstallationId, StateKey};
 use longshore_proto::pb::materialize::v1 as pb;
+use longshore_proto::selection::{Field, Selection, field_types};
 use longshore_proto::session::{Binding, Collection, Owner, ProposedBinding};
 use longshore_proto::state::State;
 use serde_json::{Value, json};
@@ -58,6 +59,8 @@ pub struct Bind {
     pub delta_updates: bool,
     /// Of the state key.
     pub generation: u32,
+    /// The fields that are kept; none: those that are where nobody chose.
+    pub selection: Option<Selection>,
 }
 
 impl Bind {
@@ -70,6 +73,7 @@ impl Bind {
             schema: json!({ "type": "object" }),
             delta_updates: false,
             generation: 0,
+            selection: None,
         }
     }
 
@@ -91,6 +95,23 @@ impl Bind {
         Self { generation, ..self }
     }
 
+    /// With these fields (pointer, name) chosen, and perhaps the whole document; types are those of the schema, which is given before.
+    #[must_use]
+    pub fn fields(self, fields: &[(&str, &str)], document: Option<&str>) -> Self {
+        let field = |(pointer, name): &(&str, &str)| Field {
+            pointer: (*pointer).to_owned(),
+            name: (*name).to_owned(),
+            types: field_types(&self.schema, pointer),
+        };
+        let fields = fields.iter().map(field).collect();
+        Self { selection: Some(Selection { fields, document: document.map(str::to_owned), chosen: true }), ..self }
+    }
+
+    fn selection(&self, spec: &Spec) -> Selection {
+        let plain = || Selection::plain(&self.schema, &self.key, self.delta_updates && spec.keeps_meta);
+        self.selection.clone().unwrap_or_else(plain)
+    }
+
     fn collection(&self) -> Collection {
         Collection {
             name: self.collection.clone(),
@@ -100,23 +121,25 @@ impl Bind {
         }
     }
 
-    fn proposed(&self) -> ProposedBinding {
+    fn proposed(&self, spec: &Spec) -> ProposedBinding {
         ProposedBinding {
             resource_json: self.resource.to_string().into(),
             collection: self.collection(),
             delta_updates: self.delta_updates,
+            selection: self.selection(spec),
         }
     }
 
-    fn bound(&self, pointers: &[String]) -> Result<Binding> {
+    fn bound(&self, spec: &Spec) -> Result<Binding> {
         let resource_json = Bytes::from(self.resource.to_string());
-        let resource_path = resource::path(pointers, &resource_json)?;
+        let resource_path = resource::path(&spec.resource_path_pointers, &resource_json)?;
         Ok(Binding {
             state_key: StateKey::new(&resource_path, self.generation),
             resource_path,
             resource_json,
             collection: self.collection(),
             delta_updates: self.delta_updates,
+            selection: self.selection(spec),
         })
     }
 }
@@ -189,10 +212,11 @@ impl<D: Door> Runtime<D> {
 
     /// Calls Validate.
     pub async fn validate(&self) -> Result<Validated> {
+        let spec = self.server.spec();
         let asked = Validate {
             owner: self.owner.clone(),
             config_json: self.config.to_string().into(),
-            bindings: self.bindings.iter().map(Bind::proposed).collect(),
+            bindings: self.bindings.iter().map(|bind| bind.proposed(&spec)).collect(),
         };
         self.server.validate(asked.into()).await
     }
@@ -234,8 +258,8 @@ impl<D: Door> Runtime<D> {
     }
 
     fn bound(&self) -> Result<Vec<Binding>> {
-        let pointers = self.server.spec().resource_path_pointers;
-        self.bindings.iter().map(|bind| bind.bound(&pointers)).collect()
+        let spec = self.server.spec();
+        self.bindings.iter().map(|bind| bind.bound(&spec)).collect()
     }
 
     /// Opens a session with an epoch of its own. If the destination holds a checkpoint of its own, it is adopted.

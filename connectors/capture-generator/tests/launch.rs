@@ -12,6 +12,7 @@ use longshore_proto::capture::message::{Open, Spec, ToConnector, ToRuntime};
 use longshore_proto::name::{InstallationId, StateKey};
 use longshore_proto::pb::capture::v1 as pb;
 use longshore_proto::pb::capture::v1::capture_client::CaptureClient;
+use longshore_proto::selection::Selection;
 use longshore_proto::session::{Binding, Collection, Owner};
 use longshore_proto::state::State;
 use tempfile::TempDir;
@@ -120,6 +121,7 @@ fn open() -> ToConnector {
                 schema_version: 1,
             },
             delta_updates: false,
+            selection: Selection::default(),
         }],
         state: State::new(),
     }))

@@ -1,13 +1,14 @@
 //! Materializes into files: JSONL and CSV, plain, gzip or zstd. Idempotent: documents are staged in files that nobody else sees, and a
 //! committed plan publishes them by renaming, any number of times with the same result. Delta bindings only: a file is no table.
 //!
-//! [`stage`] writes and names staged files, [`publish`] is the plan and what applies it, [`owner`] says who may, [`apply`] makes
+//! [`lines`] makes lines of documents, [`stage`] writes and names staged files, [`publish`] is the plan and what applies it, [`owner`] says who may, [`apply`] makes
 //! directories. How files become durable is in [`disk`].
 
 mod apply;
 mod config;
 mod csv;
 mod disk;
+mod lines;
 mod name;
 mod owner;
 mod publish;

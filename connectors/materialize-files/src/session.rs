@@ -1,13 +1,14 @@
 //! A session: each binding's documents of a transaction go into one staged file; the plan names them; applying it publishes them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use longshore_sdk::materialize::{Applied, Bound, Fence, IdempotentSession, Next, Staging, StoreBatch, Stored, Stores};
 use longshore_sdk::{Error, Result, blocking};
 
-use crate::config::{Config, Format, Resource};
-use crate::csv::Columns;
+use crate::config::{Config, Resource};
 use crate::disk::{self, step};
+use crate::lines::Lines;
 use crate::name;
 use crate::owner::Places;
 use crate::publish::{As, Marks, Plan, PlannedFile, publish};
@@ -19,8 +20,8 @@ pub(crate) struct Session {
     staging: Staging,
     places: Places,
     bindings: Vec<Bound<Resource>>,
-    /// Of each binding, for CSV.
-    columns: Vec<Option<Columns>>,
+    /// Of each binding.
+    lines: Vec<Arc<Lines>>,
     /// Files of the transaction under way, by binding.
     files: BTreeMap<usize, StagedFile>,
     marks: Marks,
@@ -34,13 +35,9 @@ impl Session {
         places: Places,
         bindings: Vec<Bound<Resource>>,
     ) -> Result<Self> {
-        let columns = |binding: &Bound<Resource>| match config.format {
-            Format::Jsonl => Ok(None),
-            Format::Csv => Columns::of(&binding.collection).map(Some),
-        };
-        let columns = bindings.iter().map(columns).collect::<Result<_>>()?;
+        let lines = bindings.iter().map(|binding| Arc::new(Lines::of(config.format, binding))).collect();
         let marks = Marks::read(&places)?;
-        Ok(Self { config, staging, places, bindings, columns, files: BTreeMap::new(), marks })
+        Ok(Self { config, staging, places, bindings, lines, files: BTreeMap::new(), marks })
     }
 
     fn write(&mut self, transaction: u64, batch: &StoreBatch) -> Result<()> {
@@ -48,7 +45,7 @@ impl Session {
         if !self.files.contains_key(&binding) {
             let stage = self.staging.stage(&self.bindings[binding].state_key, transaction);
             let path = self.places.staged().join(name::staged(&stage, &self.config.extension()));
-            let file = StagedFile::create(&path, self.config.compression, self.columns[binding].clone())?;
+            let file = StagedFile::create(&path, self.config.compression, Arc::clone(&self.lines[binding]))?;
             step(&self.places.target, "staging")?;
             self.files.insert(binding, file);
         }

@@ -11,7 +11,6 @@ use longshore_sdk::{Error, Result, blocking, finding, place};
 
 use crate::apply::{apply, in_the_way};
 use crate::config::{Config, Format, Resource};
-use crate::csv::Columns;
 use crate::owner::Places;
 use crate::publish::{As, Plan, publish};
 use crate::session::Session;
@@ -34,6 +33,8 @@ impl Materialize for Files {
             reserved_field_names: &[],
             identifier_max_bytes: None,
             identifier_case_insensitive: false,
+            identifier_forbidden_characters: "",
+            keeps_meta: false,
         }
     }
 
@@ -95,7 +96,7 @@ fn validate(request: &ValidateRequest<Config, Resource>) -> Result<Validation> {
             findings.extend(fault.map(finding::error));
         }
         findings.extend(named.into_iter().map(|error| finding::error(error.at_binding(index))));
-        findings.extend(csv_finding(request.config.format, index, binding));
+        findings.extend(leaves_out(request.config.format, index, binding));
     }
     let sound = findings.iter().all(|finding| finding.severity != Severity::Error);
     let recorded = if sound { Places::new(&request.config.path, &request.owner).read()? } else { None };
@@ -122,20 +123,18 @@ fn directory_fault(path: &Path) -> Option<Error> {
     )
 }
 
-fn csv_finding(format: Format, index: usize, binding: &Proposed<Resource>) -> Option<Finding> {
-    if format != Format::Csv {
+/// What will not be stored where nobody chose: a record has a place for declared fields only.
+fn leaves_out(format: Format, index: usize, binding: &Proposed<Resource>) -> Option<Finding> {
+    let Proposed { collection, selection, .. } = binding;
+    if format != Format::Csv || selection.chosen {
         return None;
     }
-    let collection = &binding.collection.name;
-    match Columns::of(&binding.collection) {
-        Err(error) => Some(finding::error(error.at_binding(index))),
-        Ok(columns) if columns.open => {
-            let message = format!(
-                "collection {collection} admits fields that its schema does not declare; they get no column and are not stored"
-            );
-            let way = "declare them, close the schema with `additionalProperties: false`, or take `format: jsonl`";
-            Some(finding::warning(Error::config("files.csv.open_schema", message).suggest(way).at_binding(index)))
-        }
-        Ok(_) => None,
-    }
+    let schema: serde_json::Value = serde_json::from_slice(&collection.schema_json).ok()?;
+    let message = format!(
+        "collection {} admits fields that its schema does not declare; they get no column and are not stored",
+        collection.name
+    );
+    let way = "declare them, close the schema with `additionalProperties: false`, keep whole documents with `fields: { document: doc }`, or take `format: jsonl`";
+    let warning = Error::config("files.csv.open_schema", message).suggest(way).at_binding(index);
+    (schema.get("additionalProperties") != Some(&serde_json::Value::Bool(false))).then(|| finding::warning(warning))
 }

@@ -3,14 +3,15 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use flate2::write::GzEncoder;
 use longshore_sdk::Result;
 use sha2::{Digest as _, Sha256};
 
 use crate::config::Compression;
-use crate::csv::Columns;
 use crate::disk::{failed, hex};
+use crate::lines::Lines;
 
 const BUFFER_BYTES: usize = 256 << 10;
 const ZSTD_LEVEL: i32 = 3;
@@ -19,8 +20,7 @@ const ZSTD_LEVEL: i32 = 3;
 pub(crate) struct StagedFile {
     path: PathBuf,
     encoder: Encoder,
-    /// CSV only.
-    columns: Option<Columns>,
+    lines: Arc<Lines>,
     line: Vec<u8>,
 }
 
@@ -33,27 +33,19 @@ pub(crate) struct Staged {
 
 impl StagedFile {
     /// A new file: a name that is taken is an error.
-    pub(crate) fn create(path: &Path, compression: Compression, columns: Option<Columns>) -> Result<Self> {
+    pub(crate) fn create(path: &Path, compression: Compression, lines: Arc<Lines>) -> Result<Self> {
         let at = |error| failed("staging", path, &error);
         let file = File::create_new(path).map_err(at)?;
         let sink = BufWriter::with_capacity(BUFFER_BYTES, Summed { file, sha: Sha256::new(), size: 0 });
         let mut encoder = Encoder::new(sink, compression).map_err(at)?;
-        if let Some(columns) = &columns {
-            encoder.write_all(&columns.header()).map_err(at)?;
-        }
-        Ok(Self { path: path.to_owned(), encoder, columns, line: Vec::new() })
+        encoder.write_all(&lines.header()).map_err(at)?;
+        Ok(Self { path: path.to_owned(), encoder, lines, line: Vec::new() })
     }
 
-    /// Adds a document. JSONL takes it as it is: a document stands on one line (rule X-6).
+    /// Adds a document.
     pub(crate) fn write(&mut self, document: &[u8]) -> Result<()> {
         self.line.clear();
-        match &self.columns {
-            Some(columns) => columns.write(document, &mut self.line)?,
-            None => {
-                self.line.extend_from_slice(document);
-                self.line.push(b'\n');
-            }
-        }
+        self.lines.write(document, &mut self.line)?;
         self.encoder.write_all(&self.line).map_err(|error| failed("staging", &self.path, &error))
     }
 

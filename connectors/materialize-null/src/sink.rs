@@ -36,6 +36,8 @@ impl Materialize for Null {
             reserved_field_names: &[],
             identifier_max_bytes: None,
             identifier_case_insensitive: false,
+            identifier_forbidden_characters: "",
+            keeps_meta: false,
         }
     }
 

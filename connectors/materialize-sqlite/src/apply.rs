@@ -4,8 +4,10 @@ use longshore_sdk::materialize::{ApplyRequest, Bound, Fence, Proposed, StateKey}
 use longshore_sdk::{Error, Result};
 use rusqlite::{Connection, TransactionBehavior};
 
+use crate::columns;
 use crate::config::{Config, Resource};
 use crate::database::failed;
+use crate::identifier::folded;
 use crate::meta::{self, Registered};
 use crate::shape::Shape;
 use crate::table::{self, ExistingColumn};
@@ -59,7 +61,7 @@ fn fit(
     binding: &Bound<Resource>,
 ) -> Result<Vec<String>> {
     let name = binding.resource.table.as_str();
-    let shape = Shape::of(&binding.collection, binding.delta_updates)?;
+    let shape = Shape::of(&binding.collection, &binding.selection, binding.delta_updates)?;
     let ours = Registered {
         task: request.owner.task.clone(),
         state_key: binding.state_key.clone(),
@@ -87,13 +89,31 @@ fn fit(
         None => {
             table::create(connection, name, &shape)?;
             actions.push(format!("create table {name:?} with {} columns", shape.columns.len()));
+            columns::write(connection, name, &shape, Vec::new())?;
         }
-        Some(existing) => actions.extend(table::grow(connection, name, &shape, &existing)?),
+        Some(mut existing) => {
+            let known = columns::read(connection, name)?;
+            let known = columns::rename(connection, name, &shape, known, &mut existing, &mut actions)?;
+            has_its_key(name, &shape, &existing)?;
+            actions.extend(table::grow(connection, name, &shape, &existing)?);
+            columns::write(connection, name, &shape, known)?;
+        }
     }
     if registered.as_ref() != Some(&ours) {
         meta::register(connection, name, &ours)?;
     }
     Ok(actions)
+}
+
+/// Rows are told apart by the primary key, which no column joins later.
+fn has_its_key(table: &str, shape: &Shape, existing: &[ExistingColumn]) -> Result<()> {
+    let is_there = |name: &str| existing.iter().any(|column| folded(&column.name) == folded(name));
+    let missing = shape.key.iter().map(|&place| &shape.columns[place].name).find(|name| !is_there(name));
+    let Some(name) = missing.filter(|_| !shape.delta) else { return Ok(()) };
+    let message = format!("table {table:?}: expected the column {name:?}, a part of the key, got none");
+    Err(Error::config("sqlite.table.key", message)
+        .at_pointer("/table")
+        .suggest("put the table back as it was, or drop its rows with `run --fresh`"))
 }
 
 /// The table is as this binding would make it but for columns that grow; what is not and is empty is made again.
@@ -103,8 +123,12 @@ fn continues(
     shape: &Shape,
     existing: Option<&[ExistingColumn]>,
 ) -> bool {
-    let has =
-        |name: &str| existing.into_iter().flatten().any(|column| column.name == name && column.column_type.is_some());
+    let has = |name: &str| {
+        existing
+            .into_iter()
+            .flatten()
+            .any(|column| folded(&column.name) == folded(name) && column.column_type.is_some())
+    };
     let keys_are_there = shape.key.iter().all(|&place| has(&shape.columns[place].name));
     registered.is_some_and(|old| old.task == ours.task && old.key == ours.key && old.delta == ours.delta)
         && keys_are_there

@@ -1,13 +1,12 @@
 //! From a document to the values of a row, without changing one: what a column cannot hold as it is, is an error of that document.
 //!
-//! A document is read once, from its bytes: each top-level value is found as a slice and turned into what its column takes. Numbers are
-//! read from their digits; nothing passes through a tree of values.
+//! A document is read once, from its bytes: each value is found as a slice and turned into what its column takes. Numbers are read from
+//! their digits; nothing passes through a tree of values.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, Visitor};
+use longshore_sdk::materialize::Projector;
 use serde_json::value::RawValue;
 
 use crate::shape::{ColumnType, Shape};
@@ -30,6 +29,13 @@ pub(crate) struct Misfit {
     pub(crate) got: String,
 }
 
+impl Misfit {
+    fn new(column: &str, expected: &'static str, raw: &str) -> Self {
+        let got = if raw.len() > 80 { format!("{}…", &raw[..raw.floor_char_boundary(80)]) } else { raw.to_owned() };
+        Self { column: column.to_owned(), expected, got }
+    }
+}
+
 impl fmt::Display for Misfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.column.is_empty() {
@@ -42,56 +48,41 @@ impl fmt::Display for Misfit {
 /// Turns the documents of one binding into rows.
 #[derive(Debug)]
 pub(crate) struct Converter {
+    projector: Projector,
     columns: Vec<(String, ColumnType)>,
     not_null: Vec<bool>,
     key_types: Vec<(String, ColumnType)>,
-    fields: HashMap<String, Field>,
-    /// Names of top-level fields in the order in which documents usually have them, with their columns.
-    usual: Vec<(String, usize)>,
-}
-
-/// What a top-level field is for.
-#[derive(Debug)]
-struct Field {
-    column: Option<usize>,
-    /// Columns whose value stands deeper in it.
-    deeper: Vec<(Vec<String>, usize)>,
+    /// Place of the whole document.
+    document: Option<usize>,
 }
 
 impl Converter {
     /// The types are those of the table, which may be wider than the schema's.
     pub(crate) fn new(shape: &Shape, types: &[ColumnType]) -> Self {
-        let mut fields: HashMap<String, Field> = HashMap::new();
-        let mut usual = Vec::new();
-        for (place, column) in shape.columns.iter().enumerate() {
-            let field = fields.entry(column.path[0].clone()).or_insert(Field { column: None, deeper: Vec::new() });
-            match column.path.len() {
-                1 => {
-                    field.column = Some(place);
-                    usual.push((column.name.clone(), place));
-                }
-                _ => field.deeper.push((column.path[1..].to_vec(), place)),
-            }
-        }
-        // Only plain fields take the short way.
-        usual.retain(|(name, _)| fields.get(name).is_some_and(|field| field.deeper.is_empty()));
         let columns: Vec<_> = shape.columns.iter().zip(types).map(|(column, &of)| (column.name.clone(), of)).collect();
         let not_null = (0..columns.len()).map(|place| !shape.delta && shape.is_key(place)).collect();
         let key_types = shape.key.iter().map(|&place| columns[place].clone()).collect();
-        Self { columns, not_null, key_types, fields, usual }
+        let projector = Projector::new(&shape.fields);
+        Self { projector, columns, not_null, key_types, document: shape.document() }
     }
 
-    /// Fills `row` with a value for each column.
-    pub(crate) fn row<'d>(&self, document: &'d [u8], row: &mut Vec<SqlValue<'d>>) -> Result<(), Misfit> {
+    /// Fills `row` with a value for each column. `found` is room that is used again.
+    pub(crate) fn row<'d>(
+        &self,
+        document: &'d [u8],
+        found: &mut Vec<Option<&'d str>>,
+        row: &mut Vec<SqlValue<'d>>,
+    ) -> Result<(), Misfit> {
         row.clear();
-        row.resize(self.columns.len(), SqlValue::Null);
-        let mut misfit = None;
-        let fill = Fill { converter: self, row, misfit: &mut misfit, next: 0 };
-        let read = serde_json::Deserializer::from_slice(document).deserialize_map(fill);
-        if let Some(misfit) = misfit {
-            return Err(misfit);
+        self.projector.project(document, found).map_err(|error| not_json(&error))?;
+        for (((name, of), raw), is_key) in self.columns.iter().zip(found).zip(&self.not_null) {
+            let value = if *is_key { key_value } else { value };
+            row.push(raw.map_or(Ok(SqlValue::Null), |raw| value(name, *of, raw))?);
         }
-        read.map_err(|error| not_json(&error))?;
+        if self.document.is_some() {
+            let text = std::str::from_utf8(document).map_err(|error| not_json(&error))?;
+            row.push(SqlValue::Text(Cow::Borrowed(text)));
+        }
         let missing =
             self.not_null.iter().zip(row.iter()).position(|(not_null, value)| *not_null && *value == SqlValue::Null);
         match missing {
@@ -109,7 +100,7 @@ impl Converter {
             return Err(Misfit { column: String::new(), expected: "a key with a value for each key column", got });
         }
         for ((name, of), part) in self.key_types.iter().zip(parts) {
-            let value = value(name, *of, part.get())?;
+            let value = key_value(name, *of, part.get())?;
             if value == SqlValue::Null {
                 return Err(no_null(name));
             }
@@ -117,116 +108,24 @@ impl Converter {
         }
         Ok(())
     }
+}
 
-    fn place<'d>(&self, place: usize, raw: &'d str, row: &mut [SqlValue<'d>]) -> Result<(), Misfit> {
-        let (name, of) = &self.columns[place];
-        row[place] = value(name, *of, raw)?;
-        Ok(())
+/// The same for a part of a key: a number and a text with its digits are two keys, and must not become one.
+fn key_value<'d>(column: &str, of: ColumnType, raw: &'d str) -> Result<SqlValue<'d>, Misfit> {
+    if of == ColumnType::Text && !raw.starts_with(['"', 'n']) {
+        return Err(Misfit::new(column, "a text", raw));
     }
-}
-
-/// Walks over the top-level fields.
-struct Fill<'c, 'r, 'd> {
-    converter: &'c Converter,
-    row: &'r mut Vec<SqlValue<'d>>,
-    misfit: &'r mut Option<Misfit>,
-    next: usize,
-}
-
-/// What the name of a field says of its value.
-enum Wanted<'c> {
-    Column(usize),
-    Field(&'c Field),
-    Nothing,
-}
-
-impl<'d> Visitor<'d> for Fill<'_, '_, 'd> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'d>>(mut self, mut map: A) -> Result<(), A::Error> {
-        while let Some(wanted) = map.next_key_seed(Name { converter: self.converter, next: &mut self.next })? {
-            let raw: &'d RawValue = map.next_value()?;
-            if let Err(misfit) = self.take(&wanted, raw.get()) {
-                *self.misfit = Some(misfit);
-                return Err(A::Error::custom("misfit"));
-            }
-        }
-        Ok(())
-    }
-}
-
-impl<'d> Fill<'_, '_, 'd> {
-    fn take(&mut self, wanted: &Wanted<'_>, raw: &'d str) -> Result<(), Misfit> {
-        match wanted {
-            Wanted::Nothing => Ok(()),
-            Wanted::Column(place) => self.converter.place(*place, raw, self.row),
-            Wanted::Field(field) => {
-                for (path, place) in &field.deeper {
-                    if let Some(raw) = at(raw, path) {
-                        self.converter.place(*place, raw, self.row)?;
-                    }
-                }
-                field.column.map_or(Ok(()), |place| self.converter.place(place, raw, self.row))
-            }
-        }
-    }
-}
-
-/// Reads the name of a field and looks it up; documents of one collection mostly have their fields in one order.
-struct Name<'c, 'n> {
-    converter: &'c Converter,
-    next: &'n mut usize,
-}
-
-impl<'c, 'd> DeserializeSeed<'d> for Name<'c, '_> {
-    type Value = Wanted<'c>;
-
-    fn deserialize<D: Deserializer<'d>>(self, deserializer: D) -> Result<Wanted<'c>, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl<'c> Visitor<'_> for Name<'c, '_> {
-    type Value = Wanted<'c>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a name")
-    }
-
-    fn visit_str<E>(self, name: &str) -> Result<Wanted<'c>, E> {
-        let usual = &self.converter.usual;
-        if let Some((_, place)) = usual.get(*self.next).filter(|(usual, _)| usual == name) {
-            *self.next += 1;
-            return Ok(Wanted::Column(*place));
-        }
-        if let Some(found) = usual.iter().position(|(usual, _)| usual == name) {
-            *self.next = found + 1;
-            return Ok(Wanted::Column(usual[found].1));
-        }
-        Ok(self.converter.fields.get(name).map_or(Wanted::Nothing, Wanted::Field))
-    }
-}
-
-/// The value at a path inside of an object.
-fn at<'d>(raw: &'d str, path: &[String]) -> Option<&'d str> {
-    let Some((first, rest)) = path.split_first() else { return Some(raw) };
-    let fields: HashMap<Cow<'d, str>, &'d RawValue> = serde_json::from_str(raw).ok()?;
-    at(fields.get(first.as_str())?.get(), rest)
+    value(column, of, raw)
 }
 
 /// What a column of this type holds of a JSON value. `raw` has no whitespace around it.
 fn value<'d>(column: &str, of: ColumnType, raw: &'d str) -> Result<SqlValue<'d>, Misfit> {
-    let misfit = |expected: &'static str| {
-        let got = if raw.len() > 80 { format!("{}…", &raw[..raw.floor_char_boundary(80)]) } else { raw.to_owned() };
-        Misfit { column: column.to_owned(), expected, got }
-    };
+    let misfit = |expected: &'static str| Misfit::new(column, expected, raw);
     let first = raw.as_bytes().first().copied().unwrap_or_default();
     match (first, of) {
         (b'n', _) => Ok(SqlValue::Null),
+        // A value of before its column's schema widened to text, which holds it as it is written.
+        (b't' | b'f' | b'-' | b'0'..=b'9', ColumnType::Text) => Ok(SqlValue::Text(Cow::Borrowed(raw))),
         (b'"', ColumnType::Text | ColumnType::Any) => string(raw).ok_or_else(|| misfit("a text")).map(SqlValue::Text),
         (b'{' | b'[', ColumnType::Text | ColumnType::Any) => Ok(SqlValue::Text(Cow::Borrowed(raw))),
         (b't', ColumnType::Integer | ColumnType::Any) => Ok(SqlValue::Integer(1)),
@@ -300,13 +199,13 @@ fn no_null(column: &str) -> Misfit {
     Misfit { column: column.to_owned(), expected: "a value for a part of the key", got: "null or nothing".to_owned() }
 }
 
-fn not_json(error: &serde_json::Error) -> Misfit {
+fn not_json(error: &impl fmt::Display) -> Misfit {
     Misfit { column: String::new(), expected: "a JSON document", got: error.to_string() }
 }
 
 #[cfg(test)]
 mod tests {
-    use longshore_sdk::materialize::Collection;
+    use longshore_sdk::materialize::{Collection, Selection};
     use serde_json::json;
 
     use super::*;
@@ -361,7 +260,8 @@ mod tests {
         check(ColumnType::Any, r#""007""#, text("007"));
         check(ColumnType::Text, r#""a\"b\u00e9\u0000""#, Some(SqlValue::Text("a\"bé\0".into())));
         check(ColumnType::Text, r#"{"a":1.10}"#, text(r#"{"a":1.10}"#));
-        check(ColumnType::Text, "7", None);
+        check(ColumnType::Text, "7.10", text("7.10"));
+        check(ColumnType::Text, "true", text("true"));
         check(ColumnType::Integer, "true", Some(SqlValue::Integer(1)));
         check(ColumnType::Integer, "false", Some(SqlValue::Integer(0)));
         for of in [ColumnType::Integer, ColumnType::Real, ColumnType::Text, ColumnType::Any] {
@@ -370,19 +270,28 @@ mod tests {
     }
 
     #[test]
+    fn a_number_and_a_text_of_its_digits_are_two_keys_and_do_not_become_one() {
+        assert_eq!(key_value("c", ColumnType::Text, "\"7\"").ok(), Some(SqlValue::Text("7".into())));
+        assert!(key_value("c", ColumnType::Text, "7").is_err() && key_value("c", ColumnType::Text, "true").is_err());
+        assert_eq!(key_value("c", ColumnType::Any, "7").ok(), Some(SqlValue::Integer(7)));
+    }
+
+    #[test]
     fn a_row_takes_fields_in_any_order_and_deep_key_parts() {
         let schema = json!({ "properties": { "a": { "type": "integer" }, "b": { "type": "string" } } });
         let key = vec!["/a".to_owned(), "/_meta/source/file".to_owned()];
+        let selection = Selection { document: Some("doc".to_owned()), ..Selection::plain(&schema, &key, false) };
         let collection =
             Collection { name: "t".to_owned(), key, schema_json: schema.to_string().into(), schema_version: 1 };
-        let shape = Shape::of(&collection, false).unwrap();
+        let shape = Shape::of(&collection, &selection, false).unwrap();
         let types: Vec<_> = shape.columns.iter().map(|column| column.column_type).collect();
         let converter = Converter::new(&shape, &types);
-        let mut row = Vec::new();
-        let document = br#"{"x":[1], "b":"y","_meta":{"op":"c","source":{"file":"f"}},"a":1}"#;
-        converter.row(document, &mut row).unwrap();
-        assert_eq!(row, [SqlValue::Text("f".into()), SqlValue::Integer(1), SqlValue::Text("y".into())]);
-        assert_eq!(converter.row(br#"{"a":1}"#, &mut row).unwrap_err().column, "_meta/source/file");
+        let (mut found, mut row) = (Vec::new(), Vec::new());
+        let document = r#"{"x":[1], "b":"y","_meta":{"op":"c","source":{"file":"f"}},"a":1}"#;
+        converter.row(document.as_bytes(), &mut found, &mut row).unwrap();
+        let text = |text: &'static str| SqlValue::Text(text.into());
+        assert_eq!(row, [text("f"), SqlValue::Integer(1), text("y"), text(document)]);
+        assert_eq!(converter.row(br#"{"a":1}"#, &mut found, &mut row).unwrap_err().column, "_meta/source/file");
         converter.key(br#"[1, "f"]"#, &mut row).unwrap();
         assert_eq!(row, [SqlValue::Integer(1), SqlValue::Text("f".into())]);
         assert!(converter.key(b"[1,null]", &mut row).is_err());

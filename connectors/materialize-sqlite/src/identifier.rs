@@ -3,6 +3,11 @@
 /// Tables of ours begin with this.
 pub(crate) const OWN_PREFIX: &str = "_longshore_";
 
+/// A column of one of these names would hide a table's row id from everybody else.
+pub(crate) const RESERVED: &[&str] = &["rowid", "_rowid_", "oid"];
+/// SQLite itself knows no limit; 2,000 columns of this length fit into one statement that people can still read.
+pub(crate) const NAME_MAX_BYTES: u32 = 255;
+
 /// A name as SQL text, whatever is in it.
 pub(crate) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))

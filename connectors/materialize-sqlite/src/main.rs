@@ -1,9 +1,10 @@
 //! Materializes into tables of a SQLite database, transactionally: rows, fence and the runtime's checkpoint commit together.
 //!
-//! A document's way in: [`shape`] says which columns a collection's schema makes, [`convert`] turns a document into their values without
+//! A document's way in: [`shape`] says which columns the fields of a binding make, [`convert`] turns a document into their values without
 //! changing one, [`session`] writes them. What a table is made of and how it grows is [`table`]'s business; who may write, [`meta`]'s.
 
 mod apply;
+mod columns;
 mod config;
 mod convert;
 mod database;

@@ -1,5 +1,5 @@
-//! What the connector keeps in the database beside the rows: for each task who may write and the runtime's checkpoint, and for each table
-//! whose it is. Always read and written in the transaction of what it guards.
+//! What the connector keeps in the database beside the rows: for each task who may write and the runtime's checkpoint, for each table
+//! whose it is, and for each column of which field ([`crate::columns`]). Always read and written in the transaction of what it guards.
 
 use longshore_sdk::materialize::{Fence, InstallationId, Owner, Recorded, StateKey};
 use longshore_sdk::{Error, Result};
@@ -28,6 +28,13 @@ CREATE TABLE IF NOT EXISTS _longshore_tables (
     collection TEXT NOT NULL,
     key TEXT NOT NULL,
     delta INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS _longshore_columns (
+    table_name TEXT NOT NULL COLLATE NOCASE,
+    column_name TEXT NOT NULL COLLATE NOCASE,
+    pointer TEXT NOT NULL,
+    types TEXT NOT NULL,
+    PRIMARY KEY (table_name, column_name)
 ) STRICT, WITHOUT ROWID;
 ";
 
@@ -157,8 +164,9 @@ pub(crate) fn write_recorded(connection: &Connection, task: &str, recorded: &Rec
 
 /// The task has nothing here any more; its rows stay.
 pub(crate) fn remove_task(connection: &Connection, task: &str) -> Result<()> {
-    for table in ["_longshore_tasks", "_longshore_tables"] {
-        let delete = format!("DELETE FROM {table} WHERE task = ?");
+    let columns = "_longshore_columns WHERE table_name IN (SELECT name FROM _longshore_tables WHERE task = ?)";
+    for rows in [columns, "_longshore_tasks WHERE task = ?", "_longshore_tables WHERE task = ?"] {
+        let delete = format!("DELETE FROM {rows}");
         connection.execute(&delete, [task]).map_err(|error| failed("removing the task", error))?;
     }
     Ok(())

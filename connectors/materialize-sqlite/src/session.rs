@@ -11,6 +11,7 @@ use rusqlite::{Connection, Statement, ToSql};
 use crate::config::Resource;
 use crate::convert::{Converter, Misfit, SqlValue};
 use crate::database::failed;
+use crate::identifier::folded;
 use crate::meta;
 use crate::shape::{ColumnType, Shape};
 use crate::table::{self, Statements};
@@ -83,12 +84,13 @@ impl TransactionalSession for Session {
 impl Table {
     fn new(connection: &Connection, binding: &Bound<Resource>) -> Result<Self> {
         let name = binding.resource.table.clone();
-        let shape = Shape::of(&binding.collection, binding.delta_updates)?;
+        let shape = Shape::of(&binding.collection, &binding.selection, binding.delta_updates)?;
         let registered = meta::registered(connection, &name)?;
         let applied = registered.is_some_and(|registered| registered.state_key == binding.state_key);
         let existing = table::columns(connection, &name)?.unwrap_or_default();
-        let type_of =
-            |name: &str| existing.iter().find(|column| column.name == name).and_then(|column| column.column_type);
+        let type_of = |name: &str| {
+            existing.iter().find(|column| folded(&column.name) == folded(name)).and_then(|column| column.column_type)
+        };
         let types: Option<Vec<ColumnType>> = shape.columns.iter().map(|column| type_of(&column.name)).collect();
         let Some(types) = types.filter(|_| applied) else {
             let message =
@@ -103,7 +105,7 @@ impl Table {
     fn write(&self, connection: &Connection, batch: &StoreBatch) -> Result<()> {
         let doing = |error| failed(&format!("writing to table {}", self.name), error);
         let mut upsert = connection.prepare_cached(&self.statements.upsert).map_err(doing)?;
-        let mut values = Vec::new();
+        let (mut found, mut values) = (Vec::new(), Vec::new());
         for row in batch.rows() {
             match row.key.filter(|_| row.delete) {
                 Some(key) => {
@@ -112,7 +114,9 @@ impl Table {
                     execute(&mut delete, &values).map_err(doing)?;
                 }
                 None => {
-                    self.converter.row(row.document, &mut values).map_err(|misfit| self.refused(&row, &misfit))?;
+                    self.converter
+                        .row(row.document, &mut found, &mut values)
+                        .map_err(|misfit| self.refused(&row, &misfit))?;
                     execute(&mut upsert, &values).map_err(doing)?;
                 }
             }

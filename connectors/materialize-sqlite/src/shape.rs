@@ -1,15 +1,13 @@
-//! Which columns a collection makes: its key and its top-level fields, with types from its JSON Schema.
+//! Which columns a binding's table has: one for each field that is kept, with the type that holds its values, and one for the document.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use longshore_sdk::materialize::Collection;
+use longshore_sdk::materialize::{Collection, Field, JsonType, Selection};
 use longshore_sdk::{Error, Result};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::identifier::{fault_in_column, folded};
 
-/// Change metadata of a document. A column of its own in delta tables, where a delete is a row like any other.
-pub(crate) const META_FIELD: &str = "_meta";
 /// What SQLite takes unless it was built otherwise.
 const MAX_COLUMNS: usize = 2000;
 
@@ -53,84 +51,64 @@ impl ColumnType {
     }
 }
 
-/// A column and where its value stands in a document.
+/// A column.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Column {
     pub(crate) name: String,
-    /// Tokens of the JSON pointer; one for a top-level field.
-    pub(crate) path: Vec<String>,
     pub(crate) column_type: ColumnType,
 }
 
 /// What a binding's table must have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Shape {
+    /// One for each field, in order, and one more for the whole document where it is kept.
     pub(crate) columns: Vec<Column>,
+    /// The fields, whose places are those of their columns.
+    pub(crate) fields: Vec<Field>,
     /// Places of the key's columns, in the order of the key.
     pub(crate) key: Vec<usize>,
     /// A row for each document, and no key constraint.
     pub(crate) delta: bool,
-    /// The schema admits fields that it does not declare, and so there is no column for them.
-    pub(crate) open: bool,
+    /// The schema admits fields that it does not declare, and there is no column that would have them.
+    pub(crate) leaves_out: bool,
 }
 
 impl Shape {
-    pub(crate) fn of(collection: &Collection, delta: bool) -> Result<Self> {
-        let schema: Value = serde_json::from_slice(&collection.schema_json).map_err(|error| {
-            Error::internal("sqlite.schema", format!("reading the schema of {}: {error}", collection.name))
-        })?;
-        let mut columns = Vec::new();
-        let properties = schema.get("properties").and_then(Value::as_object);
-        let key_paths: Vec<Vec<String>> = collection.key.iter().map(|pointer| tokens(pointer)).collect();
-        for path in key_paths.iter().filter(|path| path.len() > 1) {
-            columns.push(Column { name: path.join("/"), path: path.clone(), column_type: type_at(&schema, path) });
-        }
-        for (name, property) in properties.into_iter().flatten().filter(|(name, _)| *name != META_FIELD) {
-            columns.push(Column { name: name.clone(), path: vec![name.clone()], column_type: type_of(property) });
-        }
-        for path in key_paths.iter().filter(|path| path.len() == 1) {
-            if !columns.iter().any(|column| column.path == *path) {
-                columns.push(Column { name: path[0].clone(), path: path.clone(), column_type: ColumnType::Any });
-            }
-        }
-        if delta {
-            columns.push(Column {
-                name: META_FIELD.to_owned(),
-                path: vec![META_FIELD.to_owned()],
-                column_type: ColumnType::Text,
-            });
-        }
-        let place = |path: &Vec<String>| columns.iter().position(|column| column.path == *path);
-        let key = key_paths.iter().filter_map(place).collect();
-        let open = schema.get("additionalProperties") != Some(&Value::Bool(false));
-        let shape = Self { columns, key, delta, open };
+    pub(crate) fn of(collection: &Collection, selection: &Selection, delta: bool) -> Result<Self> {
+        let column = |field: &Field| Column { name: field.name.clone(), column_type: type_of(&field.types) };
+        let mut columns: Vec<Column> = selection.fields.iter().map(column).collect();
+        let document = |name: &String| Column { name: name.clone(), column_type: ColumnType::Text };
+        columns.extend(selection.document.iter().map(document));
+        let shape = Self {
+            columns,
+            fields: selection.fields.clone(),
+            key: collection.key.iter().filter_map(|pointer| selection.place(pointer)).collect(),
+            delta,
+            leaves_out: !selection.chosen && selection.document.is_none() && is_open(collection)?,
+        };
         shape.check(&collection.name)?;
         Ok(shape)
     }
 
-    /// Names and number of the columns.
+    /// Names and number of the columns. A runtime names fields by what this connector says of names; here is what then is left.
     fn check(&self, collection: &str) -> Result<()> {
         let wrong = |code: &str, message: String| Error::config(code, format!("collection {collection}: {message}"));
         let mut seen = BTreeMap::new();
         for column in &self.columns {
             if let Some(fault) = fault_in_column(&column.name) {
-                return Err(wrong(
-                    "sqlite.column.name",
-                    format!("expected a field that can name a column, got {fault}"),
-                ));
+                return Err(wrong("sqlite.column.name", format!("expected a name for a column, got {fault}")));
             }
             if let Some(other) = seen.insert(folded(&column.name), &column.name) {
                 let message =
                     format!("expected fields that differ in more than case, got {other:?} and {:?}", column.name);
                 return Err(wrong("sqlite.column.case", message)
-                    .suggest("rename one of them at the source: to SQLite they are one column"));
+                    .suggest("name one of them otherwise, with `rename` of the binding's `fields`"));
             }
         }
         if self.columns.len() > MAX_COLUMNS {
-            return Err(wrong(
-                "sqlite.columns",
-                format!("expected at most {MAX_COLUMNS} top-level fields, got {}", self.columns.len()),
-            ));
+            let message = format!("expected at most {MAX_COLUMNS} columns, got {}", self.columns.len());
+            return Err(wrong("sqlite.columns", message)
+                .suggest("keep fewer, with `include` or `exclude` of the binding's `fields`"));
         }
         Ok(())
     }
@@ -138,56 +116,32 @@ impl Shape {
     pub(crate) fn is_key(&self, place: usize) -> bool {
         self.key.contains(&place)
     }
-}
 
-/// The parts of a JSON pointer, unescaped.
-fn tokens(pointer: &str) -> Vec<String> {
-    pointer.split('/').skip(1).map(|token| token.replace("~1", "/").replace("~0", "~")).collect()
-}
-
-fn type_at(schema: &Value, path: &[String]) -> ColumnType {
-    let inner = path.iter().try_fold(schema, |schema, token| schema.get("properties")?.get(token));
-    inner.map_or(ColumnType::Any, type_of)
-}
-
-/// What a property's schema says of its values; anything but `type`, `const` and `enum` is left to the values themselves.
-fn type_of(property: &Value) -> ColumnType {
-    let Some(property) = property.as_object() else { return ColumnType::Any };
-    let kinds = kinds(property);
-    let is = |allowed: &[&str]| !kinds.is_empty() && kinds.iter().all(|kind| allowed.contains(kind));
-    if is(&["integer"]) || is(&["boolean"]) {
-        ColumnType::Integer
-    } else if is(&["integer", "number"]) {
-        ColumnType::Real
-    } else if is(&["string"]) || is(&["object", "array"]) {
-        ColumnType::Text
-    } else {
-        ColumnType::Any
+    /// Place of the column of the whole document.
+    pub(crate) fn document(&self) -> Option<usize> {
+        (self.columns.len() > self.fields.len()).then_some(self.fields.len())
     }
 }
 
-/// The JSON types a value can have, beside null.
-fn kinds(property: &Map<String, Value>) -> BTreeSet<&str> {
-    let named: Vec<&str> = match property.get("type") {
-        Some(Value::String(kind)) => vec![kind],
-        Some(Value::Array(kinds)) => kinds.iter().filter_map(Value::as_str).collect(),
-        _ => {
-            let listed = property.get("enum").and_then(Value::as_array).into_iter().flatten();
-            listed.chain(property.get("const")).map(kind_of).collect()
-        }
-    };
-    named.into_iter().filter(|kind| *kind != "null").collect()
+fn is_open(collection: &Collection) -> Result<bool> {
+    let schema: Value = serde_json::from_slice(&collection.schema_json).map_err(|error| {
+        Error::internal("sqlite.schema", format!("reading the schema of {}: {error}", collection.name))
+    })?;
+    Ok(schema.get("additionalProperties") != Some(&Value::Bool(false)))
 }
 
-fn kind_of(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "boolean",
-        Value::Number(number) if number.is_f64() => "number",
-        Value::Number(_) => "integer",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
+/// The column for values of these types; several that no other type holds, and any, keep a type each.
+fn type_of(types: &[JsonType]) -> ColumnType {
+    use JsonType::{Array, Boolean, Integer, Number, Object, String};
+    let is = |allowed: &[JsonType]| !types.is_empty() && types.iter().all(|of| allowed.contains(of));
+    if is(&[Integer]) || is(&[Boolean]) {
+        ColumnType::Integer
+    } else if is(&[Integer, Number]) {
+        ColumnType::Real
+    } else if is(&[String]) || is(&[Object, Array]) {
+        ColumnType::Text
+    } else {
+        ColumnType::Any
     }
 }
 
@@ -198,9 +152,10 @@ mod tests {
     use super::*;
 
     fn shape(schema: Value, key: &[&str], delta: bool) -> Result<Shape> {
-        let key = key.iter().map(|pointer| (*pointer).to_owned()).collect();
+        let key: Vec<String> = key.iter().map(|pointer| (*pointer).to_owned()).collect();
+        let selection = Selection::plain(&schema, &key, delta);
         let schema_json = schema.to_string().into();
-        Shape::of(&Collection { name: "a/b".to_owned(), key, schema_json, schema_version: 1 }, delta)
+        Shape::of(&Collection { name: "a/b".to_owned(), key, schema_json, schema_version: 1 }, &selection, delta)
     }
 
     fn types(shape: &Shape) -> Vec<(&str, ColumnType)> {

@@ -13,7 +13,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::apply::{apply, in_the_way};
 use crate::config::{Config, Resource};
 use crate::database::{self, failed};
-use crate::identifier::{fault_in_table, folded};
+use crate::identifier::{NAME_MAX_BYTES, RESERVED, fault_in_table, folded};
 use crate::meta;
 use crate::session::Session;
 use crate::shape::Shape;
@@ -37,9 +37,11 @@ impl Materialize for Sqlite {
             resource_path_pointers: &["/table"],
             documentation_url: "",
             deletes: true,
-            reserved_field_names: &[],
-            identifier_max_bytes: None,
+            reserved_field_names: RESERVED,
+            identifier_max_bytes: Some(NAME_MAX_BYTES),
             identifier_case_insensitive: true,
+            identifier_forbidden_characters: "\0",
+            keeps_meta: true,
         }
     }
 
@@ -99,7 +101,7 @@ fn validate(request: &ValidateRequest<Config, Resource>) -> Result<Validation> {
         findings.extend(fault.into_iter().chain(twice).map(|error| finding::error(error.at_binding(index))));
         let claim = format!("{} {}", place::one_name(&request.config.path), folded(name));
         let mut accepts = Accepts { fields: required(binding), claim, ..Accepts::new(Modes::Both) };
-        match Shape::of(&binding.collection, binding.delta_updates) {
+        match Shape::of(&binding.collection, &binding.selection, binding.delta_updates) {
             Ok(shape) => {
                 findings.extend(warnings(index, binding, &shape));
                 if let Some(connection) = &connection {
@@ -148,6 +150,8 @@ fn warnings(index: usize, binding: &Proposed<Resource>, shape: &Shape) -> Option
         binding.collection.name
     );
     let warning = Error::config("sqlite.open_schema", message)
-        .suggest("declare them, or close the schema with `additionalProperties: false`");
-    shape.open.then(|| finding::warning(warning.at_binding(index)))
+        .suggest(
+            "declare them, close the schema with `additionalProperties: false`, or keep whole documents with `fields: { document: doc }`",
+        );
+    shape.leaves_out.then(|| finding::warning(warning.at_binding(index)))
 }

@@ -60,8 +60,9 @@ pub(crate) fn create(connection: &Connection, table: &str, shape: &Shape) -> Res
 
 /// STRICT, so that no value changes its type; the default collation, which is binary; no row id where the key is one.
 fn create_statement(table: &str, shape: &Shape, columns: &[Column]) -> String {
-    let is_key =
-        |column: &Column| !shape.delta && shape.key.iter().any(|&place| shape.columns[place].name == column.name);
+    let is_key = |column: &Column| {
+        !shape.delta && shape.key.iter().any(|&place| folded(&shape.columns[place].name) == folded(&column.name))
+    };
     let definition = |column: &Column| {
         let not_null = if is_key(column) { " NOT NULL" } else { "" };
         format!("{} {}{not_null}", quoted(&column.name), column.column_type.as_sql())
@@ -99,7 +100,7 @@ pub(crate) fn grow(
                 to.as_sql()
             ));
         }
-        columns.push(Column { name: old.name.clone(), path: Vec::new(), column_type: to });
+        columns.push(Column { name: old.name.clone(), column_type: to });
     }
     let rebuild = !actions.is_empty();
     let kept_count = columns.len();
@@ -174,7 +175,7 @@ fn rebuild_table(
     beside.iter().try_for_each(|statement| run(connection, table, statement))
 }
 
-fn run(connection: &Connection, table: &str, statement: &str) -> Result<()> {
+pub(crate) fn run(connection: &Connection, table: &str, statement: &str) -> Result<()> {
     connection.execute_batch(statement).map_err(|error| failed(&format!("altering table {table}"), error))
 }
 

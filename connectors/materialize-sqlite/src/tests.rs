@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use longshore_sdk::materialize::{Constraint, TransactionalDoor, transactional};
+use longshore_sdk::materialize::{Constraint, Field, JsonType, Selection, TransactionalDoor, transactional};
 use longshore_sdk::testing::materialize::{Bind, Runtime, all_fresh, checkpoint_of};
 use longshore_sdk::{Error, ErrorKind};
 use rusqlite::Connection;
@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::sink::Sqlite;
+
+mod fields;
 
 struct Lake {
     directory: TempDir,
@@ -373,10 +375,10 @@ async fn names_are_quoted_whatever_they_are() {
     let lake = Lake::new();
     let name = r#"we"ird; DROP TABLE x -- "#;
     let schema = schema(
-        json!({ "select": { "type": "integer" }, "a\"b": { "type": "string" }, "": { "type": "string" }, "ü?": {} }),
+        json!({ "select": { "type": "integer" }, "a\"b": { "type": "string" }, " ": { "type": "string" }, "ü?": {} }),
     );
     let bind = Bind::new(json!({ "table": name }), &["/select"]).schema(schema);
-    run(&mut lake.runtime(bind), &[&[r#"{"select":1,"a\"b":"x","":"y","ü?":[1]}"#, r#"{"select":2}"#]]).await.unwrap();
+    run(&mut lake.runtime(bind), &[&[r#"{"select":1,"a\"b":"x"," ":"y","ü?":[1]}"#, r#"{"select":2}"#]]).await.unwrap();
     let rows = lake.query(r#"SELECT * FROM "we""ird; DROP TABLE x -- " WHERE "select" = 1"#);
     assert_eq!(rows, [[Sql::Integer(1), text("x"), text("y"), text("[1]")]]);
 }

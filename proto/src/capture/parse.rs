@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::parse::{Sent, Side};
 use crate::pb::capture::v1 as pb;
 use crate::rules;
-use crate::session::{Owner, bindings_unique, findings, progress, proposed};
+use crate::session::{Owner, Selects, bindings_unique, findings, progress, proposed};
 use crate::state::{State, StatePatch};
 
 const fn by_runtime(message: &'static str) -> Sent {
@@ -105,7 +105,7 @@ impl TryFrom<pb::ValidateRequest> for Validate {
         Ok(Self {
             owner: Owner::parse(pb.owner, sent, 0)?,
             config_json: sent.object("config", pb.config_json)?,
-            bindings: proposed(pb.bindings, sent)?,
+            bindings: proposed(pb.bindings, sent, Selects::Nothing)?,
         })
     }
 }
@@ -128,8 +128,8 @@ impl TryFrom<pb::ApplyRequest> for Apply {
         Ok(Self {
             owner: Owner::parse(pb.owner, sent, 1)?,
             config_json: sent.object("config", pb.config_json)?,
-            bindings: bindings_unique(pb.bindings, sent)?,
-            previous: bindings_unique(pb.previous, sent)?,
+            bindings: bindings_unique(pb.bindings, sent, Selects::Nothing)?,
+            previous: bindings_unique(pb.previous, sent, Selects::Nothing)?,
             state: State::parse(pb.state, sent)?,
             dry_run: pb.dry_run,
             remove: pb.remove,
@@ -171,7 +171,7 @@ impl TryFrom<pb::Open> for Open {
         Ok(Self {
             owner: Owner::parse(pb.owner, sent, 1)?,
             config_json: sent.object("config", pb.config_json)?,
-            bindings: bindings_unique(pb.bindings, sent)?,
+            bindings: bindings_unique(pb.bindings, sent, Selects::Nothing)?,
             state: State::parse(pb.state, sent)?,
         })
     }

@@ -54,8 +54,8 @@ impl KeyPointers {
     }
 }
 
-/// RFC 6901; the empty pointer, the whole document, is no key.
-fn parse(pointer: &str) -> Option<Vec<String>> {
+/// RFC 6901: the names a pointer goes through, unescaped. `None`: it is none, or the empty one, which is the whole document.
+pub fn parse(pointer: &str) -> Option<Vec<String>> {
     let names = pointer.strip_prefix('/')?.split('/').map(|token| {
         let tilde_is_escape = token.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']));
         tilde_is_escape.then(|| token.replace("~1", "/").replace("~0", "~"))

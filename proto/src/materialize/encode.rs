@@ -37,7 +37,9 @@ impl From<Spec> for pb::SpecResponse {
             identifier_rules: Some(pb::IdentifierRules {
                 max_bytes: spec.identifier_max_bytes.unwrap_or_default(),
                 case_insensitive: spec.identifier_case_insensitive,
+                forbidden_characters: spec.identifier_forbidden_characters,
             }),
+            keeps_meta: spec.keeps_meta,
         }
     }
 }

@@ -32,6 +32,10 @@ pub struct Spec {
     pub identifier_max_bytes: Option<u32>,
     /// Names that differ only in case are the same.
     pub identifier_case_insensitive: bool,
+    /// Characters that may not stand in a name.
+    pub identifier_forbidden_characters: String,
+    /// Its delta bindings keep `_meta` where nobody chose fields.
+    pub keeps_meta: bool,
 }
 
 /// What a materialization can promise.

@@ -12,7 +12,7 @@ use crate::parse::{Sent, Side};
 use crate::pb::common::v1 as common;
 use crate::pb::materialize::v1 as pb;
 use crate::rules;
-use crate::session::{Owner, Recorded, bindings_unique, findings, progress, proposed};
+use crate::session::{Owner, Recorded, Selects, bindings_unique, findings, progress, proposed};
 use crate::state::{State, StatePatch};
 
 const fn by_runtime(message: &'static str) -> Sent {
@@ -49,6 +49,8 @@ impl TryFrom<pb::SpecResponse> for Spec {
             reserved_field_names: pb.reserved_field_names,
             identifier_max_bytes: (identifier_rules.max_bytes > 0).then_some(identifier_rules.max_bytes),
             identifier_case_insensitive: identifier_rules.case_insensitive,
+            identifier_forbidden_characters: identifier_rules.forbidden_characters,
+            keeps_meta: pb.keeps_meta,
         })
     }
 }
@@ -61,7 +63,7 @@ impl TryFrom<pb::ValidateRequest> for Validate {
         Ok(Self {
             owner: Owner::parse(pb.owner, sent, 0)?,
             config_json: sent.object("config", pb.config_json)?,
-            bindings: proposed(pb.bindings, sent)?,
+            bindings: proposed(pb.bindings, sent, Selects::Fields)?,
         })
     }
 }
@@ -136,8 +138,8 @@ impl TryFrom<pb::ApplyRequest> for Apply {
         Ok(Self {
             owner: Owner::parse(pb.owner, sent, 1)?,
             config_json: sent.object("config", pb.config_json)?,
-            bindings: bindings_unique(pb.bindings, sent)?,
-            previous: bindings_unique(pb.previous, sent)?,
+            bindings: bindings_unique(pb.bindings, sent, Selects::Fields)?,
+            previous: bindings_unique(pb.previous, sent, Selects::Fields)?,
             state: State::parse(pb.state, sent)?,
             pending,
             fresh: pb.fresh.iter().map(|key| sent.state_key(key)).collect::<Result<_, _>>()?,
@@ -168,7 +170,7 @@ impl TryFrom<pb::Open> for Open {
         Ok(Self {
             owner: Owner::parse(pb.owner, sent, 1)?,
             config_json: sent.object("config", pb.config_json)?,
-            bindings: bindings_unique(pb.bindings, sent)?,
+            bindings: bindings_unique(pb.bindings, sent, Selects::Fields)?,
             state: State::parse(pb.state, sent)?,
             transaction: pb.transaction,
             plan: pb.plan,

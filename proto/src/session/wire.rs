@@ -11,6 +11,7 @@ use crate::name::InstallationId;
 use crate::parse::{Sent, Side};
 use crate::pb::common::v1 as pb;
 use crate::rules;
+use crate::selection::{Field, JsonType, Selection};
 
 impl Owner {
     /// `least_epoch` is 0 for calls that may come without a session.
@@ -74,12 +75,24 @@ impl From<Collection> for pb::Collection {
     }
 }
 
+/// What the bindings of a protocol say of fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Selects {
+    /// Captures.
+    Nothing,
+    /// Materializations.
+    Fields,
+}
+
 /// The bindings of Validate, which finds their paths out.
-pub(crate) fn proposed(pb: Vec<pb::Binding>, sent: Sent) -> Result<Vec<ProposedBinding>, Error> {
+pub(crate) fn proposed(pb: Vec<pb::Binding>, sent: Sent, selects: Selects) -> Result<Vec<ProposedBinding>, Error> {
     let parse = |pb: pb::Binding| {
+        let collection = Collection::parse(pb.collection, sent)?;
+        let written = (pb.fields, pb.document_field, pb.fields_chosen);
         Ok(ProposedBinding {
             resource_json: sent.object("a resource", pb.resource_json)?,
-            collection: Collection::parse(pb.collection, sent)?,
+            selection: selection(written, &collection, sent, selects)?,
+            collection,
             delta_updates: pb.delta_updates,
         })
     };
@@ -88,19 +101,23 @@ pub(crate) fn proposed(pb: Vec<pb::Binding>, sent: Sent) -> Result<Vec<ProposedB
 
 impl From<ProposedBinding> for pb::Binding {
     fn from(binding: ProposedBinding) -> Self {
+        let (fields, document_field, fields_chosen) = selection_to_wire(binding.selection);
         pb::Binding {
             state_key: String::new(),
             resource_json: binding.resource_json,
             resource_path: Vec::new(),
             collection: Some(binding.collection.into()),
             delta_updates: binding.delta_updates,
+            fields,
+            document_field,
+            fields_chosen,
         }
     }
 }
 
 /// The bindings of Apply and Open: each durable name once.
-pub(crate) fn bindings_unique(pb: Vec<pb::Binding>, sent: Sent) -> Result<Vec<Binding>, Error> {
-    let bindings = pb.into_iter().map(|pb| binding(pb, sent)).collect::<Result<Vec<_>, _>>()?;
+pub(crate) fn bindings_unique(pb: Vec<pb::Binding>, sent: Sent, selects: Selects) -> Result<Vec<Binding>, Error> {
+    let bindings = pb.into_iter().map(|pb| binding(pb, sent, selects)).collect::<Result<Vec<_>, _>>()?;
     let mut keys: Vec<_> = bindings.iter().map(|binding| &binding.state_key).collect();
     keys.sort_unstable();
     if let Some(pair) = keys.windows(2).find(|pair| pair[0] == pair[1]) {
@@ -109,7 +126,7 @@ pub(crate) fn bindings_unique(pb: Vec<pb::Binding>, sent: Sent) -> Result<Vec<Bi
     Ok(bindings)
 }
 
-fn binding(pb: pb::Binding, sent: Sent) -> Result<Binding, Error> {
+fn binding(pb: pb::Binding, sent: Sent, selects: Selects) -> Result<Binding, Error> {
     let state_key = sent.state_key(&pb.state_key)?;
     if state_key.resource_path() != pb.resource_path {
         return Err(sent.broke(
@@ -118,22 +135,89 @@ fn binding(pb: pb::Binding, sent: Sent) -> Result<Binding, Error> {
             format_args!("{:?}", pb.resource_path),
         ));
     }
+    let collection = Collection::parse(pb.collection, sent)?;
+    let written = (pb.fields, pb.document_field, pb.fields_chosen);
     Ok(Binding {
         state_key,
         resource_path: pb.resource_path,
         resource_json: sent.object("a resource", pb.resource_json)?,
-        collection: Collection::parse(pb.collection, sent)?,
+        selection: selection(written, &collection, sent, selects)?,
+        collection,
         delta_updates: pb.delta_updates,
     })
 }
 
+/// The fields of a binding as they are written: fields, name of the document, whether the user chose.
+type Written = (Vec<pb::Field>, String, bool);
+
+fn selection(
+    (fields, document, chosen): Written,
+    collection: &Collection,
+    sent: Sent,
+    selects: Selects,
+) -> Result<Selection, Error> {
+    let fields = fields.into_iter().map(|pb| field(pb, sent)).collect::<Result<_, _>>()?;
+    let selection = Selection { fields, document: (!document.is_empty()).then_some(document), chosen };
+    let fault = match selects {
+        Selects::Fields => selection.fault(&collection.key),
+        Selects::Nothing if selection == Selection::default() => None,
+        Selects::Nothing => Some("fields in a capture".to_owned()),
+    };
+    match fault {
+        None => Ok(selection),
+        Some(fault) => {
+            let expected = format_args!("the fields of {} that are kept, by the rule", collection.name);
+            Err(sent.broke(rules::SELECTION, expected, fault))
+        }
+    }
+}
+
+fn field(pb: pb::Field, sent: Sent) -> Result<Field, Error> {
+    sent.pointers("a field", std::slice::from_ref(&pb.pointer))?;
+    let json_type = |of: i32| match pb::JsonType::try_from(of) {
+        Err(_) | Ok(pb::JsonType::Unspecified) => Err(sent.unknown("the type of a field")),
+        Ok(pb::JsonType::Boolean) => Ok(JsonType::Boolean),
+        Ok(pb::JsonType::Integer) => Ok(JsonType::Integer),
+        Ok(pb::JsonType::Number) => Ok(JsonType::Number),
+        Ok(pb::JsonType::String) => Ok(JsonType::String),
+        Ok(pb::JsonType::Object) => Ok(JsonType::Object),
+        Ok(pb::JsonType::Array) => Ok(JsonType::Array),
+    };
+    let types = pb.types.into_iter().map(json_type).collect::<Result<_, _>>()?;
+    Ok(Field { pointer: pb.pointer, name: pb.name, types })
+}
+
+fn selection_to_wire(selection: Selection) -> Written {
+    let json_type = |of: JsonType| match of {
+        JsonType::Boolean => pb::JsonType::Boolean,
+        JsonType::Integer => pb::JsonType::Integer,
+        JsonType::Number => pb::JsonType::Number,
+        JsonType::String => pb::JsonType::String,
+        JsonType::Object => pb::JsonType::Object,
+        JsonType::Array => pb::JsonType::Array,
+    };
+    let wire = |field: Field| pb::Field {
+        pointer: field.pointer,
+        name: field.name,
+        types: field.types.into_iter().map(|of| json_type(of).into()).collect(),
+    };
+    let fields = selection.fields.into_iter().map(wire).collect();
+    (fields, selection.document.unwrap_or_default(), selection.chosen)
+}
+
 pub(crate) fn bindings_to_wire(bindings: Vec<Binding>) -> Vec<pb::Binding> {
-    let wire = |binding: Binding| pb::Binding {
-        state_key: binding.state_key.as_str().to_owned(),
-        resource_json: binding.resource_json,
-        resource_path: binding.resource_path,
-        collection: Some(binding.collection.into()),
-        delta_updates: binding.delta_updates,
+    let wire = |binding: Binding| {
+        let (fields, document_field, fields_chosen) = selection_to_wire(binding.selection);
+        pb::Binding {
+            state_key: binding.state_key.as_str().to_owned(),
+            resource_json: binding.resource_json,
+            resource_path: binding.resource_path,
+            collection: Some(binding.collection.into()),
+            delta_updates: binding.delta_updates,
+            fields,
+            document_field,
+            fields_chosen,
+        }
     };
     bindings.into_iter().map(wire).collect()
 }

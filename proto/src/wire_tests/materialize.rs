@@ -3,6 +3,26 @@
 use super::*;
 use crate::materialize::message::*;
 use crate::pb::materialize::v1 as pb;
+use crate::selection::{Field, JsonType};
+
+fn selection() -> Selection {
+    let field = |pointer: &str, name: &str, types: &[JsonType]| Field {
+        pointer: pointer.to_owned(),
+        name: name.to_owned(),
+        types: types.to_vec(),
+    };
+    let fields =
+        vec![field("/id", "Id_2", &[]), field("/v", "v", &JsonType::ALL[..3]), field("/v", "v_s", &JsonType::ALL[3..])];
+    Selection { fields, document: Some("doc".to_owned()), chosen: true }
+}
+
+fn binding() -> Binding {
+    Binding { selection: selection(), ..super::binding() }
+}
+
+fn proposed() -> ProposedBinding {
+    ProposedBinding { selection: selection(), ..super::proposed() }
+}
 
 fn spec() -> Spec {
     Spec {
@@ -17,6 +37,8 @@ fn spec() -> Spec {
         reserved_field_names: vec!["rowid".to_owned()],
         identifier_max_bytes: Some(63),
         identifier_case_insensitive: true,
+        identifier_forbidden_characters: "\0.".to_owned(),
+        keeps_meta: true,
     }
 }
 
@@ -183,6 +205,26 @@ fn unary_answers_are_refused_by_the_name_of_the_rule() {
 fn x_16_a_plan_belongs_to_a_transaction() {
     let unnumbered = pb::ApplyRequest { plan_transaction: 0, ..apply().into() };
     assert_eq!(Apply::try_from(unnumbered).expect_err("a plan of no transaction").code, "X-16");
+}
+
+#[test]
+fn x_17_fields_are_said_of_materializations_as_the_rule_says() {
+    let refused = |code: &str, change: fn(&mut common::Binding)| {
+        let mut request = pb::ApplyRequest::from(apply());
+        change(&mut request.bindings[0]);
+        assert_eq!(Apply::try_from(request).expect_err("a broken rule").code, code);
+    };
+    refused("X-17", |binding| binding.fields.clear());
+    refused("X-17", |binding| binding.fields[1].name = "Id_2".to_owned());
+    refused("X-17", |binding| binding.fields[2].types.clear());
+    refused("X-17", |binding| binding.document_field = "v".to_owned());
+    refused("X-10", |binding| binding.fields[1].pointer = "v".to_owned());
+    refused("X-1", |binding| binding.fields[1].types[0] = 0);
+    refused("X-1", |binding| binding.fields[1].types[0] = 99);
+    let capture =
+        crate::capture::message::Validate { owner: owner(), config_json: "{}".into(), bindings: vec![proposed()] };
+    let pb = crate::pb::capture::v1::ValidateRequest::from(capture);
+    assert_eq!(crate::capture::message::Validate::try_from(pb).expect_err("fields in a capture").code, "X-17");
 }
 
 #[test]

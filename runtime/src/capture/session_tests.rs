@@ -29,6 +29,7 @@ fn collection(policy: SchemaPolicy) -> (Binding, SchemaPolicy) {
             schema_version: 1,
         },
         delta_updates: false,
+        selection: Default::default(),
     };
     (binding, policy)
 }

@@ -58,6 +58,12 @@ codes! {
     NoWriter = "catalog.no-writer", "a collection is read, but no capture writes it";
     DuplicateBinding = "catalog.duplicate-binding", "two bindings of a task name the same resource";
     NoBindings = "catalog.no-bindings", "a task without bindings";
+    Choice = "catalog.choice", "a key of the catalog has a value that is none of its choices";
+    FieldsPointer = "fields.pointer", "what is to be a field is neither a name nor a JSON pointer, or lies inside of one";
+    FieldsTwice = "fields.twice", "a field, or a name for one, stands twice, or is kept and excluded";
+    FieldsUnknown = "fields.unknown", "a field that the collection's schema does not have";
+    FieldsKey = "fields.key", "a part of the key is excluded";
+    FieldsName = "fields.name", "a name for a field that the destination does not take";
     Key = "collection.key", "a collection's key is not a list of JSON pointers, each once";
     KeyNotInSchema = "collection.key-not-in-schema", "a key pointer leads to nothing in the collection's schema";
     Schema = "collection.schema", "a collection's schema is not a JSON Schema";

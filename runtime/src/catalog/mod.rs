@@ -20,6 +20,7 @@ mod insert;
 mod node;
 mod resolve;
 mod schema;
+mod selection;
 mod settings;
 mod shape;
 mod source;
@@ -44,6 +45,7 @@ pub use code::Code;
 pub use diagnostic::{Diagnostic, Diagnostics, Paint};
 pub use insert::{Addition, NewBinding, NewCollection, NotInserted};
 pub use node::{Entry, Node, Scalar, Value};
+pub use selection::{FieldsDecl, Include, NamedField, OnConflict};
 pub use settings::{Setting, settings};
 pub use source::{Place, Source, Span};
 pub use typed::Typed;
@@ -158,6 +160,10 @@ pub struct MaterializationBinding {
     pub resource: Node,
     /// Every document in order, no reduction.
     pub delta_updates: bool,
+    /// Which fields are kept, under which names.
+    pub fields: FieldsDecl,
+    /// What is done when the type of a field changes.
+    pub on_conflict: OnConflict,
     /// Where the collection's name stands.
     pub span: Span,
 }

@@ -13,6 +13,7 @@ use super::diagnostic::{Diagnostic, Diagnostics};
 use super::endpoint;
 use super::fields::{Fields, Keys, boolean, check_name, entries, fields, list, text};
 use super::node::{Entry, Node, Value};
+use super::selection::{self, FieldsDecl};
 use super::source::{Source, Span};
 use super::values::Values;
 use super::variables::Variables;
@@ -52,10 +53,17 @@ const CAPTURE_BINDING: Keys = Keys {
     example: "`{ resource: { glob: \"*.csv\" }, collection: shop/orders }`",
 };
 const MATERIALIZATION_BINDING: Keys = Keys {
-    known: &["collection", "resource", "delta_updates"],
-    later: &["fields", "on_conflict"],
+    known: &["collection", "resource", "delta_updates", "fields", "on_conflict"],
+    later: &[],
     example: "`{ collection: shop/orders, resource: { table: orders } }`",
 };
+
+/// What is wrong with the choice of fields, as far as key and schema are written; what Discover finds is compared when it is known.
+fn misfits(fields: &FieldsDecl, name: &str, collections: &BTreeMap<String, CollectionDecl>) -> Vec<Diagnostic> {
+    let Some(collection) = collections.get(name) else { return Vec::new() };
+    let key = collection.key.as_deref().unwrap_or_default();
+    fields.misfits(name, key, collection.schema.as_ref().unwrap_or(&serde_json::Value::Null))
+}
 
 /// What is asked of a catalog.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -245,9 +253,22 @@ impl Resolver<'_> {
             let collection = self.collection(&fields, collections, false);
             let delta =
                 fields.optional("delta_updates").map(|node| boolean(node, "delta_updates", &who, &mut self.findings));
+            let fields_decl = fields
+                .optional("fields")
+                .map(|node| selection::read(node, &who, &mut self.findings))
+                .unwrap_or_default();
+            let on_conflict =
+                fields.optional("on_conflict").map(|node| selection::on_conflict(node, &who, &mut self.findings));
             if let (Some(resource), Some((collection, span))) = (resource, collection) {
-                let delta_updates = delta.flatten().unwrap_or_default();
-                bindings.push(MaterializationBinding { collection, resource: resource.clone(), delta_updates, span });
+                self.findings.extend(misfits(&fields_decl, &collection, collections));
+                bindings.push(MaterializationBinding {
+                    collection,
+                    resource: resource.clone(),
+                    delta_updates: delta.flatten().unwrap_or_default(),
+                    fields: fields_decl,
+                    on_conflict: on_conflict.unwrap_or_default(),
+                    span,
+                });
             }
         }
         self.duplicates(bindings.iter().map(|binding| &binding.resource), &who);

@@ -16,9 +16,10 @@ use crate::connector::container::{self, Sandbox};
 use crate::connector::{Launched, Part, Way};
 use crate::materialize::checkpoint::Checkpoint;
 use crate::materialize::resume;
+use crate::selection;
 use crate::supervise::claims::Claims;
-use crate::supervise::prepare::{self, Collections, Planned};
-use crate::supervise::{Problem, known};
+use crate::supervise::prepare::{self, Asking, Collections, Planned};
+use crate::supervise::{Problem, known, spec};
 
 pub(super) async fn check(global: &Global, args: CheckArgs, output: &Output) -> Result<(), Failure> {
     logs::start_calmly(global);
@@ -58,6 +59,18 @@ impl Held {
             (None, Way::Container { .. } | Way::Address { .. }) => Self::Elsewhere,
         }
     }
+}
+
+/// A binding as `--json` prints it.
+fn shown(one: &Planned, keeps_fields: bool) -> serde_json::Value {
+    let mut shown =
+        json!({"collection": one.collection.name, "resource": one.resource_path, "key": one.collection.key});
+    if keeps_fields {
+        let fields = one.selection.fields.iter();
+        shown["fields"] = fields.map(|field| json!({"pointer": field.pointer, "name": field.name})).collect();
+        shown["document"] = json!(one.selection.document);
+    }
+    shown
 }
 
 struct Checking<'a> {
@@ -116,18 +129,15 @@ impl Checking<'_> {
                 .ask(async |launched| {
                     let past = Past::of(&task.name, &self.state)?;
                     let client = launched.materialize();
-                    let goes_on = |_: &str, _: &[String]| false;
                     let installation = past.owner.installation.clone();
-                    let plan = prepare::materialization(
-                        self.catalog,
-                        task,
-                        &client,
-                        past.owner,
-                        &self.collections,
-                        goes_on,
-                        &self.claims,
-                    )
-                    .await?;
+                    let asking = Asking {
+                        owner: past.owner,
+                        collections: &self.collections,
+                        before: &spec::of_materialization(past.record.spec.as_ref())?,
+                        starts_over: &|_, _| false,
+                        claims: &self.claims,
+                    };
+                    let plan = prepare::materialization(self.catalog, task, &client, asking).await?;
                     let state_keys = prepare::goes_on(&task.name, &plan.bindings, &past.record.remembered)?;
                     let ours = Checkpoint::of_record(&past.record, &installation)?;
                     let has_delta = plan.bindings.iter().any(|binding| binding.delta_updates);
@@ -148,10 +158,7 @@ impl Checking<'_> {
     }
 
     fn passed(&self, task: &str, kind: &str, connector: &str, version: &str, bindings: &[Planned]) {
-        let shown: Vec<_> = bindings
-            .iter()
-            .map(|one| json!({"collection": one.collection.name, "resource": one.resource_path, "key": one.collection.key}))
-            .collect();
+        let shown: Vec<_> = bindings.iter().map(|one| shown(one, kind == "materialization")).collect();
         let fields = json!({"task": task, "kind": kind, "ok": true, "connector": connector, "version": version, "bindings": shown});
         self.output.object("checked", fields);
         self.output.line(format_args!("ok      {kind} {task} ({connector} {version})"));
@@ -162,6 +169,9 @@ impl Checking<'_> {
                 one.resource_path.join("/"),
                 one.collection.name
             ));
+            for field in selection::renamed(&one.selection) {
+                self.output.line(format_args!("            {} as {:?}", field.pointer, field.name));
+            }
         }
     }
 

@@ -44,6 +44,7 @@ fn binding(collection: &str, number: u64) -> Binding {
             schema_version: 1,
         },
         delta_updates: true,
+        selection: Default::default(),
     }
 }
 

@@ -22,7 +22,7 @@ use super::known::collections;
 use super::policy;
 use super::prepare::{self, CapturePlan};
 use super::problem::Problem;
-use super::spec;
+use super::spec::{self, SpecBinding};
 use super::task::{self, Next, Sessions};
 
 /// Between two sessions of a capture that ended by itself, in a run that goes on.
@@ -192,8 +192,13 @@ impl CaptureRunner {
         }
         let writer = commit_patch(writer, patch).await?;
         self.remember_length(epoch).await?;
-        let spec =
-            TaskChanges { spec: Some(spec::next(record.spec.as_ref(), &bindings, &[])?), ..TaskChanges::default() };
+        let spec = TaskChanges {
+            spec: Some(spec::next(
+                record.spec.as_ref(),
+                &bindings.iter().cloned().map(SpecBinding::from).collect::<Vec<_>>(),
+            )?),
+            ..TaskChanges::default()
+        };
         self.context.commit(&self.task.name, epoch, spec).await?;
         Ok((Applied { plan, bindings }, writer))
     }

@@ -1,9 +1,7 @@
 //! Whether a destination can take a binding the way the user wants it: what Validated said, turned into findings.
 
-use longshore_proto::materialize::message::{Constraint, Guarantee, Loads, Modes, ValidatedBinding};
+use longshore_proto::materialize::message::{Constraint, FieldConstraint, Modes, ValidatedBinding};
 use longshore_proto::session::{Finding, ProposedBinding, Severity};
-
-use crate::document::reduce::Reducer;
 
 /// What is wrong with this binding, given what the destination said of it. One that starts over gets room for whatever it needs.
 pub(super) fn findings(
@@ -12,7 +10,14 @@ pub(super) fn findings(
     said: &ValidatedBinding,
     starts_over: bool,
 ) -> Vec<Finding> {
-    let finding = |code: &str, message: String, suggestion: &str| error(index, code, message, suggestion);
+    let finding = |code: &str, message: String, suggestion: &str| Finding {
+        severity: Severity::Error,
+        code: code.to_owned(),
+        binding: Some(index),
+        pointer: String::new(),
+        message,
+        suggestion: suggestion.to_owned(),
+    };
     let collection = &binding.collection.name;
     let mut findings = Vec::new();
     match (said.modes, binding.delta_updates) {
@@ -29,87 +34,98 @@ pub(super) fn findings(
         (Modes::Both, _) | (Modes::DeltaOnly, true) | (Modes::Standard, false) => {}
     }
     for field in &said.fields {
-        let what = match field.pointer.as_str() {
-            "" => format!("{collection}: {}", field.reason),
-            pointer => format!("field {pointer} of {collection}: {}", field.reason),
-        };
-        match field.constraint {
-            Constraint::Forbidden => findings.push(finding(
-                "field.forbidden",
-                what,
-                "leave the field out at the source, or give the collection a schema the destination can hold",
-            )),
-            Constraint::Incompatible if starts_over => {}
-            Constraint::Incompatible => findings.push(finding(
-                "field.incompatible",
-                what,
-                "start the binding over with `run --fresh TASK/BINDING`, or put the schema back",
-            )),
-            Constraint::Required | Constraint::Recommended | Constraint::Optional => {}
-        }
+        findings.extend(of_field(field, binding, starts_over).map(|(code, what, way)| finding(code, what, way)));
     }
     findings
 }
 
-/// What is wrong with how the collection is reduced, given what this destination gives back of a row and promises. Documents of a delta
-/// binding are not reduced.
-pub(super) fn reductions(
-    index: usize,
+/// What is wrong with one field: a code, what, and the way out.
+fn of_field(
+    field: &FieldConstraint,
     binding: &ProposedBinding,
-    said: &ValidatedBinding,
-    guarantee: Guarantee,
-) -> Option<Finding> {
+    starts_over: bool,
+) -> Option<(&'static str, String, &'static str)> {
     let collection = &binding.collection;
-    if binding.delta_updates {
-        return None;
-    }
-    let reducer = match Reducer::compile(&collection.schema_json) {
-        Ok(reducer) => reducer?,
-        Err(wrong) => {
-            let message = format!("collection `{}`: {}", collection.name, wrong.message);
-            return Some(error(index, &wrong.code, message, &wrong.suggestion));
+    let is_whole = field.pointer.is_empty();
+    let is_kept = binding.selection.place(&field.pointer).is_some();
+    let what = match field.pointer.as_str() {
+        "" => format!("{}: {}", collection.name, field.reason),
+        pointer => format!("field {pointer} of {}: {}", collection.name, field.reason),
+    };
+    match field.constraint {
+        Constraint::Forbidden if is_whole => {
+            Some(("field.forbidden", what, "store the collection into another destination, or into another resource"))
         }
-    };
-    let name = &collection.name;
-    let because = match said.loads_reason.as_str() {
-        "" => String::new(),
-        reason => format!(" ({reason})"),
-    };
-    let missing = reducer.locations().into_iter().find(|location| location.starts_with("/*"));
-    let (code, message, suggestion) = match (said.loads, missing) {
-        (Loads::Nothing, _) => (
-            "reduce.not_loaded",
-            format!(
-                "{name} is reduced onto the row that is there, and this destination does not give rows back{because}"
-            ),
-            "remove `reduce` from the collection's schema, or add `delta_updates: true` to store every document",
-        ),
-        (Loads::Fields, Some(_)) => (
-            "reduce.not_stored",
-            format!(
-                "{name} reduces fields that its schema does not declare, and this destination stores and gives back the declared ones only"
-            ),
-            "declare each field that is reduced in `properties`",
-        ),
-        _ if guarantee == Guarantee::AtLeastOnce && !reducer.is_idempotent() => (
-            "reduce.counts_twice",
-            format!(
-                "{name} has a sum or append, and this destination may store a transaction twice, which would count twice"
-            ),
-            "use a transactional or idempotent destination, or add `delta_updates: true` to store every document",
-        ),
-        (Loads::Fields, None) | (Loads::Document, _) => return None,
-    };
-    Some(error(index, code, message, suggestion))
+        Constraint::Forbidden if collection.key.contains(&field.pointer) => Some((
+            "field.forbidden",
+            what,
+            "it is a part of the key, which is always kept: give the collection a key that the destination can hold",
+        )),
+        Constraint::Forbidden if is_kept => {
+            Some(("field.forbidden", what, "leave it out, with `exclude` of the binding's `fields`"))
+        }
+        Constraint::Incompatible if starts_over => None,
+        Constraint::Incompatible if is_whole => Some((
+            "field.incompatible",
+            what,
+            "start the binding over with `run --fresh TASK/BINDING`, or put the schema back",
+        )),
+        Constraint::Incompatible if is_kept => Some((
+            "field.incompatible",
+            what,
+            "leave it out, with `exclude` of the binding's `fields`; give each type a column, with `on_conflict: split`; or start the binding over with `run --fresh TASK/BINDING`",
+        )),
+        Constraint::Required if !is_whole && !is_kept => Some((
+            "field.required",
+            what,
+            "the destination needs it: take it out of `exclude`, or name it in `include` of the binding's `fields`",
+        )),
+        // What is not kept may be whatever it is.
+        Constraint::Forbidden | Constraint::Incompatible => None,
+        Constraint::Required | Constraint::Recommended | Constraint::Optional => None,
+    }
 }
 
-fn error(index: usize, code: &str, message: String, suggestion: &str) -> Finding {
-    Finding {
-        severity: Severity::Error,
-        code: code.to_owned(),
-        binding: Some(index),
-        pointer: String::new(),
-        message,
-        suggestion: suggestion.to_owned(),
+#[cfg(test)]
+mod tests {
+    use longshore_proto::selection::Selection;
+    use longshore_proto::session::Collection;
+    use serde_json::json;
+
+    use super::*;
+
+    fn codes(pointer: &str, constraint: Constraint, starts_over: bool) -> Vec<String> {
+        let schema = json!({ "properties": { "id": {}, "v": {} } });
+        let key = vec!["/id".to_owned()];
+        let selection = Selection::plain(&schema, &key, false);
+        let collection =
+            Collection { name: "a/b".to_owned(), key, schema_json: schema.to_string().into(), schema_version: 1 };
+        let binding = ProposedBinding { resource_json: "{}".into(), collection, delta_updates: false, selection };
+        let fields = vec![FieldConstraint { pointer: pointer.to_owned(), constraint, reason: "so it is".to_owned() }];
+        let said = ValidatedBinding {
+            resource_path: vec!["t".to_owned()],
+            modes: Modes::Both,
+            wants_existence: false,
+            fields,
+            claim: String::new(),
+        };
+        findings(0, &binding, &said, starts_over).into_iter().map(|finding| finding.code).collect()
+    }
+
+    #[test]
+    fn what_a_destination_says_of_a_field_counts_where_the_field_is_kept() {
+        use Constraint::{Forbidden, Incompatible, Optional, Recommended, Required};
+        assert_eq!(codes("/v", Forbidden, false), ["field.forbidden"]);
+        assert_eq!(codes("/id", Forbidden, false), ["field.forbidden"]);
+        assert_eq!(codes("", Forbidden, true), ["field.forbidden"]);
+        assert_eq!(codes("/v", Incompatible, false), ["field.incompatible"]);
+        assert_eq!(codes("", Incompatible, false), ["field.incompatible"]);
+        assert_eq!(codes("/other", Required, false), ["field.required"]);
+        let nothing: [&str; 0] = [];
+        assert_eq!(codes("/v", Incompatible, true), nothing, "started over it gets what it needs");
+        assert_eq!(codes("/other", Forbidden, false), nothing);
+        assert_eq!(codes("/other", Incompatible, false), nothing);
+        assert_eq!(codes("/id", Required, false), nothing);
+        assert_eq!((codes("/v", Recommended, false), codes("/other", Optional, false)), (vec![], vec![]));
     }
 }

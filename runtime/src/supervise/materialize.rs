@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use longshore_proto::Error;
-use longshore_proto::materialize::message::{Apply, Open, Pending, Spec};
+use longshore_proto::materialize::message::{Apply, Open, Pending, Spec, ValidatedBinding};
 use longshore_proto::session::{Binding, Owner};
 use longshore_proto::state::StatePatch;
 
@@ -25,10 +25,10 @@ use crate::store::{Change, Epoch, RememberedBinding, SpecVersion, TaskChanges, T
 use super::context::{BETWEEN_SESSIONS, Context, Fresh, fresh_keys};
 use super::generation::{self, Wanted};
 use super::known::collections;
-use super::prepare::{self, Collections, MaterializationPlan};
+use super::prepare::{self, Asking, Collections, MaterializationPlan, Planned};
 use super::problem::Problem;
 use super::rerun::{self, Older};
-use super::spec;
+use super::spec::{self, SpecBinding};
 use super::task::{self, Next, Sessions};
 
 /// A materialization task of this run.
@@ -218,7 +218,7 @@ impl MaterializeRunner {
             journals: &sources.values().filter_map(holds).collect(),
             collections: self.task.bindings.iter().map(|binding| binding.collection.as_str()).collect(),
         };
-        let (bindings, joined) = older.bindings(spec::whole(record.spec.as_ref())?);
+        let (bindings, joined) = older.bindings(spec::of_materialization(record.spec.as_ref())?);
         let config_json = prepare::config_of(&context.catalog, &self.task, &spec)?;
         let ends = Box::pin(std::future::pending());
         let opening = Opening { owner, record, spec, config_json, bindings, joined, sources, ends, only_rerun: true };
@@ -288,9 +288,14 @@ impl MaterializeRunner {
         let context = &self.context;
         // Taken over, it keeps its rows.
         let starts_over = |collection: &str, path: &[String]| self.fresh.covers(collection, path);
-        let (catalog, claims) = (&context.catalog, &context.claims);
-        let plan =
-            prepare::materialization(catalog, &self.task, client, owner.clone(), now, starts_over, claims).await?;
+        let asking = Asking {
+            owner: owner.clone(),
+            collections: now,
+            before: &spec::of_materialization(record.spec.as_ref())?,
+            starts_over: &starts_over,
+            claims: &context.claims,
+        };
+        let plan = prepare::materialization(&context.catalog, &self.task, client, asking).await?;
         let fresh: Vec<bool> =
             plan.bindings.iter().map(|b| self.fresh.covers(&b.collection.name, &b.resource_path)).collect();
         let wanted: Vec<Wanted<'_>> = plan
@@ -309,8 +314,13 @@ impl MaterializeRunner {
         let assigned = generation::assign(&self.task.name, &record.remembered, &wanted)?;
         let bindings: Vec<Binding> =
             plan.bindings.iter().zip(assigned.state_keys).map(|(planned, key)| planned.named(key)).collect();
-        let wants_existence: Vec<bool> = plan.validated.iter().map(|said| said.wants_existence).collect();
-        let spec = spec::next(record.spec.as_ref(), &bindings, &wants_existence)?;
+        let of_spec = |(binding, (planned, said)): (&Binding, (&Planned, &ValidatedBinding))| SpecBinding {
+            binding: binding.clone(),
+            wants_existence: said.wants_existence,
+            given: planned.given.clone(),
+        };
+        let of_spec: Vec<_> = bindings.iter().zip(plan.bindings.iter().zip(&plan.validated)).map(of_spec).collect();
+        let spec = spec::next(record.spec.as_ref(), &of_spec)?;
         Ok(Prepared { plan, bindings, fresh, remember: assigned.remember, spec })
     }
 
@@ -333,7 +343,7 @@ impl MaterializeRunner {
                 owner: owner.clone(),
                 config_json: plan.config_json.clone(),
                 bindings: bindings.clone(),
-                previous: spec::parse(record.spec.as_ref())?,
+                previous: spec::of_materialization(record.spec.as_ref())?.into_iter().map(|one| one.binding).collect(),
                 state: record.state.clone(),
                 pending: record.pending.as_ref().map(|p| Pending { transaction: p.transaction, plan: p.plan.clone() }),
                 fresh: fresh_keys(&keys, &fresh),

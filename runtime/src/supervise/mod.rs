@@ -19,9 +19,11 @@ mod materialize;
 mod policy;
 pub mod prepare;
 mod problem;
+mod reducing;
 mod rerun;
 mod retry;
-mod spec;
+mod selecting;
+pub mod spec;
 mod task;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use longshore_proto::capture::message as capture;
 use longshore_proto::materialize::message as materialize;
 use longshore_proto::name::StateKey;
+use longshore_proto::selection::Selection;
 use longshore_proto::session::{Binding, Collection, Owner, ProposedBinding, Recorded, Severity};
 
 use crate::catalog::{
@@ -15,6 +16,7 @@ use crate::catalog::{
 };
 use crate::connector::{Address, CaptureClient, Hold, Location, MaterializeClient};
 use crate::document::{self, Widened};
+use crate::selection::Given;
 use crate::store::RememberedBinding;
 
 use super::claims::Claims;
@@ -22,6 +24,8 @@ use super::generation::{self, Wanted};
 use super::keys;
 use super::policy;
 use super::problem::Problem;
+use super::selecting::Selecting;
+use super::spec::SpecBinding;
 
 /// Collections with key and schema, by name.
 pub type Collections = BTreeMap<String, Collection>;
@@ -37,6 +41,10 @@ pub struct Planned {
     pub collection: Collection,
     /// Materializations: every document in order.
     pub delta_updates: bool,
+    /// Materializations: which values are kept, under which names.
+    pub selection: Selection,
+    /// Materializations: all that ever was.
+    pub given: Vec<Given>,
 }
 
 impl Planned {
@@ -49,6 +57,7 @@ impl Planned {
             resource_json: self.resource_json.clone(),
             collection: self.collection.clone(),
             delta_updates: self.delta_updates,
+            selection: self.selection.clone(),
         }
     }
 }
@@ -157,6 +166,7 @@ pub async fn capture(
         resource_json: resource.json.clone(),
         collection: collections[&binding.collection].clone(),
         delta_updates: false,
+        selection: Selection::default(),
     };
     let bindings: Vec<ProposedBinding> = task.bindings.iter().zip(&typed.resources).map(proposed).collect();
     let config_json = typed.config.json.clone();
@@ -174,6 +184,8 @@ pub async fn capture(
         resource_path,
         collection: proposed.collection,
         delta_updates: false,
+        selection: proposed.selection,
+        given: Vec::new(),
     };
     let bindings = bindings.into_iter().zip(validated.resource_paths).map(planned).collect();
     Ok(CapturePlan { spec, config_json, bindings })
@@ -227,8 +239,22 @@ async fn collections_of(
     Ok(found)
 }
 
-/// Prepares a materialization of collections that are all known. `starts_over` says of a collection and a resource path whether the user
-/// has asked for that; `claims` holds what the tasks before have claimed, and gets what this one does.
+/// What a materialization is asked with.
+#[allow(missing_debug_implementations, reason = "it holds a function")]
+pub struct Asking<'a> {
+    /// Whose call it is.
+    pub owner: Owner,
+    /// All that it reads, known.
+    pub collections: &'a Collections,
+    /// As it was applied last.
+    pub before: &'a [SpecBinding],
+    /// Whether the user asked to start over this collection and resource path.
+    pub starts_over: &'a (dyn Fn(&str, &[String]) -> bool + Sync),
+    /// What the tasks before have claimed; gets what this one does.
+    pub claims: &'a Claims,
+}
+
+/// Prepares a materialization of collections that are all known.
 ///
 /// # Errors
 /// Findings in the catalog, or the connector's error.
@@ -236,45 +262,51 @@ pub async fn materialization(
     catalog: &Catalog,
     task: &MaterializationTask,
     client: &MaterializeClient,
-    owner: Owner,
-    collections: &Collections,
-    starts_over: impl Fn(&str, &[String]) -> bool,
-    claims: &Claims,
+    asking: Asking<'_>,
 ) -> Result<MaterializationPlan, Problem> {
+    let Asking { owner, collections, before, starts_over, claims } = asking;
     let spec = client.spec().await?;
     let what = format!("materialization `{}`", task.name);
     let resources = task.bindings.iter().map(|binding| (&binding.resource, &spec.resource_schema_json));
     let typed = typed(catalog, &what, (&task.config, &spec.config_schema_json), resources)?;
     let config_json = typed.config.json.clone();
     let mut bindings = Vec::with_capacity(task.bindings.len());
+    let mut given = Vec::with_capacity(task.bindings.len());
+    let mut selecting = Selecting::new(&spec, before, starts_over);
     for (binding, resource) in task.bindings.iter().zip(&typed.resources) {
         let Some(collection) = collections.get(&binding.collection) else {
             return Err(Problem::unknown_collection(&task.name, &binding.collection));
         };
-        let delta_updates = binding.delta_updates;
+        let resolved = selecting.of(binding, &resource.json, collection);
+        given.push(resolved.given);
         bindings.push(ProposedBinding {
             resource_json: resource.json.clone(),
             collection: collection.clone(),
-            delta_updates,
+            delta_updates: binding.delta_updates,
+            selection: resolved.selection,
         });
     }
+    selecting.decided(catalog)?;
     let request = materialize::Validate { owner, config_json: config_json.clone(), bindings: bindings.clone() };
     let validated = client.validate(request).await?;
     let mut findings = validated.findings;
     for (index, (binding, said)) in bindings.iter().zip(&validated.bindings).enumerate() {
         let starts_over = starts_over(&binding.collection.name, &said.resource_path);
         findings.extend(super::fit::findings(index, binding, said, starts_over));
-        findings.extend(super::fit::reductions(index, binding, said, spec.guarantee));
+        findings.extend(super::reducing::reduction(index, binding, said, spec.guarantee));
         findings.extend(claims.claim(&task.name, &spec.name, index, said));
     }
     passed(catalog.findings(&task.name, &findings, typed.all()))?;
-    let planned = |(proposed, said): (ProposedBinding, &materialize::ValidatedBinding)| Planned {
-        resource_json: proposed.resource_json,
-        resource_path: said.resource_path.clone(),
-        collection: proposed.collection,
-        delta_updates: proposed.delta_updates,
-    };
-    let bindings = bindings.into_iter().zip(&validated.bindings).map(planned).collect();
+    let planned =
+        |((proposed, given), said): ((ProposedBinding, Vec<Given>), &materialize::ValidatedBinding)| Planned {
+            resource_json: proposed.resource_json,
+            resource_path: said.resource_path.clone(),
+            collection: proposed.collection,
+            delta_updates: proposed.delta_updates,
+            selection: proposed.selection,
+            given,
+        };
+    let bindings = bindings.into_iter().zip(given).zip(&validated.bindings).map(planned).collect();
     Ok(MaterializationPlan { spec, config_json, bindings, validated: validated.bindings, recorded: validated.recorded })
 }
 

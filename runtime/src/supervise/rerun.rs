@@ -69,7 +69,7 @@ impl Older<'_> {
     /// session will not begin.
     pub(super) fn bindings(self, spec: Vec<SpecBinding>) -> (Vec<Binding>, Vec<Joined>) {
         let mut free: Vec<Option<&str>> = self.collections.iter().copied().map(Some).collect();
-        let joined = |SpecBinding { binding, wants_existence }: SpecBinding| {
+        let joined = |SpecBinding { binding, wants_existence, .. }: SpecBinding| {
             let journal = self.journal(&binding)?;
             let collection = binding.collection.name.as_str();
             let counted_as = free.iter().position(|name| *name == Some(collection));
@@ -119,8 +119,15 @@ mod tests {
         let path = vec![name.to_owned()];
         let state_key = StateKey::new(&path, 0);
         let resource_json = Bytes::from_static(b"{}");
-        let binding = Binding { state_key, resource_path: path, resource_json, collection, delta_updates: false };
-        SpecBinding { binding, wants_existence: name == "b" }
+        let binding = Binding {
+            state_key,
+            resource_path: path,
+            resource_json,
+            collection,
+            delta_updates: false,
+            selection: Default::default(),
+        };
+        SpecBinding { wants_existence: name == "b", ..SpecBinding::from(binding) }
     }
 
     fn place(n: u8, binding: &str) -> Place {

@@ -369,6 +369,7 @@ impl World {
                 schema_version: 0,
             },
             delta_updates,
+            selection: Default::default(),
         };
         // Added above the others: indexes move, names do not.
         let late = self.has_late.then(|| [binding("late", false), binding("late-log", true)]);

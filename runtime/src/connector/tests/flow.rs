@@ -8,6 +8,7 @@ use longshore_proto::name::{InstallationId, StateKey};
 use longshore_proto::pb::materialize::v1 as pb;
 use longshore_proto::pb::materialize::v1::materialize_server::{Materialize, MaterializeServer};
 use longshore_proto::pb::materialize::v1::transact_request::Kind as Asked;
+use longshore_proto::selection::Selection;
 use longshore_proto::session::{Binding, Collection, Owner};
 use longshore_proto::state::{State, StatePatch};
 use tokio::net::UnixListener;
@@ -107,6 +108,7 @@ fn open() -> Open {
         resource_json: "{}".into(),
         collection,
         delta_updates: false,
+        selection: Selection::plain(&serde_json::Value::Null, &["/k".to_owned()], false),
     };
     Open {
         owner: owner(),
