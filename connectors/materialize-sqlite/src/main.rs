@@ -9,6 +9,7 @@ mod config;
 mod convert;
 mod database;
 mod identifier;
+mod load;
 mod meta;
 mod session;
 mod shape;

@@ -2,16 +2,17 @@
 //! checkpoint. Dropped in between, it leaves nothing.
 
 use longshore_sdk::materialize::{
-    Bound, Checkpoint, Fence, Next, Row, StoreBatch, Stored, Stores, TransactionalSession,
+    Bound, Checkpoint, Fence, Load, Next, Row, Rows, StoreBatch, Stored, Stores, TransactionalSession,
 };
 use longshore_sdk::{Error, Result, blocking};
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Connection, Statement, ToSql};
+use rusqlite::{Connection, Rows as RowsFound, Statement, ToSql};
 
 use crate::config::Resource;
 use crate::convert::{Converter, Misfit, SqlValue};
 use crate::database::failed;
 use crate::identifier::folded;
+use crate::load::Lookup;
 use crate::meta;
 use crate::shape::{ColumnType, Shape};
 use crate::table::{self, Statements};
@@ -31,6 +32,7 @@ pub(crate) struct Session {
 struct Table {
     name: String,
     converter: Converter,
+    lookup: Lookup,
     statements: Statements,
 }
 
@@ -67,6 +69,20 @@ impl Session {
 }
 
 impl TransactionalSession for Session {
+    /// No transaction is open: what was committed is what there is, and whoever came after us has raised the fence before it wrote.
+    async fn load(&mut self, load: Load, rows: &mut Rows<'_>) -> Result<()> {
+        let table = &self.tables[load.binding()];
+        let found = blocking(|| table.lookup.rows(&self.connection, &table.converter, &load))
+            .map_err(|error| error.at_binding(load.binding()))?;
+        let mut found = found.into_iter().peekable();
+        for (i, key) in load.keys().enumerate() {
+            if let Some((_, document)) = found.next_if(|(of, _)| *of == i) {
+                rows.found(key, &document).await?;
+            }
+        }
+        Ok(())
+    }
+
     async fn store(&mut self, stores: &mut Stores<'_>) -> Result<Stored> {
         loop {
             match stores.next().await? {
@@ -99,7 +115,8 @@ impl Table {
                 .suggest("run again: tables are made at the start of a run"));
         };
         let statements = Statements::new(&name, &shape);
-        Ok(Self { converter: Converter::new(&shape, &types), statements, name })
+        let lookup = Lookup::new(&name, statements.select.clone(), &shape);
+        Ok(Self { converter: Converter::new(&shape, &types), lookup, statements, name })
     }
 
     fn write(&self, connection: &Connection, batch: &StoreBatch) -> Result<()> {
@@ -136,10 +153,21 @@ impl Table {
 }
 
 fn execute(statement: &mut Statement<'_>, values: &[SqlValue<'_>]) -> rusqlite::Result<()> {
-    for (place, value) in values.iter().enumerate() {
-        statement.raw_bind_parameter(place + 1, value)?;
-    }
+    bind(statement, values)?;
     statement.raw_execute().map(drop)
+}
+
+/// The rows that a statement finds with these values.
+pub(crate) fn execute_query<'s>(
+    statement: &'s mut Statement<'_>,
+    values: &[SqlValue<'_>],
+) -> rusqlite::Result<RowsFound<'s>> {
+    bind(statement, values)?;
+    Ok(statement.raw_query())
+}
+
+fn bind(statement: &mut Statement<'_>, values: &[SqlValue<'_>]) -> rusqlite::Result<()> {
+    values.iter().enumerate().try_for_each(|(place, value)| statement.raw_bind_parameter(place + 1, value))
 }
 
 impl ToSql for SqlValue<'_> {

@@ -104,6 +104,7 @@ fn validate(request: &ValidateRequest<Config, Resource>) -> Result<Validation> {
         match Shape::of(&binding.collection, &binding.selection, binding.delta_updates) {
             Ok(shape) => {
                 findings.extend(warnings(index, binding, &shape));
+                (accepts.loads, accepts.loads_reason) = loads(&shape);
                 if let Some(connection) = &connection {
                     let taken = table::refuse_taken(connection, name).err();
                     findings.extend(taken.map(|error| finding::error(error.at_binding(index))));

@@ -192,6 +192,8 @@ pub(crate) fn foreign_type(table: &str, column: &str) -> Error {
 pub(crate) struct Statements {
     pub(crate) upsert: String,
     pub(crate) delete: String,
+    /// A row by its key; all columns in the order of the shape.
+    pub(crate) select: String,
 }
 
 impl Statements {
@@ -204,7 +206,7 @@ impl Statements {
             vec!["?"; names.len()].join(", ")
         );
         if shape.delta {
-            return Self { upsert: insert, delete: String::new() };
+            return Self { upsert: insert, delete: String::new(), select: String::new() };
         }
         let key: Vec<String> = shape.key.iter().map(|&place| names[place].clone()).collect();
         let others = names.iter().enumerate().filter(|(place, _)| !shape.is_key(*place));
@@ -214,9 +216,11 @@ impl Statements {
             false => format!("UPDATE SET {}", assignments.join(", ")),
         };
         let conditions: Vec<String> = key.iter().map(|name| format!("{name} = ?")).collect();
+        let (table, of_key) = (quoted(table), conditions.join(" AND "));
         Self {
             upsert: format!("{insert} ON CONFLICT ({}) DO {action}", key.join(", ")),
-            delete: format!("DELETE FROM {} WHERE {}", quoted(table), conditions.join(" AND ")),
+            delete: format!("DELETE FROM {table} WHERE {of_key}"),
+            select: format!("SELECT {} FROM {table} WHERE {of_key}", names.join(", ")),
         }
     }
 }

@@ -11,8 +11,8 @@ use super::fields::{Keys, check_name, choice, entries, fields, list, text};
 use super::node::{Node, Value};
 use super::schema::Schema;
 use super::typed::untyped;
-use crate::document::reduce;
 use super::{CollectionDecl, Validation};
+use crate::document::reduce;
 
 const COLLECTION: Keys =
     Keys { known: &["key", "schema", "validation"], later: &["retention"], example: "`key: [/id]`" };

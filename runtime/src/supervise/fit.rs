@@ -88,6 +88,7 @@ fn of_field(
 
 #[cfg(test)]
 mod tests {
+    use longshore_proto::materialize::message::Loads;
     use longshore_proto::selection::Selection;
     use longshore_proto::session::Collection;
     use serde_json::json;
@@ -108,6 +109,8 @@ mod tests {
             wants_existence: false,
             fields,
             claim: String::new(),
+            loads: Loads::Nothing,
+            loads_reason: String::new(),
         };
         findings(0, &binding, &said, starts_over).into_iter().map(|finding| finding.code).collect()
     }

@@ -32,14 +32,18 @@ pub(super) fn reduction(
         reason => format!(" ({reason})"),
     };
     let is_kept = |location: &String| {
-        let holds = |field: &Field| location.strip_prefix(&field.pointer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let holds = |field: &Field| {
+            location.strip_prefix(&field.pointer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
         binding.selection.fields.iter().any(holds)
     };
     let missing = reducer.locations().into_iter().find(|location| !is_kept(location));
     let (code, message, suggestion) = match (said.loads, missing) {
         (Loads::Nothing, _) => (
             "reduce.not_loaded",
-            format!("{name} is reduced onto the row that is there, and this destination does not give rows back{because}"),
+            format!(
+                "{name} is reduced onto the row that is there, and this destination does not give rows back{because}"
+            ),
             "keep the whole document too, with `fields: { document: doc }` where the destination can, add `delta_updates: true` to store every document, or remove `reduce` from the collection's schema",
         ),
         (Loads::Fields, Some(location)) => (
@@ -49,7 +53,9 @@ pub(super) fn reduction(
         ),
         _ if guarantee == Guarantee::AtLeastOnce && !reducer.is_idempotent() => (
             "reduce.counts_twice",
-            format!("{name} has a sum or append, and this destination may store a transaction twice, which would count twice"),
+            format!(
+                "{name} has a sum or append, and this destination may store a transaction twice, which would count twice"
+            ),
             "use a transactional or idempotent destination, or add `delta_updates: true` to store every document",
         ),
         (Loads::Fields, None) | (Loads::Document, _) => return None,
