@@ -1,7 +1,7 @@
 //! The engine: moves documents from captures through a durable journal into materializations, exactly once.
 //!
 //! The folders follow a document's journey: [`connector`] starts the processes, [`capture`] pulls, [`journal`] keeps, [`materialize`]
-//! stores. Beside them [`catalog`] turns what the user wrote into tasks, [`document`] looks into documents, [`progress`] counts for
+//! stores; [`letters`] are the documents that were not admitted. Beside them [`catalog`] turns what the user wrote into tasks, [`document`] looks into documents, [`progress`] counts for
 //! people, [`store`] keeps what is small and mutable, [`supervise`] runs and restarts tasks, [`control`] tells another process how they
 //! do, [`secret`] keeps what must not be told, [`selection`] decides which fields a destination keeps, [`cli`] is what people see.
 
@@ -22,6 +22,7 @@ pub mod connector;
 pub mod control;
 pub mod document;
 pub mod journal;
+pub mod letters;
 pub mod materialize;
 pub mod progress;
 mod secret;

@@ -63,6 +63,7 @@ pub struct Progress {
     bindings: Vec<BindingCounters>,
     transactions: AtomicU64,
     lag_documents: AtomicU64,
+    letters_waiting: AtomicU64,
     total_bytes: AtomicU64,
     restarts: AtomicU64,
     last_failure: Mutex<Option<(Failure, Instant)>>,
@@ -87,6 +88,7 @@ struct BindingCounters {
     collection: String,
     rows: AtomicU64,
     bytes: AtomicU64,
+    dead_letters: AtomicU64,
 }
 
 /// Rows and bytes that one binding has committed in this run.
@@ -98,19 +100,27 @@ pub struct BindingTotals {
     pub rows: u64,
     /// Bytes of those documents.
     pub bytes: u64,
+    /// Capture: documents that became dead letters, committed to the journal too.
+    pub dead_letters: u64,
 }
 
 impl Progress {
     /// Counters at zero for a task whose bindings write or read these collections, in the catalog's order.
     #[must_use]
     pub fn new(collections: impl IntoIterator<Item = String>) -> Self {
-        let counters = |collection| BindingCounters { collection, rows: AtomicU64::new(0), bytes: AtomicU64::new(0) };
+        let counters = |collection| BindingCounters {
+            collection,
+            rows: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            dead_letters: AtomicU64::new(0),
+        };
         Self {
             phase: Mutex::new(Phase::Starting),
             doing: Mutex::new(String::new()),
             bindings: collections.into_iter().map(counters).collect(),
             transactions: AtomicU64::new(0),
             lag_documents: AtomicU64::new(0),
+            letters_waiting: AtomicU64::new(0),
             total_bytes: AtomicU64::new(0),
             restarts: AtomicU64::new(0),
             last_failure: Mutex::new(None),
@@ -124,6 +134,25 @@ impl Progress {
             counters.rows.fetch_add(rows, Ordering::Relaxed);
             counters.bytes.fetch_add(bytes, Ordering::Relaxed);
         }
+    }
+
+    /// So many documents of a binding became dead letters. Call it when they are durable.
+    pub fn dead_lettered(&self, binding: usize, letters: u64) {
+        if let Some(counters) = self.bindings.get(binding) {
+            counters.dead_letters.fetch_add(letters, Ordering::Relaxed);
+            self.letters_waiting.fetch_add(letters, Ordering::Relaxed);
+        }
+    }
+
+    /// Captures: so many dead letters wait in the journal, from this run and those before.
+    pub fn letters_wait(&self, letters: u64) {
+        self.letters_waiting.store(letters, Ordering::Relaxed);
+    }
+
+    /// See [`Progress::letters_wait`].
+    #[must_use]
+    pub fn letters_waiting(&self) -> u64 {
+        self.letters_waiting.load(Ordering::Relaxed)
     }
 
     /// One more transaction is committed.
@@ -173,6 +202,7 @@ impl Progress {
             collection: c.collection.clone(),
             rows: c.rows.load(Ordering::Relaxed),
             bytes: c.bytes.load(Ordering::Relaxed),
+            dead_letters: c.dead_letters.load(Ordering::Relaxed),
         };
         self.bindings.iter().map(totals).collect()
     }

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use longshore_tests::dice::{Dice, number};
 use longshore_tests::nyc;
-use longshore_tests::scene::{Running, is_connector};
+use longshore_tests::scene::{Running, Scene, is_connector};
+use longshore_tests::verbatim::{self, Catalog};
 use rustix::process::{Pid, Signal};
 
 const RUN: [&str; 4] = ["run", "--until", "caught-up", "flights.yaml"];
@@ -68,6 +69,60 @@ fn connectors_killed_at_random_moments_are_started_again() {
     println!(
         "ledger: {}",
         serde_json::json!({ "test": "connector-kills", "seed": dice.seed, "kills": killed, "lost": 0, "twice": 0 })
+    );
+}
+
+#[test]
+fn letters_and_their_replay_killed_at_random_moments() {
+    const DOCUMENTS: u64 = 300;
+    let (kills, mut dice) = plan();
+    let of_type = |types: &str| {
+        let schema =
+            format!("schema: {{ type: object, properties: {{ id: {{ type: integer }}, v: {{ type: {types} }} }} }}");
+        Catalog { per_checkpoint: 4, pace_ms: 5, ..Catalog::of(&schema) }
+    };
+    let mut killed = 0;
+    while killed < kills {
+        let scene = Scene::new();
+        let v = |id: u64| if id.is_multiple_of(5) { format!("\"text {id}\"") } else { id.to_string() };
+        let documents: Vec<String> = (0..DOCUMENTS).map(|id| format!("{{\"id\":{id},\"v\":{}}}", v(id))).collect();
+        verbatim::source(&scene, &documents);
+        let mut kill = |words: &[&str], (least, most): (u64, u64)| {
+            let mut running = scene.start(words);
+            if wait(&mut running, dice.milliseconds(least, most)) {
+                running.kill();
+                killed += 1;
+            }
+        };
+        of_type("integer").write(&scene);
+        let run = ["run", "--until", "caught-up"];
+        for _ in 0..2 {
+            kill(&run, (50, 700));
+        }
+        scene.longshore(run).expect_code(0);
+        let waiting = verbatim::letters(&scene);
+        let mut letters: Vec<u64> = waiting.iter().filter_map(|letter| letter["document"]["id"].as_u64()).collect();
+        letters.sort_unstable();
+        let bad: Vec<u64> = (0..DOCUMENTS).filter(|id| id.is_multiple_of(5)).collect();
+        assert_eq!(letters, bad, "each that does not fit is a letter once");
+        let (rows, log) = verbatim::arrived(&scene);
+        assert_eq!((rows.cast_unsigned(), log.len() as u64), (DOCUMENTS - bad.len() as u64, rows.cast_unsigned()));
+
+        of_type("[integer, string]").write(&scene);
+        for _ in 0..2 {
+            kill(&["dlq", "replay", "in"], (2, 120));
+        }
+        kill(&run, (50, 700));
+        scene.longshore(["dlq", "replay", "in"]).expect_code(0);
+        scene.longshore(run).expect_code(0);
+        let (rows, log) = verbatim::arrived(&scene);
+        assert_eq!((rows.cast_unsigned(), log.len() as u64), (DOCUMENTS, DOCUMENTS));
+        assert!(log.values().all(|times| *times == 1), "replayed twice: {log:?}");
+        assert!(verbatim::letters(&scene).is_empty());
+    }
+    println!(
+        "ledger: {}",
+        serde_json::json!({ "test": "letter-kills", "seed": dice.seed, "kills": killed, "lost": 0, "twice": 0 })
     );
 }
 

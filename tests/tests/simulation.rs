@@ -53,7 +53,7 @@ fn nothing_is_lost_or_doubled_on_a_thousand_bad_days() {
     for (what, times) in disk {
         assert!(times > 0, "{what}: never");
     }
-    for what in ["go on", "promote", "replay", "rerun", "schema grew", "stopped", "drained"] {
+    for what in ["go on", "promote", "replay", "rerun", "schema grew", "stopped", "drained", "replayed"] {
         assert!(seen.contains_key(what), "{what}: never seen");
     }
 }
@@ -118,6 +118,9 @@ fn every_mistake_made_on_purpose_is_found() {
         (Mistake::StagedNamesWithoutEpoch, Idempotent),
         (Mistake::ExistsOfAnotherRow, Transactional),
         (Mistake::LoadAnOlderRow, Transactional),
+        (Mistake::CheckpointBeforeItsLetter, Transactional),
+        (Mistake::LetterBeforeItsCheckpoint, Idempotent),
+        (Mistake::ReplayBeforeItsMark, Transactional),
     ];
     for (mistake, guarantee) in mistakes {
         let wrong = Options { guarantee, faults: Faults::Random, mistake };

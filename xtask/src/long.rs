@@ -28,7 +28,7 @@ struct Long {
     slices: u64,
 }
 
-const LONG: [Long; 2] = [
+const LONG: [Long; 3] = [
     Long {
         file: "kills",
         test: "runtime_killed_at_random_moments",
@@ -42,6 +42,13 @@ const LONG: [Long; 2] = [
         name: "connector-kills",
         amount: ("LONGSHORE_KILLS", 10),
         slices: 5,
+    },
+    Long {
+        file: "kills",
+        test: "letters_and_their_replay_killed_at_random_moments",
+        name: "letter-kills",
+        amount: ("LONGSHORE_KILLS", 10),
+        slices: 2,
     },
 ];
 

@@ -1,13 +1,15 @@
-//! What comes from the connector, checked before the machine hears of it ([`super::admission`]); and turned into what the journal takes.
+//! What comes from the connector, checked before the machine hears of it ([`super::admission`]); and turned into what the journal takes. A
+//! document that is not admitted ends the session, or becomes a dead letter at its place among the others ([`super::letters`]).
 
 use longshore_proto::Error;
 use longshore_proto::batch::Batch;
 use longshore_proto::session::Binding;
 
 use super::admission::{Admission, SchemaPolicy};
-use super::scribe::Command;
+use super::letters::{Letters, OnViolation, Refusal};
+use super::scribe::{Command, Piece};
 use super::transaction::Event;
-use crate::journal::{LocalId, NewBinding, Writer};
+use crate::journal::{Letter, LocalId, NewBinding, Writer};
 
 /// For each thing to write, what the machine hears of it; in order.
 pub(super) type Entries = Vec<(Event, Command)>;
@@ -19,24 +21,29 @@ pub(super) struct Intake {
     bindings: Vec<Known>,
 }
 
+/// A binding that a session is begun with, and what the user wants of its documents.
+#[derive(Debug, Clone)]
+pub struct Intended {
+    /// The binding.
+    pub binding: Binding,
+    /// What its collection's schema has to say.
+    pub policy: SchemaPolicy,
+    /// What becomes of a document that is not admitted.
+    pub on_violation: OnViolation,
+}
+
 /// A binding as this session sees it.
 #[derive(Debug)]
 struct Known {
     local: LocalId,
     admission: Admission,
+    letters: Letters,
 }
 
 impl Intake {
     /// Finds the bindings in the journal's table; new ones get their rows with the first transaction.
-    pub(super) fn new(
-        connector: &str,
-        bindings: &[(Binding, SchemaPolicy)],
-        writer: &mut dyn Writer,
-    ) -> Result<Self, Error> {
-        let known = bindings
-            .iter()
-            .map(|(binding, policy)| Known::new(binding, *policy, writer))
-            .collect::<Result<_, Error>>()?;
+    pub(super) fn new(connector: &str, bindings: &[Intended], writer: &mut dyn Writer) -> Result<Self, Error> {
+        let known = bindings.iter().map(|intended| Known::new(intended, writer)).collect::<Result<_, Error>>()?;
         Ok(Self { connector: connector.to_owned(), bindings: known })
     }
 
@@ -55,12 +62,24 @@ impl Intake {
     pub(super) fn documents(&mut self, batch: Batch) -> Result<Entries, Error> {
         let index = batch.binding();
         let known = self.binding(index)?;
-        for document in batch.documents() {
-            known.admission.check(document).map_err(|error| error.at_binding(index))?;
+        let mut refused = Vec::new();
+        for (place, document) in batch.documents().enumerate() {
+            match known.admission.check(document) {
+                Ok(()) => known.letters.admitted(),
+                Err(error) => {
+                    let error = error.at_binding(index);
+                    refused.push((place, known.letters.refused(known.admission.collection(), error, document.len())?));
+                }
+            }
         }
         let mut entries: Entries = known.widened().into_iter().collect();
-        let event = Event::Documents { count: batch.len() as u64, bytes: batch.byte_len() as u64 };
-        entries.push((event, Command::Documents { local: known.local, batch }));
+        let (count, bytes) = (batch.len() as u64, batch.byte_len() as u64);
+        let local = known.local;
+        let command = match refused.is_empty() {
+            true => Command::Documents { local, batch },
+            false => Command::Sorted { local, binding: index, pieces: sorted(&batch, refused)?, bytes },
+        };
+        entries.push((Event::Documents { count, bytes }, command));
         Ok(entries)
     }
 
@@ -88,8 +107,34 @@ impl Intake {
     }
 }
 
+/// A batch without the documents that were refused, and those as letters at their places.
+fn sorted(batch: &Batch, refused: Vec<(usize, Refusal)>) -> Result<Vec<Piece>, Error> {
+    let mut pieces = Vec::with_capacity(2 * refused.len() + 1);
+    let (arena, ends) = (batch.arena(), batch.ends());
+    let starts_at = |place: usize| if place == 0 { 0 } else { ends[place - 1] };
+    let admitted = |from: usize, to: usize| {
+        let start = starts_at(from);
+        let between = arena.slice(start as usize..starts_at(to) as usize);
+        Batch::from_parts(batch.binding(), between, ends[from..to].iter().map(|end| end - start).collect())
+    };
+    let mut from = 0;
+    for (place, Refusal { code, message }) in refused {
+        if from < place {
+            pieces.push(Piece::Documents(admitted(from, place)?));
+        }
+        let document = arena.slice(starts_at(place) as usize..ends[place] as usize);
+        pieces.push(Piece::Letter(Letter { code, message, document }));
+        from = place + 1;
+    }
+    if from < batch.len() {
+        pieces.push(Piece::Documents(admitted(from, batch.len())?));
+    }
+    Ok(pieces)
+}
+
 impl Known {
-    fn new(binding: &Binding, policy: SchemaPolicy, writer: &mut dyn Writer) -> Result<Self, Error> {
+    fn new(intended: &Intended, writer: &mut dyn Writer) -> Result<Self, Error> {
+        let Intended { binding, policy, on_violation } = intended;
         let collection = &binding.collection;
         let new = NewBinding {
             state_key: binding.state_key.clone(),
@@ -97,7 +142,8 @@ impl Known {
             key: collection.key.clone(),
         };
         let local = writer.bind(&new).map_err(Error::from)?;
-        Ok(Self { local, admission: Admission::new(collection, policy, writer.schemas().get(&local))? })
+        let admission = Admission::new(collection, *policy, writer.schemas().get(&local))?;
+        Ok(Self { local, admission, letters: Letters::new(*on_violation) })
     }
 
     #[inline]

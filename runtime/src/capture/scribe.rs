@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::transaction::Limits;
-use crate::journal::{Committed, Durable, JournalError, LocalId, Writer};
+use crate::journal::{Committed, Durable, JournalError, Letter, LocalId, Writer};
 
 /// Beside the entries there may be a few commits and an abandon in the queue.
 const BESIDE_ENTRIES: usize = 16;
@@ -18,10 +18,31 @@ const NEWS_QUEUE: usize = 64;
 /// What the journal shall do.
 #[derive(Debug)]
 pub(super) enum Command {
-    Documents { local: LocalId, batch: Batch },
-    Schema { local: LocalId, version: u64, schema_json: Vec<u8> },
+    Documents {
+        local: LocalId,
+        batch: Batch,
+    },
+    /// A batch in which some documents were not admitted: what it came to, in its order.
+    Sorted {
+        local: LocalId,
+        binding: usize,
+        pieces: Vec<Piece>,
+        bytes: u64,
+    },
+    Schema {
+        local: LocalId,
+        version: u64,
+        schema_json: Vec<u8>,
+    },
     Commit(StatePatch),
     Abandon,
+}
+
+/// A part of a batch.
+#[derive(Debug)]
+pub(super) enum Piece {
+    Documents(Batch),
+    Letter(Letter),
 }
 
 /// What it has done.
@@ -105,6 +126,15 @@ fn write(
             Command::Documents { local, batch } => {
                 writer.documents(local, &batch)?;
                 News::Written { bytes: batch.byte_len() as u64 }
+            }
+            Command::Sorted { local, pieces, bytes, binding: _ } => {
+                for piece in &pieces {
+                    match piece {
+                        Piece::Documents(batch) => writer.documents(local, batch)?,
+                        Piece::Letter(letter) => writer.letter(local, letter)?,
+                    }
+                }
+                News::Written { bytes }
             }
             Command::Schema { local, version, schema_json } => {
                 writer.schema(local, version, &schema_json)?;

@@ -5,21 +5,20 @@
 
 #![allow(clippy::disallowed_methods, reason = "the loop around the machine tells it that time has passed")]
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use longshore_proto::Error;
 use longshore_proto::capture::message::{Checkpoint, Open, ToRuntime};
-use longshore_proto::session::{Binding, Owner};
+use longshore_proto::session::Owner;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::admission::SchemaPolicy;
-use super::intake::{Entries, Intake};
+use super::intake::{Entries, Intake, Intended};
 use super::patches::Patches;
 use super::scribe::{Command, News, Scribe};
+use super::tally::Tally;
 use super::transaction::{Action, End, Event, Limits, Transaction};
 use crate::connector::{CaptureClient, PullReceiver, PullSender};
 use crate::journal::{Committed, Writer};
@@ -39,8 +38,8 @@ pub struct CaptureSession {
     pub owner: Owner,
     /// The task's config.
     pub config_json: Bytes,
-    /// The bindings, in the order of the session, and where their schemas come from.
-    pub bindings: Vec<(Binding, SchemaPolicy)>,
+    /// The bindings, in the order of the session.
+    pub bindings: Vec<Intended>,
     /// The right to append to the task's journal.
     pub writer: Box<dyn Writer>,
     /// Bounds and close policy.
@@ -62,7 +61,7 @@ pub async fn run(session: CaptureSession) -> Result<End, Error> {
     progress.enter(Phase::Starting);
     let state = writer.state().clone();
     let intake = Intake::new(client.name(), &bindings, &mut *writer)?;
-    let bindings = intake.as_known(bindings.into_iter().map(|(binding, _)| binding));
+    let bindings = intake.as_known(bindings.into_iter().map(|intended| intended.binding));
     let task = owner.task.clone();
     let open = Open { owner, config_json, bindings, state: state.clone() };
     let (sender, receiver) = tokio::select! {
@@ -310,43 +309,6 @@ impl Timers {
             }
             None => std::future::pending().await,
         }
-    }
-}
-
-/// Rows and bytes by binding, told to people when they are durable.
-#[derive(Debug, Default)]
-struct Tally {
-    open: Vec<(usize, u64, u64)>,
-    underway: VecDeque<Vec<(usize, u64, u64)>>,
-}
-
-impl Tally {
-    fn add(&mut self, entry: &Command) {
-        if let Command::Documents { batch, .. } = entry {
-            let (rows, bytes) = (batch.len() as u64, batch.byte_len() as u64);
-            match self.open.iter_mut().find(|(binding, ..)| *binding == batch.binding()) {
-                Some(counters) => {
-                    counters.1 += rows;
-                    counters.2 += bytes;
-                }
-                None => self.open.push((batch.binding(), rows, bytes)),
-            }
-        }
-    }
-
-    fn commit(&mut self) {
-        self.underway.push_back(std::mem::take(&mut self.open));
-    }
-
-    fn abandon(&mut self) {
-        self.open.clear();
-    }
-
-    fn committed(&mut self, progress: &Progress) {
-        for (binding, rows, bytes) in self.underway.pop_front().unwrap_or_default() {
-            progress.committed(binding, rows, bytes);
-        }
-        progress.transaction();
     }
 }
 

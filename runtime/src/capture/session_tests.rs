@@ -4,21 +4,23 @@ use std::sync::Mutex;
 
 use longshore_proto::ErrorKind;
 use longshore_proto::name::{InstallationId, StateKey};
-use longshore_proto::session::Collection;
+use longshore_proto::session::{Binding, Collection};
 use serde_json::json;
 use tonic::Status;
 
 use super::*;
+use crate::capture::admission::SchemaPolicy;
+use crate::capture::letters::OnViolation;
 use crate::connector::tests::play::{Act, Stage, caught_up, checkpoint, documents, schema};
 use crate::journal::{Entry, Evidence, FileJournal, Filter, Journal};
 use crate::store::Epoch;
 
 const OPENED: Act = Act::Say(ToRuntime::Opened);
 
-fn collection(policy: SchemaPolicy) -> (Binding, SchemaPolicy) {
+fn collection() -> Binding {
     let schema = json!({ "type": "object", "properties": { "id": { "type": "integer" } }, "required": ["id"] });
     let path = vec!["orders".to_owned()];
-    let binding = Binding {
+    Binding {
         state_key: StateKey::new(&path, 0),
         resource_path: path,
         resource_json: "{}".into(),
@@ -30,8 +32,7 @@ fn collection(policy: SchemaPolicy) -> (Binding, SchemaPolicy) {
         },
         delta_updates: false,
         selection: Default::default(),
-    };
-    (binding, policy)
+    }
 }
 
 /// A task with a scripted connector and a journal that outlives its sessions.
@@ -41,6 +42,7 @@ struct Task {
     epoch: u64,
     limits: Limits,
     policy: SchemaPolicy,
+    on_violation: OnViolation,
     stop: CancellationToken,
     caught_up: Arc<Mutex<Vec<Committed>>>,
     progress: Arc<Progress>,
@@ -56,6 +58,7 @@ impl Task {
             epoch: 0,
             limits: Limits::default(),
             policy: SchemaPolicy::Stated,
+            on_violation: OnViolation::Stop,
             stop: CancellationToken::new(),
             caught_up: Arc::default(),
             progress: Arc::new(Progress::new(["shop/orders".to_owned()])),
@@ -74,7 +77,7 @@ impl Task {
                 epoch: self.epoch,
             },
             config_json: "{}".into(),
-            bindings: vec![collection(self.policy)],
+            bindings: vec![Intended { binding: collection(), policy: self.policy, on_violation: self.on_violation }],
             writer: self.journal.acquire(Epoch(self.epoch)).unwrap(),
             limits: self.limits,
             grace: Duration::from_millis(500),
@@ -99,6 +102,11 @@ impl Task {
                     words.push(String::from_utf8_lossy(documents.arena()).into_owned())
                 }
                 Entry::Control { .. } => words.push("control".to_owned()),
+                Entry::Letter { offset, letter, .. } => {
+                    let document = String::from_utf8_lossy(&letter.document);
+                    words.push(format!("letter at {offset} {} {document}", letter.code));
+                }
+                Entry::Settled { .. } => words.push("settled".to_owned()),
                 Entry::Commit(_) => words.push("commit".to_owned()),
             }
         }
@@ -207,7 +215,7 @@ async fn c_8_a_wider_schema_is_in_the_journal_before_the_first_document_that_nee
     let wider = json!({ "type": "object", "properties": { "id": { "type": "string" } }, "required": ["id"] });
     let script = vec![
         OPENED,
-        schema(0, &serde_json::from_slice(&collection(SchemaPolicy::Stated).0.collection.schema_json).unwrap()),
+        schema(0, &serde_json::from_slice(&collection().collection.schema_json).unwrap()),
         documents(0, &[r#"{"id":1}"#]),
         schema(0, &wider),
         documents(0, &[r#"{"id":"x"}"#]),
@@ -222,7 +230,7 @@ async fn c_8_a_wider_schema_is_in_the_journal_before_the_first_document_that_nee
 
 #[tokio::test]
 async fn a_document_that_does_not_fit_an_inferred_schema_widens_it_before_itself() {
-    let stated = serde_json::from_slice(&collection(SchemaPolicy::Inferred).0.collection.schema_json).unwrap();
+    let stated = serde_json::from_slice(&collection().collection.schema_json).unwrap();
     let first = vec![
         OPENED,
         schema(0, &stated),
@@ -277,6 +285,46 @@ async fn without_validation_only_json_and_key_are_looked_at() {
     let error = task.session().await.unwrap_err();
     assert_eq!((error.kind, error.binding), (ErrorKind::Data, Some(0)), "{error}");
     assert!(error.message.contains("shop/orders"), "{error}");
+}
+
+#[tokio::test]
+async fn what_is_not_admitted_becomes_a_letter_at_its_place_and_the_session_goes_on() {
+    let sent = [r#"{"id":1}"#, r#"{"id":"x"}"#, r#"{"id":2}"#, r#"{"id":3}"#, r#"{"id":4,"id":5}"#, "not json"];
+    let script = vec![
+        OPENED,
+        documents(0, &sent),
+        checkpoint(Some(6)),
+        documents(0, &[r#"{"id":[]}"#]),
+        caught_up(Some(7)),
+        Act::AwaitAcknowledged(2),
+    ];
+    let mut task = Task::new(vec![script]).await;
+    task.on_violation = OnViolation::DeadLetter;
+    assert_eq!(task.session().await.unwrap(), End::EndedCaughtUp);
+    let entries: Vec<String> = task.entries().into_iter().filter(|entry| entry != "commit").collect();
+    let expected = [
+        "1 bindings",
+        r#"{"id":1}"#,
+        r#"letter at 1 document.schema {"id":"x"}"#,
+        r#"{"id":2}{"id":3}"#,
+        r#"letter at 4 document.json {"id":4,"id":5}"#,
+        "letter at 5 document.json not json",
+        r#"letter at 6 document.schema {"id":[]}"#,
+    ];
+    assert_eq!(entries, expected);
+    let totals = &task.progress.totals()[0];
+    assert_eq!((totals.rows, totals.dead_letters, task.progress.letters_waiting()), (3, 4, 4), "in = stored + letters");
+}
+
+#[tokio::test]
+async fn a_source_that_is_broken_altogether_stops() {
+    let sent: Vec<String> =
+        (0..=crate::capture::letters::LETTERS_IN_A_ROW_MAX).map(|n| format!("{{\"id\":\"{n}\"}}")).collect();
+    let sent: Vec<&str> = sent.iter().map(String::as_str).collect();
+    let mut task = Task::new(vec![vec![OPENED, documents(0, &sent), checkpoint(Some(1)), Act::Hang]]).await;
+    task.on_violation = OnViolation::DeadLetter;
+    assert_eq!(task.session().await.unwrap_err().code, "capture.too_many_letters");
+    assert_eq!(task.entries(), [""; 0], "nothing of the transaction is there");
 }
 
 #[tokio::test]

@@ -51,6 +51,7 @@ pub use source::{Place, Source, Span};
 pub use typed::Typed;
 pub use values::{Environment, Exec, Values};
 
+use crate::capture::letters::OnViolation;
 use crate::connector::Hold;
 use crate::connector::container::{Image, Pins};
 use variables::Variables;
@@ -130,6 +131,8 @@ pub struct CaptureBinding {
     pub resource: Node,
     /// Its name.
     pub collection: String,
+    /// What becomes of a document that is not admitted.
+    pub on_violation: OnViolation,
     /// Where the collection's name stands.
     pub span: Span,
 }

@@ -11,7 +11,7 @@ use super::code::Code;
 use super::collections;
 use super::diagnostic::{Diagnostic, Diagnostics};
 use super::endpoint;
-use super::fields::{Fields, Keys, boolean, check_name, entries, fields, list, text};
+use super::fields::{Fields, Keys, boolean, check_name, choice, entries, fields, list, text};
 use super::node::{Entry, Node, Value};
 use super::selection::{self, FieldsDecl};
 use super::source::{Source, Span};
@@ -21,6 +21,7 @@ use super::yaml;
 use super::{
     CaptureBinding, CaptureTask, Catalog, CollectionDecl, Endpoint, MaterializationBinding, MaterializationTask,
 };
+use crate::capture::letters::OnViolation;
 use crate::connector::container::Pins;
 
 const ROOT: Keys = Keys {
@@ -48,10 +49,11 @@ const CAPTURE: Keys = Keys {
     example: "`connector: files`",
 };
 const CAPTURE_BINDING: Keys = Keys {
-    known: &["resource", "collection"],
-    later: &["columns", "on_violation"],
+    known: &["resource", "collection", "on_violation"],
+    later: &["columns"],
     example: "`{ resource: { glob: \"*.csv\" }, collection: shop/orders }`",
 };
+const ON_VIOLATION: [(&str, OnViolation); 2] = [("stop", OnViolation::Stop), ("dead_letter", OnViolation::DeadLetter)];
 const MATERIALIZATION_BINDING: Keys = Keys {
     known: &["collection", "resource", "delta_updates", "fields", "on_conflict"],
     later: &[],
@@ -222,8 +224,9 @@ impl Resolver<'_> {
             let Some(fields) = fields(node, &who, CAPTURE_BINDING, &mut self.findings) else { continue };
             let resource = fields.required("resource", "resource: { glob: \"*.csv\" }", &mut self.findings);
             let collection = self.collection(&fields, collections, true);
+            let on_violation = choice(&fields, "on_violation", &ON_VIOLATION, &mut self.findings).unwrap_or_default();
             if let (Some(resource), Some((collection, span))) = (resource, collection) {
-                bindings.push(CaptureBinding { resource: resource.clone(), collection, span });
+                bindings.push(CaptureBinding { resource: resource.clone(), collection, on_violation, span });
             }
         }
         self.duplicates(bindings.iter().map(|binding| &binding.resource), &who);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::dlq_args::DlqVerb;
 use super::output::Failure;
 use super::secret_args::{IdentityArgs, SecretVerb, ValueArgs};
 
@@ -125,6 +126,15 @@ pub(super) enum Verb {
     Connector {
         #[command(subcommand)]
         verb: ConnectorVerb,
+    },
+    /// Documents that were not admitted: dead letters
+    #[command(
+        after_help = "A capture binding with `on_violation: dead_letter` keeps what does not fit its collection in the journal, in the transaction of\n\
+        the checkpoint that passes it, and goes on. Such a letter waits until it is replayed or dropped; even then its bytes stay."
+    )]
+    Dlq {
+        #[command(subcommand)]
+        verb: DlqVerb,
     },
     /// Look into the durable log of a capture
     #[command(after_help = "A running `longshore run` is not disturbed: nothing is locked and nothing is written.")]

@@ -6,11 +6,12 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::args::{Global, JournalReadArgs, JournalVerb, LookArgs, split_word, split_words};
+use super::dlq::embedded;
 use super::look::{Look, Unreadable, damaged};
 use super::output::{Failure, Output};
 use super::view::{grouped, size};
 use super::{catalogs, logs};
-use crate::journal::{Checked, Control, Entry, Filter, Inspection, JournalError, LocalId, Position, Reader};
+use crate::journal::{Checked, Control, Entry, Filter, Inspection, JournalError, Letter, LocalId, Position, Reader};
 
 /// Printed at once at most.
 const OUTPUT_BYTES: usize = 64 << 10;
@@ -102,7 +103,8 @@ fn list(capture: &str, journal: &Inspection, output: &Output) -> Result<(), Jour
 }
 
 fn check(capture: &str, journal: &Inspection, output: &Output) -> Result<(), JournalError> {
-    let Checked { segments, bytes, frames, transactions, documents, witnessed_bytes, torn } = journal.check()?;
+    let Checked { segments, bytes, frames, transactions, documents, dead_letters, witnessed_bytes, torn, .. } =
+        journal.check()?;
     let tail = torn.as_ref().map(|torn| {
         json!({
             "segment": torn.segment.to_string(), "from_byte": torn.from_byte, "file_bytes": torn.file_bytes, "reason": torn.reason,
@@ -112,7 +114,7 @@ fn check(capture: &str, journal: &Inspection, output: &Output) -> Result<(), Jou
         "journal",
         json!({
             "task": capture, "ok": true, "segments": segments, "bytes": bytes, "frames": frames, "transactions": transactions,
-            "documents": documents, "witnessed_bytes": witnessed_bytes, "uncommitted": tail,
+            "documents": documents, "dead_letters": dead_letters, "witnessed_bytes": witnessed_bytes, "uncommitted": tail,
         }),
     );
     output.line(format_args!(
@@ -122,6 +124,9 @@ fn check(capture: &str, journal: &Inspection, output: &Output) -> Result<(), Jou
         size(bytes),
         segments_word(segments),
     ));
+    if dead_letters > 0 {
+        output.line(format_args!("  and {} dead letters: `longshore dlq list {capture}`", grouped(dead_letters)));
+    }
     if let Some(torn) = torn {
         output.line(format_args!(
             "  bytes {} to {} of {} do not count: {}",
@@ -187,7 +192,7 @@ fn read(global: &Global, args: JournalReadArgs, output: &Output) -> Result<(), F
 }
 
 /// The last beginning of a segment at or before an offset.
-fn start(journal: &Inspection, from: u64) -> Result<Position, JournalError> {
+pub(super) fn start(journal: &Inspection, from: u64) -> Result<Position, JournalError> {
     let befores = journal.segments()?.into_iter().filter_map(|segment| segment.after);
     let fitting = befores.map(|(_, position)| position).filter(|position| position.offset <= from);
     Ok(fitting.max_by_key(|position| position.offset).unwrap_or(Position::BEGINNING))
@@ -224,7 +229,17 @@ fn print(reader: &mut dyn Reader, printed: &mut Printed<'_>) -> Result<(), Journ
                     }),
                 );
             }
-            Entry::Schema { .. } | Entry::Control { .. } => {}
+            Entry::Letter { local, offset, letter } if offset >= printed.from => {
+                printed.letter(name(local), offset, &letter);
+            }
+            Entry::Settled { local, offset, mark, letters } if offset >= printed.from => {
+                let (binding, collection) = name(local);
+                printed.object(
+                    mark.word(),
+                    json!({ "offset": offset, "binding": binding, "collection": collection, "positions": letters }),
+                );
+            }
+            Entry::Schema { .. } | Entry::Control { .. } | Entry::Letter { .. } | Entry::Settled { .. } => {}
             Entry::Commit(commit) if commit.end.offset >= printed.from => printed.object(
                 "commit",
                 json!({
@@ -266,6 +281,17 @@ struct SchemaLine<'a> {
     schema: &'a RawValue,
 }
 
+#[derive(Serialize)]
+struct LetterLine<'a> {
+    r#type: &'static str,
+    offset: u64,
+    binding: &'a str,
+    collection: &'a str,
+    code: &'a str,
+    reason: &'a str,
+    document: &'a RawValue,
+}
+
 /// What goes to standard output, a good piece at a time.
 struct Printed<'a> {
     output: &'a Output,
@@ -303,6 +329,13 @@ impl Printed<'_> {
         if let Ok(schema) = serde_json::from_str::<&RawValue>(&text) {
             self.line(&SchemaLine { r#type: "schema", offset, binding, collection, version, schema });
         }
+    }
+
+    /// Only with `--json`: it is no document of the collection.
+    fn letter(&mut self, (binding, collection): (&str, &str), offset: u64, letter: &Letter) {
+        let (code, reason) = (&letter.code, &letter.message);
+        let document = &embedded(&letter.document);
+        self.line(&LetterLine { r#type: "dead_letter", offset, binding, collection, code, reason, document });
     }
 
     fn line(&mut self, line: &impl Serialize) {

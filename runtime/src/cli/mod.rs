@@ -8,6 +8,8 @@ mod catalogs;
 mod check;
 mod connectors;
 mod discover;
+mod dlq;
+mod dlq_args;
 mod journal;
 mod lock;
 mod logs;
@@ -71,6 +73,7 @@ async fn dispatch(cli: Cli, output: &Output) -> Result<(), Failure> {
         Verb::Stop(args) => stop::stop(&global, args, output).await,
         Verb::Secret { verb } => secret::secret(verb, output),
         Verb::Connector { verb } => connectors::connector(&global, verb, output).await,
+        Verb::Dlq { verb } => dlq::dlq(&global, verb, output),
         Verb::Journal { verb } => journal::journal(&global, verb, output),
         Verb::State { verb: StateVerb::Show(args) } => state::show(&global, args, output).await,
     }

@@ -74,6 +74,11 @@ impl Output {
         print(text);
     }
 
+    /// One document byte for byte, whatever it is, and a newline.
+    pub(super) fn document(&self, document: &[u8]) {
+        print_bytes(&[document, b"\n"].concat());
+    }
+
     /// Errors and remarks.
     pub(super) fn to_stderr(&self, text: &str) {
         // Standard error may be gone; the exit code still tells.
@@ -96,8 +101,12 @@ impl Output {
 
 /// Writes a result. A reader that went away (`longshore … | head`) ends the process quietly, as it ends other tools.
 fn print(text: &str) {
+    print_bytes(text.as_bytes());
+}
+
+fn print_bytes(bytes: &[u8]) {
     let mut stdout = std::io::stdout().lock();
-    if stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).is_err() {
+    if stdout.write_all(bytes).and_then(|()| stdout.flush()).is_err() {
         std::process::exit(0);
     }
 }

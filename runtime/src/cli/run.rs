@@ -152,7 +152,7 @@ fn summarise(ended: &[Ended], state: &std::path::Path, output: &Output) {
             let totals = task.task.progress.totals();
             let bindings: Vec<_> = totals
                 .iter()
-                .map(|t| json!({ "collection": t.collection, "rows": t.rows, "bytes": t.bytes }))
+                .map(|t| json!({ "collection": t.collection, "rows": t.rows, "bytes": t.bytes, "dead_letters": t.dead_letters }))
                 .collect();
             json!({
                 "task": task.task.task,
@@ -160,12 +160,13 @@ fn summarise(ended: &[Ended], state: &std::path::Path, output: &Output) {
                 "seconds": (task.lasted.as_secs_f64() * 1000.0).round() / 1000.0,
                 "transactions": task.task.progress.transactions(),
                 "failed": task.problem.is_some(),
+                "letters_waiting": task.task.progress.letters_waiting(),
                 "bindings": bindings,
             })
         })
         .collect();
     output.object("summary", json!({ "tasks": tasks }));
-    let moved = ended.iter().any(|task| task.task.progress.totals().iter().any(|t| t.rows > 0));
+    let moved = ended.iter().any(|task| task.task.progress.totals().iter().any(|t| t.rows > 0 || t.dead_letters > 0));
     let width = ended.iter().map(|task| task.task.task.len()).max().unwrap_or(0);
     for task in ended {
         let totals = task.task.progress.totals();
@@ -178,6 +179,15 @@ fn summarise(ended: &[Ended], state: &std::path::Path, output: &Output) {
             grouped(rows),
             size(bytes),
             task.lasted.as_secs_f64(),
+        ));
+    }
+    for task in ended.iter().filter(|task| task.task.progress.letters_waiting() > 0) {
+        let (name, progress) = (&task.task.task, &task.task.progress);
+        let now: u64 = progress.totals().iter().map(|t| t.dead_letters).sum();
+        output.line(format_args!(
+            "{name}: {} dead letters wait, {} of them from this run: `longshore dlq list {name}`",
+            grouped(progress.letters_waiting()),
+            grouped(now)
         ));
     }
     if !moved && ended.iter().all(|task| task.problem.is_none()) {

@@ -88,6 +88,15 @@ fn task_text(task: &TaskReport) -> String {
     if task.behind > 0 {
         line(format!("{} documents behind", grouped(task.behind)));
     }
+    if task.letters_waiting > 0 {
+        let now: u64 = task.bindings.iter().map(|binding| binding.dead_letters).sum();
+        line(format!(
+            "{} dead letters wait, {} of them from this run: `longshore dlq list {}`",
+            grouped(task.letters_waiting),
+            grouped(now),
+            task.task
+        ));
+    }
     if !task.doing.is_empty() {
         line(format!("says: {}", task.doing));
     }
@@ -155,8 +164,9 @@ mod tests {
             phase: "backing-off".into(),
             doing: String::new(),
             transactions: 2,
-            bindings: vec![Binding { collection: "a/b".into(), rows: 1_500, bytes: 2_048 }],
+            bindings: vec![Binding { collection: "a/b".into(), rows: 1_500, bytes: 2_048, dead_letters: 2 }],
             behind: 0,
+            letters_waiting: 7,
             restarts: 3,
             last_error: Some(LastError {
                 seconds_ago: 4,
@@ -168,6 +178,7 @@ mod tests {
             connector: Some(Runs { name: "capture-x".into(), way, sandbox }),
         };
         let expected = "shop  capture  backing-off\n  1,500 rows (2.0 KiB) in 2 transactions, 3 restarts\n  \
+            7 dead letters wait, 2 of them from this run: `longshore dlq list shop`\n  \
             connector: capture-x, a container of longshore/capture-x:dev (sha256:0123)\n    yes  network: none\n    no   user\n  \
             last error, 4 s ago (unavailable error connector.exited):\n    it died\n    again\n    help: look\n";
         assert_eq!(task_text(&task), expected);

@@ -41,6 +41,9 @@ pub struct TaskReport {
     pub bindings: Vec<Binding>,
     /// Materializations: documents in the journals that are not in the destination yet.
     pub behind: u64,
+    /// Captures: dead letters that wait, from this run and those before.
+    #[serde(default)]
+    pub letters_waiting: u64,
     /// How often a session was begun because the one before it failed.
     pub restarts: u64,
     /// Why the last session that failed did.
@@ -58,6 +61,9 @@ pub struct Binding {
     pub rows: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// Captures: documents that became dead letters.
+    #[serde(default)]
+    pub dead_letters: u64,
 }
 
 /// A failure and how long ago it was.
@@ -83,6 +89,7 @@ impl TaskReport {
             collection: totals.collection,
             rows: totals.rows,
             bytes: totals.bytes,
+            dead_letters: totals.dead_letters,
         };
         let last_error = progress.last_failure().map(|(failure, at)| LastError {
             seconds_ago: at.elapsed().as_secs(),
@@ -99,6 +106,7 @@ impl TaskReport {
             transactions: progress.transactions(),
             bindings: progress.totals().into_iter().map(binding).collect(),
             behind: progress.lag_documents(),
+            letters_waiting: progress.letters_waiting(),
             restarts: progress.restarts(),
             last_error,
             connector: progress.connector(),

@@ -55,6 +55,8 @@ pub enum Filter {
     All,
     /// What belongs to these collections. Commits are always seen.
     Collections(BTreeSet<String>),
+    /// Dead letters and what became of them. Commits and new bindings are seen too; documents are passed over without reading them.
+    Letters,
 }
 
 impl BindingTable {
@@ -100,6 +102,15 @@ impl Filter {
         match self {
             Self::All => true,
             Self::Collections(collections) => binding.is_some_and(|b| collections.contains(&b.collection)),
+            Self::Letters => false,
+        }
+    }
+
+    /// Whether it lets dead letters through: who reads collections passes over them.
+    pub(super) fn wants_letters(&self) -> bool {
+        match self {
+            Self::All | Self::Letters => true,
+            Self::Collections(_) => false,
         }
     }
 }

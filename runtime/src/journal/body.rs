@@ -4,7 +4,7 @@
 
 use bytes::{Buf, Bytes};
 
-use super::{BindingRow, Control, JournalId, LocalId, NewBinding, Position, SegmentName};
+use super::{BindingRow, Control, JournalId, Letter, LocalId, Mark, NewBinding, Position, SegmentName};
 use crate::store::Epoch;
 use longshore_proto::batch::Batch;
 use longshore_proto::name::StateKey;
@@ -12,6 +12,11 @@ use longshore_proto::state::{State, StatePatch};
 
 /// JSON documents; the other encodings to come have numbers of their own.
 pub(super) const ENCODING_JSON: u32 = 1;
+
+/// First byte of a `dead_letter` frame: a letter, or what became of earlier ones.
+const LETTER: u8 = 1;
+const REPLAYED: u8 = 2;
+const DROPPED: u8 = 3;
 
 /// First frame of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +52,13 @@ pub(super) struct Commit {
     pub(super) rolling_crc: u32,
     pub(super) documents: u64,
     pub(super) patch: StatePatch,
+}
+
+/// What a `dead_letter` frame says.
+#[derive(Debug)]
+pub(super) enum Said {
+    Letter(Letter),
+    Settled(Mark, Vec<u64>),
 }
 
 /// A body that does not say what its kind says.
@@ -217,6 +229,43 @@ pub(super) fn decode_control(body: &[u8]) -> Result<Control, Malformed> {
         [3] => Ok(Control::Truncated),
         _ => Err(Malformed("a mark this version does not know")),
     }
+}
+
+/// What stands before the document itself.
+pub(super) fn encode_letter(letter: &Letter) -> Vec<u8> {
+    let mut out = Vec::with_capacity(16 + letter.code.len() + letter.message.len());
+    out.push(LETTER);
+    put_blob(&mut out, letter.code.as_bytes());
+    put_blob(&mut out, letter.message.as_bytes());
+    out
+}
+
+pub(super) fn encode_settled(mark: Mark, letters: &[u64]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(8 + 8 * letters.len());
+    out.push(match mark {
+        Mark::Replayed => REPLAYED,
+        Mark::Dropped => DROPPED,
+    });
+    put_count(&mut out, letters.len());
+    letters.iter().for_each(|offset| out.extend_from_slice(&offset.to_le_bytes()));
+    out
+}
+
+pub(super) fn decode_dead_letter(mut body: Bytes) -> Result<Said, Malformed> {
+    let body = &mut body;
+    let mark = match u8(body)? {
+        LETTER => {
+            let (code, message) = (text(body)?, text(body)?);
+            return Ok(Said::Letter(Letter { code, message, document: std::mem::take(body) }));
+        }
+        REPLAYED => Mark::Replayed,
+        DROPPED => Mark::Dropped,
+        _ => return Err(Malformed("a dead letter of a sort this version does not know")),
+    };
+    let count = u32(body)?;
+    let letters = (0..count).map(|_| u64(body)).collect::<Result<_, _>>()?;
+    end(body)?;
+    Ok(Said::Settled(mark, letters))
 }
 
 fn put_name(out: &mut Vec<u8>, name: SegmentName) {

@@ -40,8 +40,59 @@ pub enum Entry {
         /// What it says.
         control: Control,
     },
+    /// A document that was not admitted.
+    Letter {
+        /// Whose.
+        local: LocalId,
+        /// Its own offset.
+        offset: u64,
+        /// What it is, and why.
+        letter: Letter,
+    },
+    /// Letters that do not wait any more. Each stands before this in the journal.
+    Settled {
+        /// Whose.
+        local: LocalId,
+        /// Its own offset.
+        offset: u64,
+        /// What became of them.
+        mark: Mark,
+        /// Their offsets.
+        letters: Vec<u64>,
+    },
     /// The transaction ends here; all its entries have been seen.
     Commit(Committed),
+}
+
+/// A document that was not admitted: a dead letter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Letter {
+    /// The code of the rule it broke, such as `document.schema`.
+    pub code: String,
+    /// What is wrong with it, for people.
+    pub message: String,
+    /// As it came, byte for byte; it need not be JSON.
+    pub document: Bytes,
+}
+
+/// What became of a dead letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mark {
+    /// Its document stands among the others, in the transaction of this mark.
+    Replayed,
+    /// Nobody wants it any more. Its bytes stay.
+    Dropped,
+}
+
+impl Mark {
+    /// As people see it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Replayed => "replayed",
+            Self::Dropped => "dropped",
+        }
+    }
 }
 
 /// A mark of the source among its documents.

@@ -34,7 +34,7 @@ pub(super) const PAYLOAD_MAX_BYTES: usize = BATCH_MAX_BYTES;
 
 const _: () = assert!(DOCUMENT_MAX_BYTES + HEADER_BYTES < BODY_MAX_BYTES);
 
-/// What a frame is. Number 6 is kept for dead letters, which this version neither writes nor reads.
+/// What a frame is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Kind {
     /// First in each segment: who opened it, and what it follows.
@@ -47,6 +47,8 @@ pub(super) enum Kind {
     Schema = 4,
     /// Documents of one binding.
     Documents = 5,
+    /// A document that was not admitted, or a mark on earlier ones: they are settled.
+    DeadLetter = 6,
     /// A mark among the documents.
     Control = 7,
     /// Ends a transaction.
@@ -63,21 +65,30 @@ impl Kind {
             Self::Bindings => "bindings",
             Self::Schema => "schema",
             Self::Documents => "documents",
+            Self::DeadLetter => "dead_letter",
             Self::Control => "control",
             Self::Commit => "commit",
         }
     }
 
     fn from_number(number: u8) -> Option<Self> {
-        [Self::Head, Self::State, Self::Bindings, Self::Schema, Self::Documents, Self::Control, Self::Commit]
-            .into_iter()
-            .find(|kind| *kind as u8 == number)
+        const ALL: [Kind; 8] = [
+            Kind::Head,
+            Kind::State,
+            Kind::Bindings,
+            Kind::Schema,
+            Kind::Documents,
+            Kind::DeadLetter,
+            Kind::Control,
+            Kind::Commit,
+        ];
+        ALL.into_iter().find(|kind| *kind as u8 == number)
     }
 
     /// How many offsets a frame of this kind takes.
     pub(super) fn offsets(self, count: u32) -> u64 {
         match self {
-            Self::Documents | Self::Schema | Self::Control => u64::from(count),
+            Self::Documents | Self::Schema | Self::DeadLetter | Self::Control => u64::from(count),
             Self::Head | Self::State | Self::Bindings | Self::Commit => 0,
         }
     }

@@ -4,10 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::acquire::{look, replay_opening};
+use super::body::{self, Said};
 use super::chain::Link;
 use super::file::{Engine, FileJournalOptions};
+use super::frame::{Flags, Kind};
 use super::reader::FileReader;
-use super::replica::Replica;
+use super::replica::{Replica, fault};
 use super::segment::{SegmentFile, io_error};
 use super::storage::Storage;
 use super::survey::{Survey, is_opening};
@@ -71,10 +73,14 @@ pub struct Checked {
     pub transactions: u64,
     /// Documents in those.
     pub documents: u64,
+    /// Dead letters in those, settled or not.
+    pub dead_letters: u64,
     /// So many bytes of the newest segment are known to have been durable once.
     pub witnessed_bytes: u64,
     /// What does not count.
     pub torn: Option<TornTail>,
+    /// Dead letters of a transaction that goes on in the next segment.
+    open_letters: u64,
 }
 
 impl Inspection {
@@ -142,8 +148,10 @@ impl Inspection {
             frames: 0,
             transactions: 0,
             documents: 0,
+            dead_letters: 0,
             witnessed_bytes: self.survey.witnessed_bytes,
             torn: self.torn(),
+            open_letters: 0,
         };
         let mut replica: Option<Replica> = None;
         for link in self.engine.links().iter() {
@@ -184,19 +192,31 @@ impl Checked {
     fn add(&mut self, segment: &mut SegmentFile, replica: &mut Replica, end: u64) -> Result<(), JournalError> {
         self.segments += 1;
         let mut at = 0;
+        // Of the open transaction: they count with its commit.
+        let mut letters = std::mem::take(&mut self.open_letters);
         while let Some(header) = segment.sound_frame_at(at, end)? {
             let body = segment.sound_body(at, &header)?;
             if !is_opening(&header) {
+                if header.flags.has(Flags::BEGIN) {
+                    letters = 0;
+                }
+                if header.kind == Kind::DeadLetter {
+                    let said = body::decode_dead_letter(body.clone());
+                    let said = said.map_err(|m| segment.corrupt(at, fault(header.kind, &m)))?;
+                    letters += u64::from(matches!(said, Said::Letter(_)));
+                }
                 let passed = replica.pass(segment.name, at, &header, body);
                 if let Some(committed) = passed.map_err(|reason| segment.corrupt(at, reason))? {
                     self.transactions += 1;
                     self.documents += committed.documents;
+                    self.dead_letters += std::mem::take(&mut letters);
                 }
             }
             self.frames += 1;
             self.bytes += header.frame_bytes();
             at += header.frame_bytes();
         }
+        self.open_letters = letters;
         Ok(())
     }
 }

@@ -4,7 +4,7 @@
 //! durable is said by a type: only this module makes a [`Durable`], and an acknowledgement needs one. The task store ([`crate::store`])
 //! hands out epochs and remembers durable lengths; the journal never reads it.
 //!
-//! Offsets are dense numbers of our own: each document, and each schema or control entry, takes one. A [`Position`] is where a reader may
+//! Offsets are dense numbers of our own: each document, and each schema, control or dead letter entry, takes one. A [`Position`] is where a reader may
 //! stop and go on: an offset where a transaction ended, and the chain CRC of all before it, which tells this journal's history from a copy
 //! that went its own way.
 
@@ -37,7 +37,7 @@ use longshore_proto::batch::Batch;
 use longshore_proto::state::{State, StatePatch};
 
 pub use binding::{BindingRow, BindingTable, Filter, LocalId, NewBinding, SchemaVersion, Schemas};
-pub use entry::{Control, Entry};
+pub use entry::{Control, Entry, Letter, Mark};
 pub use error::JournalError;
 pub use file::{FileJournal, FileJournalOptions, SEGMENT_BYTES, TRANSACTION_MAX_BYTES, journal_dir};
 pub use inspect::{Checked, Inspection, SegmentReport, TornTail, journal_names};
@@ -112,6 +112,12 @@ pub trait Writer: Send + std::fmt::Debug {
 
     /// Documents of a binding. Whatever index the batch carries is not looked at. Nothing is durable before `commit`.
     fn documents(&mut self, local: LocalId, batch: &Batch) -> Result<(), JournalError>;
+
+    /// A document of a binding that was not admitted. Takes an offset.
+    fn letter(&mut self, local: LocalId, letter: &Letter) -> Result<(), JournalError>;
+
+    /// These letters of a binding do not wait any more. Takes an offset, or several if they are very many.
+    fn settle(&mut self, local: LocalId, mark: Mark, letters: &[u64]) -> Result<(), JournalError>;
 
     /// Makes all since the last commit durable together with the state patch; also if there is nothing but the patch, or not even that.
     fn commit(&mut self, patch: &StatePatch) -> Result<Durable<Committed>, JournalError>;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::acquire::replay_opening;
-use super::body;
+use super::body::{self, Said};
 use super::chain::Link;
 use super::file::Engine;
 use super::frame::{Header, Kind};
@@ -157,7 +157,17 @@ impl FileReader {
                 let control = body::decode_control(&body).map_err(|m| malformed(place, m))?;
                 Some(Entry::Control { local, offset: header.first_offset, control })
             }
-            Kind::Schema | Kind::Documents | Kind::Control => None,
+            Kind::DeadLetter if self.filter.wants_letters() => {
+                let body = place.segment.sound_body(at, &header)?;
+                let said = body::decode_dead_letter(body).map_err(|m| malformed(place, m))?;
+                Some(match said {
+                    Said::Letter(letter) => Entry::Letter { local, offset: header.first_offset, letter },
+                    Said::Settled(mark, offsets) => {
+                        Entry::Settled { local, offset: header.first_offset, mark, letters: offsets }
+                    }
+                })
+            }
+            Kind::Schema | Kind::Documents | Kind::DeadLetter | Kind::Control => None,
             Kind::Commit => committed.map(Entry::Commit),
         })
     }
@@ -200,7 +210,13 @@ impl Place {
                         let body = segment.sound_body(at, &header)?;
                         Some(commit_sum(&body).map_err(|reason| segment.corrupt(at, reason))?)
                     }
-                    Kind::Head | Kind::State | Kind::Bindings | Kind::Schema | Kind::Documents | Kind::Control => None,
+                    Kind::Head
+                    | Kind::State
+                    | Kind::Bindings
+                    | Kind::Schema
+                    | Kind::Documents
+                    | Kind::DeadLetter
+                    | Kind::Control => None,
                 };
                 let begun = track.open.map(|open| (open.segment, open.begin)).unwrap_or((segment.name, at));
                 let passed = track.pass(segment.name, at, &header, sum);

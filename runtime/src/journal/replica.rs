@@ -62,7 +62,7 @@ impl Replica {
     pub(super) fn wants_body(kind: Kind) -> bool {
         match kind {
             Kind::Bindings | Kind::Schema | Kind::Commit => true,
-            Kind::Head | Kind::State | Kind::Documents | Kind::Control => false,
+            Kind::Head | Kind::State | Kind::Documents | Kind::DeadLetter | Kind::Control => false,
         }
     }
 
@@ -88,7 +88,7 @@ impl Replica {
                 let (version, schema_json) = body::decode_schema(body).map_err(|m| fault(header.kind, &m))?;
                 self.widen(header.local, SchemaVersion { version, schema_json }, staged);
             }
-            Kind::Documents | Kind::Control | Kind::Commit => {
+            Kind::Documents | Kind::DeadLetter | Kind::Control | Kind::Commit => {
                 return Err(format!("a {} frame in a segment's opening", header.kind.word()));
             }
         }
@@ -114,7 +114,13 @@ impl Replica {
                 Some(Sum { rolling_crc: commit.rolling_crc, documents: commit.documents })
             }
             Kind::Commit => Some(commit_sum(&body)?),
-            Kind::Head | Kind::State | Kind::Bindings | Kind::Schema | Kind::Documents | Kind::Control => None,
+            Kind::Head
+            | Kind::State
+            | Kind::Bindings
+            | Kind::Schema
+            | Kind::Documents
+            | Kind::DeadLetter
+            | Kind::Control => None,
         };
         let committed = self.track.pass(segment, at, header, sum)?;
         match header.kind {
@@ -132,7 +138,7 @@ impl Replica {
                 }
                 self.settle();
             }
-            Kind::Head | Kind::State | Kind::Documents | Kind::Control => {}
+            Kind::Head | Kind::State | Kind::Documents | Kind::DeadLetter | Kind::Control => {}
         }
         Ok(committed)
     }

@@ -115,7 +115,7 @@ impl Track {
         }
         match header.kind {
             Kind::Head | Kind::State => Err(format!("a {} frame inside a transaction", header.kind.word())),
-            Kind::Bindings | Kind::Schema | Kind::Documents | Kind::Control => {
+            Kind::Bindings | Kind::Schema | Kind::Documents | Kind::DeadLetter | Kind::Control => {
                 open.next_offset += header.kind.offsets(header.count);
                 open.rolling_crc = header.roll(open.rolling_crc);
                 open.documents += if header.kind == Kind::Documents { u64::from(header.count) } else { 0 };

@@ -19,7 +19,7 @@ use super::storage::StorageFile;
 use super::track::Sum;
 use super::{
     BindingRow, BindingTable, Committed, CommittedEnd, Control, Durable, DurableLength, JournalError, JournalId,
-    LocalId, NewBinding, SchemaVersion, Schemas, SegmentName, Writer,
+    Letter, LocalId, Mark, NewBinding, SchemaVersion, Schemas, SegmentName, Writer,
 };
 use crate::store::Epoch;
 use longshore_proto::limits::DOCUMENT_MAX_BYTES;
@@ -28,6 +28,11 @@ use longshore_proto::limits::DOCUMENT_MAX_BYTES;
 const BUFFER_BYTES: usize = 256 << 10;
 /// A body of this many bytes is not copied into the buffer.
 const DIRECT_BYTES: usize = 32 << 10;
+
+/// Letters that one `dead_letter` frame settles.
+const LETTERS_PER_FRAME: usize = 64 << 10;
+/// Code and message of a letter, in bytes: with the largest document they are still one frame.
+const REASON_MAX_BYTES: usize = 64 << 10;
 
 /// The file that is appended to.
 #[derive(Debug)]
@@ -160,6 +165,22 @@ impl Writer for FileWriter {
             (from, start) = (to, end);
         }
         Ok(())
+    }
+
+    fn letter(&mut self, local: LocalId, letter: &Letter) -> Result<(), JournalError> {
+        self.check_bound(local)?;
+        let (document, reason) = (letter.document.len(), letter.code.len() + letter.message.len());
+        if document > DOCUMENT_MAX_BYTES || reason > REASON_MAX_BYTES {
+            let bounds = format!("expected at most {DOCUMENT_MAX_BYTES} and {REASON_MAX_BYTES}");
+            return Err(self.refused(format!("a letter of {document} bytes with a reason of {reason}, {bounds}")));
+        }
+        self.put(Kind::DeadLetter, local, 1, &[&body::encode_letter(letter), &letter.document]).map(|_| ())
+    }
+
+    fn settle(&mut self, local: LocalId, mark: Mark, letters: &[u64]) -> Result<(), JournalError> {
+        self.check_bound(local)?;
+        let mut frames = letters.chunks(LETTERS_PER_FRAME).map(|letters| body::encode_settled(mark, letters));
+        frames.try_for_each(|body| self.put(Kind::DeadLetter, local, 1, &[&body]).map(|_| ()))
     }
 
     fn commit(&mut self, patch: &StatePatch) -> Result<Durable<Committed>, JournalError> {

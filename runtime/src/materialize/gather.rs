@@ -277,7 +277,8 @@ impl Gatherer {
             match open.reader.next()? {
                 None => return Ok(Passed::Nothing),
                 Some(Entry::Commit(committed)) => return Ok(Passed::End(committed.end)),
-                Some(Entry::Bindings(_)) => {}
+                // A letter is no document, and one that was replayed stands among them.
+                Some(Entry::Bindings(_) | Entry::Letter { .. } | Entry::Settled { .. }) => {}
                 Some(Entry::Schema { local, version, .. }) => {
                     let known = open.schemas.get(&local).map_or(0, |schema| schema.version);
                     if version > known && self.is_read(i, local) {
@@ -387,7 +388,13 @@ impl Gatherer {
                     }
                 }
                 Some(Entry::Commit(committed)) => at = committed.end,
-                Some(Entry::Bindings(_) | Entry::Schema { .. } | Entry::Control { .. }) => {}
+                Some(
+                    Entry::Bindings(_)
+                    | Entry::Schema { .. }
+                    | Entry::Control { .. }
+                    | Entry::Letter { .. }
+                    | Entry::Settled { .. },
+                ) => {}
                 None => {
                     let message = format!("journal {journal} ends before {until}, which was read before");
                     return Err(Error::internal("materialize.again", message));

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use longshore_proto::session::InstallationId;
 
 use super::lock::Lock;
-use super::{SqliteStore, StoreError, TaskStore};
+use super::{LetterIndex, SqliteStore, StoreError, TaskStore};
 use crate::journal::storage::FileStorage;
 use crate::journal::{Evidence, FileJournal, Journal, JournalError, journal_dir, journal_names};
 
@@ -81,6 +81,12 @@ impl StateDirectory {
     #[must_use]
     pub fn store(&self) -> Arc<dyn TaskStore> {
         Arc::clone(&self.store) as Arc<dyn TaskStore>
+    }
+
+    /// The index of dead letters in the task store.
+    #[must_use]
+    pub fn letters(&self) -> LetterIndex {
+        LetterIndex::new(Arc::clone(&self.store))
     }
 
     /// Names of the captures that have a journal, sorted.

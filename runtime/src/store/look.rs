@@ -7,9 +7,10 @@ use std::time::Duration;
 use longshore_proto::session::InstallationId;
 use rusqlite::{Connection, OpenFlags};
 
-use super::{StoreError, TaskRecord, directory, is_state_directory, newest_witness, rows};
+use super::{StoreError, TaskRecord, directory, is_state_directory, letters, newest_witness, rows};
 use crate::journal::storage::FileStorage;
 use crate::journal::{Evidence, Inspection, JournalError, journal_dir, journal_names};
+use crate::letters::{Listed, ReadTo};
 
 /// How long a writer may hold the database.
 const BUSY: Duration = Duration::from_secs(10);
@@ -51,6 +52,16 @@ impl StateLook {
         let mut connection = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         let moment = connection.transaction().map_err(rows::reading)?;
         rows::load(&moment, task)
+    }
+
+    /// The index of a capture's dead letters, and how far into its journal it goes; `None`: there is none.
+    pub fn letters(&self, task: &str) -> Result<Option<(ReadTo, Vec<Listed>)>, StoreError> {
+        let mut connection = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        let moment = connection.transaction().map_err(rows::reading)?;
+        if !letters::has_tables(&moment)? {
+            return Ok(None);
+        }
+        letters::read_to(&moment, task)?.map(|end| Ok((end, letters::all(&moment, task)?))).transpose()
     }
 
     /// The tasks that have a journal, sorted.

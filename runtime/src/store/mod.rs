@@ -4,6 +4,7 @@
 //! conditional on the epoch of its session, in the same transaction as what it guards.
 
 mod directory;
+mod letters;
 mod lock;
 mod look;
 mod memory;
@@ -21,6 +22,7 @@ use std::fmt;
 use longshore_proto::Error;
 
 pub use directory::{StateDirectory, is_state_directory};
+pub use letters::LetterIndex;
 pub use lock::holder;
 pub use look::StateLook;
 pub use memory::MemoryStore;

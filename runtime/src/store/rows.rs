@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use longshore_proto::name::StateKey;
 use longshore_proto::state::State;
 
+use super::letters;
 use super::record::generation_went_back;
 use super::{
     Change, Checkpoint, Epoch, Extent, Pending, RememberedBinding, SpecVersion, StoreError, TaskChanges, TaskRecord,
@@ -45,7 +46,10 @@ pub(super) fn prepare(connection: &Connection, file: &str) -> Result<(), StoreEr
     let failed = |error: rusqlite::Error| StoreError::Unreadable { file: file.to_owned(), reason: error.to_string() };
     connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
     connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
-    if check_version(connection, file)? == SCHEMA_VERSION {
+    let version = check_version(connection, file)?;
+    // An index of what lies in journals: it may be missing, and is made anew then.
+    connection.execute_batch(letters::TABLES).map_err(failed)?;
+    if version == SCHEMA_VERSION {
         return Ok(());
     }
     connection
@@ -282,7 +286,7 @@ fn state_key(text: &str) -> Result<StateKey, StoreError> {
 }
 
 /// SQLite's integers are signed.
-fn number(value: u64) -> Result<i64, StoreError> {
+pub(super) fn number(value: u64) -> Result<i64, StoreError> {
     i64::try_from(value).map_err(|_| damaged(&format!("{value} is more than the store can hold")))
 }
 
@@ -290,10 +294,10 @@ pub(super) fn reading(error: rusqlite::Error) -> StoreError {
     damaged(&error.to_string())
 }
 
-fn writing(error: rusqlite::Error) -> StoreError {
+pub(super) fn writing(error: rusqlite::Error) -> StoreError {
     StoreError::Unknown { doing: "writing", reason: error.to_string() }
 }
 
-fn damaged(reason: &str) -> StoreError {
+pub(super) fn damaged(reason: &str) -> StoreError {
     StoreError::Unreadable { file: "state.db".into(), reason: reason.to_owned() }
 }

@@ -92,7 +92,8 @@ impl SqliteStore {
         Ok(Self { work: Some(work), thread: Some(thread) })
     }
 
-    fn ask<T: Send + 'static>(
+    /// Does a piece of work on the thread that owns the connection, and answers when it is durable.
+    pub(super) fn ask<T: Send + 'static>(
         &self,
         work: impl FnMut(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {

@@ -8,11 +8,13 @@ use longshore_proto::name::StateKey;
 use longshore_proto::session::Binding;
 use longshore_proto::state::{State, StatePatch};
 
+use crate::capture::intake::Intended;
 use crate::capture::session::{self, CaptureSession};
 use crate::capture::transaction::{End, Limits};
-use crate::catalog::CaptureTask;
+use crate::catalog::{CaptureBinding, CaptureTask};
 use crate::connector::{CaptureClient, GRACE, Kind};
 use crate::journal::{Journal, NewBinding, Writer};
+use crate::letters::scan::catch_up;
 use crate::progress::{Phase, Progress};
 use crate::store::{Epoch, TaskChanges};
 
@@ -108,15 +110,16 @@ impl CaptureRunner {
         self.applied = Some(applied.clone());
         context.ready.send_if_modified(|ready| ready.insert(task.clone()));
         let noted = Arc::clone(&context);
-        let policy = |binding: Binding| {
-            let policy = policy::of(context.catalog.collections.get(&binding.collection.name));
-            (binding, policy)
+        let intended = |(binding, written): (Binding, &CaptureBinding)| Intended {
+            policy: policy::of(context.catalog.collections.get(&binding.collection.name)),
+            on_violation: written.on_violation,
+            binding,
         };
         let session = CaptureSession {
             client: client.clone(),
             owner: context.owner(&task, epoch),
             config_json: applied.plan.config_json,
-            bindings: applied.bindings.into_iter().map(policy).collect(),
+            bindings: applied.bindings.into_iter().zip(&self.task.bindings).map(intended).collect(),
             writer,
             limits: Limits::default(),
             grace: GRACE,
@@ -124,12 +127,27 @@ impl CaptureRunner {
             caught_up: Box::new(move |committed| noted.ends.note(&task, committed.end.offset)),
             progress: Arc::clone(&self.progress),
         };
+        self.index_letters().await?;
         let end = session::run(session).await;
         // A witness of what was durable, for the day the journal is found damaged. Without it less is known, and nothing is lost.
         if let Err(problem) = self.remember_length(epoch).await {
             tracing::debug!(target: "longshore", task = self.task.name, "cannot note the journal's length: {problem}");
         }
+        if let Err(problem) = self.index_letters().await {
+            tracing::debug!(target: "longshore", task = self.task.name, "cannot index dead letters: {problem}");
+        }
         Ok(end?)
+    }
+
+    /// What the journal has of dead letters that the index does not know: after a crash, or of the last session.
+    async fn index_letters(&self) -> Result<(), Problem> {
+        let (journal, index, task) = (self.journal(), self.context.letters.clone(), self.task.name.clone());
+        let waiting = blocking(move || {
+            catch_up(&index, &task, &*journal)?;
+            Ok::<_, Problem>(index.waiting(&task)?)
+        });
+        self.progress.letters_wait(waiting.await?.values().sum());
+        Ok(())
     }
 
     async fn remember_length(&self, epoch: Epoch) -> Result<(), Problem> {

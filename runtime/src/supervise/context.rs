@@ -15,7 +15,7 @@ use crate::catalog::{Catalog, Endpoint, Span};
 use crate::connector::{Kind, Launch, Launched, Location};
 use crate::journal::{Journal, JournalId};
 use crate::materialize::gather::Source;
-use crate::store::{Epoch, TaskChanges, TaskRecord, TaskStore};
+use crate::store::{Epoch, LetterIndex, TaskChanges, TaskRecord, TaskStore};
 
 use super::claims::Claims;
 use super::ends::Ends;
@@ -28,6 +28,8 @@ pub(super) struct Context {
     pub(super) catalog: Arc<Catalog>,
     pub(super) installation: InstallationId,
     pub(super) store: Arc<dyn TaskStore>,
+    /// The index of dead letters beside it.
+    pub(super) letters: LetterIndex,
     /// One for each capture of the catalog, and of those not in it any more whose journals are still read.
     pub(super) journals: BTreeMap<String, Arc<dyn Journal>>,
     pub(super) state_directory: PathBuf,

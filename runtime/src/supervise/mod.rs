@@ -15,6 +15,7 @@ mod fit;
 mod generation;
 mod keys;
 pub mod known;
+pub mod letters;
 mod materialize;
 mod policy;
 pub mod prepare;
@@ -132,6 +133,7 @@ impl Run {
             catalog: Arc::new(catalog),
             installation: state.installation().clone(),
             store: state.store(),
+            letters: state.letters(),
             journals,
             state_directory: state.path().to_path_buf(),
             ends: Ends::new(),

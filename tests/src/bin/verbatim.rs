@@ -104,11 +104,9 @@ impl Capture for Verbatim {
             at += now.len();
             emitter.checkpoint(Checkpoint::new().task(&Position { at })).await?;
             if config.pace_ms > 0 {
-                let pause = tokio::time::sleep(Duration::from_millis(config.pace_ms));
-                tokio::select! {
-                    () = pause => {}
-                    () = emitter.stop().requested() => {}
-                }
+                // Over early if it is to stop.
+                let stop = emitter.stop();
+                drop(tokio::time::timeout(Duration::from_millis(config.pace_ms), stop.requested()).await);
             }
         }
         if at >= documents.len() {

@@ -5,15 +5,15 @@ use std::collections::VecDeque;
 
 use longshore::capture::patches::Patches;
 use longshore::capture::transaction::{Action, End, Event, Limits, Transaction};
-use longshore::journal::{Committed, Durable, Journal, LocalId, NewBinding, Writer};
+use longshore::journal::{Committed, Durable, Journal, JournalError, Letter, LocalId, NewBinding, Writer};
 use longshore::store::Epoch;
 use longshore_proto::Error;
-use longshore_proto::batch::Batch;
+use longshore_proto::batch::{Batch, BatchBuilder};
 use longshore_proto::capture::message::{ToConnector, ToRuntime};
 use longshore_proto::name::StateKey;
 use longshore_proto::state::StatePatch;
 
-use super::source::{Connector, Source};
+use super::source::{BAD, Connector, Source};
 use super::{Mistake, Violation};
 
 /// The collection of the model.
@@ -37,6 +37,8 @@ pub struct CaptureTask {
     stopping: bool,
     idle_told: bool,
     mistake: Mistake,
+    /// Letters that a mistake holds back.
+    late: Vec<Letter>,
     schema_version: u64,
     /// Where the journal ended when the session had caught up.
     pub caught_up: Option<Committed>,
@@ -44,10 +46,16 @@ pub struct CaptureTask {
 
 #[derive(Debug)]
 enum Write {
-    Documents(Batch),
+    Documents { pieces: Vec<Piece>, bytes: u64 },
     Schema(Vec<u8>),
     Commit(StatePatch),
     Abandon,
+}
+
+#[derive(Debug)]
+enum Piece {
+    Documents(Batch),
+    Letter(Letter),
 }
 
 /// What may happen next.
@@ -84,6 +92,22 @@ impl From<Error> for Broken {
     }
 }
 
+/// What is admitted and what is not, in the order of the batch.
+fn sorted(batch: &Batch) -> Vec<Piece> {
+    let (mut pieces, mut admitted) = (Vec::new(), BatchBuilder::new(0));
+    for document in batch.documents() {
+        if !String::from_utf8_lossy(document).contains(BAD) {
+            admitted.push(document);
+            continue;
+        }
+        pieces.extend(admitted.finish().map(Piece::Documents));
+        let (code, message) = ("document.schema".to_owned(), "it is bad".to_owned());
+        pieces.push(Piece::Letter(Letter { code, message, document: document.to_vec().into() }));
+    }
+    pieces.extend(admitted.finish().map(Piece::Documents));
+    pieces
+}
+
 impl CaptureTask {
     /// Acquires the journal and opens the source.
     pub fn start(journal: &dyn Journal, epoch: Epoch, source: &mut Source, mistake: Mistake) -> Result<Self, Broken> {
@@ -109,6 +133,7 @@ impl CaptureTask {
             stopping: false,
             idle_told: false,
             mistake,
+            late: Vec::new(),
             schema_version,
             caught_up: None,
         };
@@ -179,7 +204,8 @@ impl CaptureTask {
             ToRuntime::Opened => self.event(Event::Opened, None, source),
             ToRuntime::Captured(batch) => {
                 let event = Event::Documents { count: batch.len() as u64, bytes: batch.byte_len() as u64 };
-                self.event(event, Some(Write::Documents(batch)), source)
+                let (pieces, bytes) = (sorted(&batch), batch.byte_len() as u64);
+                self.event(event, Some(Write::Documents { pieces, bytes }), source)
             }
             ToRuntime::SourcedSchema { schema_json, .. } => {
                 let event = Event::WiderSchema { bytes: schema_json.len() as u64 };
@@ -203,9 +229,11 @@ impl CaptureTask {
     fn write(&mut self) -> Result<Option<End>, Broken> {
         let Some(write) = self.queue.pop_front() else { return Ok(None) };
         match write {
-            Write::Documents(batch) => {
-                self.writer.documents(self.local, &batch).map_err(Error::from)?;
-                self.news.push_back(Event::Written { bytes: batch.byte_len() as u64 });
+            Write::Documents { pieces, bytes } => {
+                for piece in pieces {
+                    self.piece(piece).map_err(Error::from)?;
+                }
+                self.news.push_back(Event::Written { bytes });
             }
             Write::Schema(json) => {
                 self.schema_version += 1;
@@ -215,10 +243,33 @@ impl CaptureTask {
             Write::Commit(patch) => {
                 let proof: Durable<Committed> = self.writer.commit(&patch).map_err(Error::from)?;
                 self.news.push_back(Event::Committed(proof));
+                if !self.late.is_empty() {
+                    for letter in std::mem::take(&mut self.late) {
+                        self.writer.letter(self.local, &letter).map_err(Error::from)?;
+                    }
+                    let _durable = self.writer.commit(&StatePatch::new()).map_err(Error::from)?;
+                }
             }
             Write::Abandon => self.writer.abandon(),
         }
         Ok(None)
+    }
+
+    fn piece(&mut self, piece: Piece) -> Result<(), JournalError> {
+        match piece {
+            Piece::Documents(batch) => self.writer.documents(self.local, &batch),
+            Piece::Letter(letter) if self.mistake == Mistake::CheckpointBeforeItsLetter => {
+                self.late.push(letter);
+                Ok(())
+            }
+            Piece::Letter(letter) => {
+                self.writer.letter(self.local, &letter)?;
+                if self.mistake == Mistake::LetterBeforeItsCheckpoint {
+                    let _durable = self.writer.commit(&StatePatch::new())?;
+                }
+                Ok(())
+            }
+        }
     }
 
     fn event(&mut self, event: Event, mut entry: Option<Write>, source: &mut Source) -> Result<Option<End>, Broken> {

@@ -117,7 +117,10 @@ impl MaterializeTask {
             | Mistake::NoAppliedMark
             | Mistake::StagedNamesWithoutEpoch
             | Mistake::ExistsOfAnotherRow
-            | Mistake::LoadAnOlderRow => {}
+            | Mistake::LoadAnOlderRow
+            | Mistake::CheckpointBeforeItsLetter
+            | Mistake::LetterBeforeItsCheckpoint
+            | Mistake::ReplayBeforeItsMark => {}
         }
         let ours = match &record.checkpoint.bytes {
             none if none.is_empty() => Checkpoint::beginning(installation()),

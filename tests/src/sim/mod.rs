@@ -9,6 +9,7 @@
 pub mod capture;
 pub mod destination;
 pub mod dice;
+pub mod letters;
 pub mod materialize;
 pub mod oracle;
 pub mod source;
@@ -45,4 +46,10 @@ pub enum Mistake {
     ExistsOfAnotherRow,
     /// The destination gives back a row as it was before its last transaction.
     LoadAnOlderRow,
+    /// A checkpoint is committed before the letter that it passes.
+    CheckpointBeforeItsLetter,
+    /// A letter is committed before the checkpoint that passes it.
+    LetterBeforeItsCheckpoint,
+    /// A letter's document is committed before the mark that says so.
+    ReplayBeforeItsMark,
 }

@@ -7,46 +7,51 @@ use serde_json::Value;
 
 use super::Violation;
 use super::destination::{Destination, Rows};
+use super::letters::Found;
 use super::source::{Document, Source};
 
-/// Compares every binding with what the formula says.
+/// Compares every binding with what the formula says, and with what was replayed of it.
 pub fn verify(
     source: &Source,
+    journal: &Found,
     destination: &Destination,
     standard: &[String],
     delta: &[String],
     reduces: bool,
 ) -> Result<(), Violation> {
+    journal.verify(source)?;
+    let formula: BTreeMap<String, Document> =
+        source.all().into_iter().map(|document| (document.json.clone(), document)).collect();
+    let documents: Vec<&Document> = journal.documents.iter().filter_map(|json| formula.get(json)).collect();
     for name in standard {
         let got = destination.rows.get(name).cloned().unwrap_or_default();
         match reduces {
-            true => sums(name, &source.all(), &got)?,
-            false => last(name, source.all(), &got)?,
+            true => sums(name, &documents, &got)?,
+            false => last(name, &documents, &got)?,
         }
     }
-    let all: Vec<String> = source.all().into_iter().map(|document| document.json).collect();
     for name in delta {
         let got = destination.logs.get(name).cloned().unwrap_or_default();
-        log(name, &all, &got, destination.guarantee)?;
+        log(name, &journal.documents, &got, destination.guarantee)?;
     }
     Ok(())
 }
 
 /// The last document of each key.
-fn last(name: &str, all: Vec<Document>, got: &Rows) -> Result<(), Violation> {
+fn last(name: &str, all: &[&Document], got: &Rows) -> Result<(), Violation> {
     let mut expected = Rows::new();
     for document in all {
         let key = format!("[{}]", document.id);
         match document.delete {
             true => drop(expected.remove(&key)),
-            false => drop(expected.insert(key, document.json)),
+            false => drop(expected.insert(key, document.json.clone())),
         }
     }
     if *got == expected { Ok(()) } else { Err(format!("rows of {name}: expected {expected:?}, got {got:?}")) }
 }
 
 /// Since each row was made: the sum, what was seen of it in order, and else the last document.
-fn sums(name: &str, all: &[Document], got: &Rows) -> Result<(), Violation> {
+fn sums(name: &str, all: &[&Document], got: &Rows) -> Result<(), Violation> {
     let mut expected: BTreeMap<String, (Value, Option<i64>, Vec<Value>)> = BTreeMap::new();
     for document in all {
         let key = format!("[{}]", document.id);

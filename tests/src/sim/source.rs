@@ -18,6 +18,9 @@ pub const REDUCED: &str = r#"{"type":"object","reduce":{"strategy":"merge"},"pro
 /// Keys of the model's rows are below this.
 pub const KEYS: u64 = 7;
 
+/// What is in a document that is not admitted.
+pub const BAD: &str = r#""bad":true,"#;
+
 /// What survives the source's connector.
 #[derive(Debug, Clone)]
 pub struct Source {
@@ -38,6 +41,8 @@ pub struct Document {
     pub delete: bool,
     /// What is summed, where it is there.
     pub n: Option<i64>,
+    /// It is not admitted.
+    pub bad: bool,
     /// As it is captured.
     pub json: String,
 }
@@ -49,15 +54,19 @@ impl Source {
         let count = 1 + hash(&[self.seed, t]) % 3;
         let document = |i| {
             let chance = hash(&[self.seed, t, i]);
-            let (id, delete) = (chance % KEYS, (chance >> 8).is_multiple_of(5));
+            let bad = (chance >> 32).is_multiple_of(6);
+            // Replayed, it comes at any time later: nothing else has its key.
+            let id = if bad { KEYS + 10 * t + i } else { chance % KEYS };
+            let delete = !bad && (chance >> 8).is_multiple_of(5);
+            let mark = if bad { BAD } else { "" };
             let op = if delete { "d" } else { "u" };
             let body = "x".repeat(((chance >> 16) % 400) as usize);
-            let n = Some((chance >> 32) as i64 % 1000 - 500).filter(|n| n % 4 != 0);
+            let n = Some((chance >> 40) as i64 % 1000 - 500).filter(|n| n % 4 != 0);
             let summed = n.map(|n| format!(r#","n":{n}"#)).unwrap_or_default();
             let json = format!(
-                r#"{{"_meta":{{"op":"{op}"}},"id":{id},"txn":{t},"i":{i},"seen":["{t}.{i}"],"body":"{body}"{summed}}}"#
+                r#"{{"_meta":{{"op":"{op}"}},"id":{id},"txn":{t},"i":{i},{mark}"seen":["{t}.{i}"],"body":"{body}"{summed}}}"#
             );
-            Document { id, delete, n, json }
+            Document { id, delete, n, bad, json }
         };
         (0..count).map(document).collect()
     }

@@ -22,7 +22,7 @@ use super::destination::{Connector, Destination};
 use super::dice::{Dice, hash};
 use super::materialize::{self, Begin, MaterializeTask, Spec, Specs, TASK};
 use super::source::{REDUCED, Source};
-use super::{Mistake, Violation, oracle};
+use super::{Mistake, Violation, letters, oracle};
 
 pub use faults::{Fault, Faults};
 
@@ -79,7 +79,8 @@ pub fn run(seed: u64, options: &Options) -> Result<Report, Violation> {
     }
     let (standard, delta) = world.names();
     let reduces = world.reduces;
-    oracle::verify(&world.source, &world.destination, &standard, &delta, reduces)
+    let journal = world.journal().map_err(|violation| at(&world, violation))?;
+    oracle::verify(&world.source, &journal, &world.destination, &standard, &delta, reduces)
         .map_err(|violation| at(&world, violation))?;
     world.report.operations = world.disk.operations();
     world.report.strikes = world.disk.strikes();
@@ -135,6 +136,8 @@ struct Runtime {
 enum Step {
     StartRuntime,
     StartCapture,
+    /// Somebody replays the dead letters, while no capture runs.
+    Replay,
     StartMaterialization,
     Capture(capture::Step),
     Materialize(materialize::Step),
@@ -214,6 +217,9 @@ impl World {
         let Some(runtime) = &self.runtime else { return vec![Step::StartRuntime] };
         let mut due = Vec::new();
         match &runtime.capture {
+            None if runtime.journal.id().is_some() && !runtime.ends_told => {
+                due.extend([Step::StartCapture, Step::Replay])
+            }
             None => due.push(Step::StartCapture),
             Some(task) => due.extend(task.due().into_iter().map(Step::Capture)),
         }
@@ -248,6 +254,7 @@ impl World {
                     Err(broken) => self.session_ended(broken, false),
                 }
             }
+            Step::Replay => self.replay(),
             Step::StartMaterialization => self.start_materialization(),
             Step::Capture(step) => {
                 let task = self.runtime.as_mut().and_then(|runtime| runtime.capture.as_mut());
@@ -285,6 +292,30 @@ impl World {
             }
             Step::Nothing => Ok(()),
         }
+    }
+
+    fn replay(&mut self) -> Result<(), Violation> {
+        let Some(runtime) = &self.runtime else { return Ok(()) };
+        let Ok(epoch) = self.store.take_epoch("capture", Epoch(0)) else { return Ok(()) };
+        let journal = Arc::clone(&runtime.journal);
+        let how = match self.options.mistake {
+            Mistake::ReplayBeforeItsMark => letters::Replay::InTwo { ends_between: self.dice.once_in(3) },
+            _ => letters::Replay::Whole,
+        };
+        let writer = journal.acquire(epoch).map_err(Error::from);
+        match writer.and_then(|mut writer| letters::replay_all(&*journal, &mut *writer, how)) {
+            Ok(0) => Ok(()),
+            Ok(_) => {
+                self.count("replayed");
+                Ok(())
+            }
+            Err(error) => self.session_ended(Broken::Session(error), false),
+        }
+    }
+
+    fn journal(&self) -> Result<letters::Found, Violation> {
+        let runtime = self.runtime.as_ref().ok_or("no runtime at the end")?;
+        letters::find(&*runtime.journal).map_err(|error| error.to_string())
     }
 
     fn start_runtime(&mut self) -> Result<(), Violation> {

@@ -240,7 +240,7 @@ fn what_a_newer_version_wrote_is_refused() {
     let header: &[u8; HEADER_BYTES] = last[byte(&ends[5])..].first_chunk().unwrap();
     let Parsed::Header(header) = Header::parse(header, seal, ends[5].length_bytes) else { panic!("no header") };
     for (field, value, word) in
-        [(6, 99, "frame kind 99"), (6, 6, "frame kind 6"), (4, FORMAT_VERSION as u8 + 1, "version 2")]
+        [(6, 99, "frame kind 99"), (6, 9, "frame kind 9"), (4, FORMAT_VERSION as u8 + 1, "version 2")]
     {
         let newer = disk.copy();
         newer.damage(&segment(1, 1), |bytes| {

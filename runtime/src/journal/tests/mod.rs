@@ -96,7 +96,11 @@ fn read_from(reader: &mut dyn Reader) -> Result<Vec<Seen>, JournalError> {
                 assert_eq!(committed.end, reader.position());
                 seen.push(Seen { documents: std::mem::take(&mut documents), committed });
             }
-            Entry::Bindings(_) | Entry::Schema { .. } | Entry::Control { .. } => {}
+            Entry::Bindings(_)
+            | Entry::Schema { .. }
+            | Entry::Control { .. }
+            | Entry::Letter { .. }
+            | Entry::Settled { .. } => {}
         }
     }
     assert!(documents.is_empty(), "documents without their commit");

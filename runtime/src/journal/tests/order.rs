@@ -1,7 +1,7 @@
 //! What is written is read back in order, across segments, filters, positions and abandoned transactions.
 
 use super::*;
-use crate::journal::{Control, Durable};
+use crate::journal::{Control, Durable, Letter, Mark};
 
 #[test]
 fn a_new_journal_is_empty_and_knows_its_id() {
@@ -148,7 +148,7 @@ fn a_filter_lets_through_its_collections_and_every_commit() {
             Entry::Documents { first_offset, .. } => documents.push(first_offset),
             Entry::Control { offset, control, .. } => controls.push((offset, control)),
             Entry::Commit(_) => commits += 1,
-            Entry::Bindings(_) | Entry::Schema { .. } => {}
+            Entry::Bindings(_) | Entry::Schema { .. } | Entry::Letter { .. } | Entry::Settled { .. } => {}
         }
     }
     assert_eq!(documents, (0..10).map(|i| i * 4 + 2).collect::<Vec<_>>());
@@ -246,4 +246,49 @@ fn the_committed_end_wakes_who_waits() {
     let after = committed.borrow_and_update().unwrap();
     assert_eq!((before.transaction, after.transaction, after.position), (0, 1, done.end));
     assert!(after.durable.length_bytes > before.durable.length_bytes);
+}
+
+#[test]
+fn letters_take_offsets_and_only_who_asks_for_them_sees_them() {
+    let journal = journal(&SimStorage::default(), 700);
+    let mut writer = journal.acquire(Epoch(1)).unwrap();
+    let local = writer.bind(&binding("orders")).unwrap();
+    let letter = |document: &[u8]| Letter {
+        code: "document.schema".into(),
+        message: "it does not fit".into(),
+        document: document.to_vec().into(),
+    };
+    writer.documents(local, &batch(&documents(1))).unwrap();
+    let at = writer.next_offset();
+    writer.letter(local, &letter(b"\xff not even text")).unwrap();
+    writer.commit(&StatePatch::new()).unwrap();
+    writer.letter(local, &letter(&vec![b'x'; 2000])).unwrap();
+    writer.documents(local, &batch(&documents(2))).unwrap();
+    writer.commit(&StatePatch::new()).unwrap();
+    // Dropped with its transaction.
+    writer.letter(local, &letter(b"{}")).unwrap();
+    writer.abandon();
+    writer.settle(local, Mark::Dropped, &[at, at + 1]).unwrap();
+    assert_eq!(writer.commit(&StatePatch::new()).unwrap().documents, 0);
+    assert_eq!(writer.next_offset(), at + 2 + documents(2).len() as u64 + 1);
+
+    let seen = |filter: Filter| {
+        let (mut reader, mut seen) = (journal.reader(filter), Vec::new());
+        while let Some(entry) = reader.next().unwrap() {
+            seen.push(match entry {
+                Entry::Letter { offset, letter, .. } => format!("letter {} of {}", offset - at, letter.document.len()),
+                Entry::Settled { mark, letters, .. } => format!("{} {}", mark.word(), letters.len()),
+                Entry::Documents { .. } => "documents".to_owned(),
+                Entry::Bindings(_) | Entry::Schema { .. } | Entry::Control { .. } => continue,
+                Entry::Commit(_) => "commit".to_owned(),
+            });
+        }
+        seen
+    };
+    let letters = ["letter 0 of 17", "commit", "letter 1 of 2000", "commit", "dropped 2", "commit"];
+    assert_eq!(seen(Filter::Letters), letters);
+    let all = ["documents", letters[0], "commit", letters[2], "documents", "commit", "dropped 2", "commit"];
+    assert_eq!(seen(Filter::All), all);
+    let documents = ["documents", "commit", "documents", "commit", "commit"];
+    assert_eq!(seen(Filter::Collections(["shop/orders".to_owned()].into())), documents);
 }

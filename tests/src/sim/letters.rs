@@ -1,0 +1,105 @@
+//! Dead letters in the model: the shipped replay at moments when no capture runs, and what the journal holds in the end.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use longshore::journal::{Entry, Filter, Journal, JournalError, Mark, Writer};
+use longshore::letters::settle::{Selection, replay};
+use longshore_proto::Error;
+use longshore_proto::batch::BatchBuilder;
+use longshore_proto::state::StatePatch;
+
+use super::Violation;
+use super::source::{BAD, Source};
+
+/// What the journal holds.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Documents in their order.
+    pub documents: Vec<String>,
+    letters: BTreeMap<u64, String>,
+    replayed: BTreeSet<u64>,
+}
+
+/// How letters are replayed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replay {
+    /// As they are shipped to be.
+    Whole,
+    /// As nobody should: first the documents, then that they are there; or it ends between the two.
+    InTwo {
+        /// It ends there.
+        ends_between: bool,
+    },
+}
+
+/// Replays what waits; how many letters that were.
+pub fn replay_all(journal: &dyn Journal, writer: &mut dyn Writer, how: Replay) -> Result<u64, Error> {
+    if let Replay::InTwo { ends_between } = how {
+        return Ok(replay_in_two(journal, writer, ends_between)?);
+    }
+    let settled = replay(journal, writer, &Selection::default(), &mut |_, _| Ok(None), &mut |_, _| {})?;
+    Ok(settled.settled)
+}
+
+fn replay_in_two(journal: &dyn Journal, writer: &mut dyn Writer, ends_between: bool) -> Result<u64, JournalError> {
+    let found = find(journal)?;
+    let Some((local, _)) = journal.known().bindings.iter().map(|(local, row)| (local, row.clone())).next() else {
+        return Ok(0);
+    };
+    let mut batch = BatchBuilder::new(0);
+    let waiting: Vec<u64> = found.letters.keys().copied().filter(|at| !found.replayed.contains(at)).collect();
+    waiting.iter().for_each(|at| batch.push(found.letters[at].as_bytes()));
+    let Some(batch) = batch.finish() else { return Ok(0) };
+    writer.documents(local, &batch)?;
+    let _durable = writer.commit(&StatePatch::new())?;
+    if ends_between {
+        return Ok(0);
+    }
+    writer.settle(local, Mark::Replayed, &waiting)?;
+    let _durable = writer.commit(&StatePatch::new())?;
+    Ok(waiting.len() as u64)
+}
+
+/// Reads all of it.
+pub fn find(journal: &dyn Journal) -> Result<Found, JournalError> {
+    let (mut reader, mut found) = (journal.reader(Filter::All), Found::default());
+    while let Some(entry) = reader.next()? {
+        match entry {
+            Entry::Documents { documents, .. } => {
+                found.documents.extend(documents.documents().map(|d| String::from_utf8_lossy(d).into_owned()));
+            }
+            Entry::Letter { offset, letter, .. } => {
+                found.letters.insert(offset, String::from_utf8_lossy(&letter.document).into_owned());
+            }
+            Entry::Settled { letters, .. } => found.replayed.extend(letters),
+            Entry::Bindings(_) | Entry::Schema { .. } | Entry::Control { .. } | Entry::Commit(_) => {}
+        }
+    }
+    Ok(found)
+}
+
+impl Found {
+    /// Documents in = stored and dead-lettered, each once; and of the letters exactly those are stored that were replayed.
+    pub fn verify(&self, source: &Source) -> Result<(), Violation> {
+        let (bad, good): (Vec<_>, Vec<_>) = source.all().into_iter().partition(|document| document.bad);
+        let texts = |documents: Vec<super::source::Document>| documents.into_iter().map(|document| document.json);
+        let (replayed, stored): (Vec<String>, Vec<String>) =
+            self.documents.iter().cloned().partition(|document| document.contains(BAD));
+        if stored != texts(good).collect::<Vec<_>>() {
+            return Err(format!("the journal does not hold each document once and in order: {stored:?}"));
+        }
+        let letters: Vec<String> = self.letters.values().cloned().collect();
+        if letters != texts(bad).collect::<Vec<_>>() {
+            return Err(format!("documents in are not stored + dead-lettered; letters: {letters:?}"));
+        }
+        let sorted = |mut documents: Vec<String>| {
+            documents.sort_unstable();
+            documents
+        };
+        let marked = self.replayed.iter().filter_map(|at| self.letters.get(at).cloned()).collect();
+        if sorted(replayed.clone()) != sorted(marked) {
+            return Err(format!("letters were not replayed once each: {replayed:?}"));
+        }
+        Ok(())
+    }
+}
