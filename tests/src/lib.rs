@@ -8,6 +8,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests measure, wait with limits and roll dice")]
 
 pub mod canary;
+pub mod carriers;
 pub mod catalogs;
 pub mod destination;
 pub mod dice;

@@ -7,9 +7,9 @@
 use std::time::{Duration, Instant};
 
 use longshore_tests::dice::{Dice, number};
-use longshore_tests::nyc;
 use longshore_tests::scene::{Running, Scene, is_connector};
 use longshore_tests::verbatim::{self, Catalog};
+use longshore_tests::{carriers, nyc};
 use rustix::process::{Pid, Signal};
 
 const RUN: [&str; 4] = ["run", "--until", "caught-up", "flights.yaml"];
@@ -69,6 +69,39 @@ fn connectors_killed_at_random_moments_are_started_again() {
     println!(
         "ledger: {}",
         serde_json::json!({ "test": "connector-kills", "seed": dice.seed, "kills": killed, "lost": 0, "twice": 0 })
+    );
+}
+
+#[test]
+fn sums_killed_at_random_moments() {
+    const FLIGHTS: usize = 60_000;
+    let run = ["run", "--until", "caught-up", "carriers.yaml"];
+    let (kills, mut dice) = plan();
+    let mut killed = 0;
+    while killed < kills {
+        let scene = carriers::scene_with(FLIGHTS);
+        let mut running = scene.start(run);
+        for _ in 0..4 {
+            if !wait(&mut running, dice.milliseconds(20, 700)) {
+                break;
+            }
+            let connectors: Vec<u32> = running.children().into_iter().filter(|&child| is_connector(child)).collect();
+            match connectors.get(dice.below(4) as usize).and_then(|&victim| Pid::from_raw(victim.cast_signed())) {
+                // It may be gone by itself already; then it was no kill.
+                Some(victim) => killed += u64::from(rustix::process::kill_process(victim, Signal::KILL).is_ok()),
+                None => {
+                    running.kill();
+                    killed += 1;
+                    running = scene.start(run);
+                }
+            }
+        }
+        running.finish().expect_code(0);
+        carriers::assert_reduced_once(&scene, FLIGHTS as u64);
+    }
+    println!(
+        "ledger: {}",
+        serde_json::json!({ "test": "sum-kills", "seed": dice.seed, "kills": killed, "lost": 0, "twice": 0 })
     );
 }
 

@@ -28,7 +28,7 @@ struct Long {
     slices: u64,
 }
 
-const LONG: [Long; 3] = [
+const LONG: [Long; 4] = [
     Long {
         file: "kills",
         test: "runtime_killed_at_random_moments",
@@ -42,6 +42,13 @@ const LONG: [Long; 3] = [
         name: "connector-kills",
         amount: ("LONGSHORE_KILLS", 10),
         slices: 5,
+    },
+    Long {
+        file: "kills",
+        test: "sums_killed_at_random_moments",
+        name: "sum-kills",
+        amount: ("LONGSHORE_KILLS", 10),
+        slices: 2,
     },
     Long {
         file: "kills",

@@ -14,6 +14,7 @@ use crate::apply::{apply, in_the_way};
 use crate::config::{Config, Resource};
 use crate::database::{self, failed};
 use crate::identifier::{NAME_MAX_BYTES, RESERVED, fault_in_table, folded};
+use crate::load::loads;
 use crate::meta;
 use crate::session::Session;
 use crate::shape::Shape;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use longshore_sdk::materialize::{Constraint, Field, JsonType, Selection, TransactionalDoor, transactional};
+use longshore_sdk::materialize::{Constraint, Field, JsonType, Loads, Selection, TransactionalDoor, transactional};
 use longshore_sdk::testing::materialize::{Bind, Runtime, all_fresh, checkpoint_of};
 use longshore_sdk::{Error, ErrorKind};
 use rusqlite::Connection;
@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use crate::sink::Sqlite;
 
 mod fields;
+mod load;
 
 struct Lake {
     directory: TempDir,
