@@ -83,4 +83,5 @@ rules! { MATERIALIZE:
     REJECTED_ENDS = "M-12", "After Rejected the connector reads and drops what was under way, commits nothing of the transaction and ends the stream.";
     MATERIALIZE_APPLY = "M-13", "Apply compares the fence and does not raise it; it may be repeated and then changes nothing more; a pending plan is applied before anything is altered.";
     EXISTS = "M-14", "exists is ABSENT or PRESENT only where it is known; UNKNOWN means: store over what may be there, and a delete of a missing row does nothing.";
+    LOADED_WHOLE = "M-15", "Where keys_only is not set, a document in Loaded has the key it is loaded for and holds what Validated said of loads, as it was stored.";
 }

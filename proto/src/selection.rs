@@ -85,8 +85,13 @@ impl JsonType {
 
     /// Whether values of these two share a field where fields of one pointer stand for different types.
     pub fn is_kind_of(self, other: Self) -> bool {
-        let number = |of| matches!(of, Self::Integer | Self::Number);
-        self == other || number(self) && number(other)
+        let kind = |of| match of {
+            Self::Boolean => 0,
+            Self::Integer | Self::Number => 1,
+            Self::String => 2,
+            Self::Object | Self::Array => 3,
+        };
+        kind(self) == kind(other)
     }
 }
 

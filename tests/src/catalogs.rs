@@ -163,6 +163,7 @@ pub fn changes() -> Vec<Change> {
     of_captures(&mut changes);
     of_collections(&mut changes);
     of_destinations(&mut changes);
+    of_fields(&mut changes);
     of_the_world(&mut changes);
     changes
 }
@@ -294,6 +295,39 @@ fn of_collections(changes: &mut Vec<Change>) {
     changes.push(Change::remove("in", "/collections/t~1a"));
     changes.push(Change::remove("in", "/collections/t~1a/key"));
     changes.push(Change::set("in", "/collections/t~1unused", json!({ "key": ["/id"] })));
+}
+
+fn of_fields(changes: &mut Vec<Change>) {
+    let long = "f".repeat(300);
+    let fields = [
+        json!({}),
+        json!(null),
+        json!([]),
+        json!({ "include": [] }),
+        json!({ "include": ["v"] }),
+        json!({ "include": ["*", "/v/x", "_meta", "nothing"] }),
+        json!({ "exclude": ["v", "/n"] }),
+        json!({ "exclude": ["id"] }),
+        json!({ "exclude": ["nothing"] }),
+        json!({ "exclude": ["/v/x"] }),
+        json!({ "exclude": [""] }),
+        json!({ "rename": { "id": "v", "v": "id" } }),
+        json!({ "rename": { "id": "ROWID" } }),
+        json!({ "rename": { "v": long } }),
+        json!({ "rename": { "v": "a\u{0}b" } }),
+        json!({ "rename": { "v": "N" } }),
+        json!({ "rename": { "v": "x", "n": "X" } }),
+        json!({ "document": "id" }),
+        json!({ "document": "doc", "include": [] }),
+        json!({ "document": "" }),
+    ];
+    for task in ["db", "dir", "nul"] {
+        let at = |key: &str| leak(format!("/materializations/{task}/bindings/0/{key}"));
+        changes.extend(fields.iter().map(|fields| Change::set(task, at("fields"), fields.clone())));
+        for word in ["widen", "split", "stop", "dead_letter", "wider"] {
+            changes.push(Change::set(task, at("on_conflict"), json!(word)));
+        }
+    }
 }
 
 /// More fields than a table takes.

@@ -28,7 +28,7 @@ struct Long {
     slices: u64,
 }
 
-const LONG: [Long; 4] = [
+const LONG: [Long; 6] = [
     Long {
         file: "kills",
         test: "runtime_killed_at_random_moments",
@@ -56,6 +56,20 @@ const LONG: [Long; 4] = [
         name: "letter-kills",
         amount: ("LONGSHORE_KILLS", 10),
         slices: 2,
+    },
+    Long {
+        file: "growth",
+        test: "schemas_grow_while_the_runtime_is_killed",
+        name: "growth-runtime-kills",
+        amount: ("LONGSHORE_KILLS", 20),
+        slices: 1,
+    },
+    Long {
+        file: "growth",
+        test: "schemas_grow_while_connectors_are_killed",
+        name: "growth-connector-kills",
+        amount: ("LONGSHORE_KILLS", 20),
+        slices: 1,
     },
 ];
 

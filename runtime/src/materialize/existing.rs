@@ -6,6 +6,7 @@ use longshore_proto::Error;
 use longshore_proto::document::{Scanned, Scanner};
 use longshore_proto::key::encode_json_key_into;
 use longshore_proto::materialize::message::Loaded;
+use longshore_proto::rules;
 
 use super::fold::Rules;
 use super::gather::Planned;
@@ -73,7 +74,7 @@ impl Existing {
                             "the connector sent Loaded for key {key} of {collection}: expected the document of that key, got another: {}",
                             why.message
                         );
-                        return Err(Error::protocol("M-5", message).at_binding(binding));
+                        return Err(Error::protocol(rules::LOADED_WHOLE.id, message).at_binding(binding));
                     }
                     rows.push(held, i, looked.rank, key, false);
                 }
@@ -140,5 +141,39 @@ impl Walk {
             document: record.part.document.to_vec(),
         });
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use longshore_proto::batch::{BatchBuilder, KeysBuilder};
+    use longshore_proto::key::KeyPointers;
+
+    use super::*;
+
+    #[test]
+    fn m_15_a_row_that_is_not_of_the_key_it_is_given_for_is_refused() {
+        let scanner = Scanner::new(&KeyPointers::compile(&["/id".to_owned()]).expect("a key"));
+        let spill = tempfile::tempdir().expect("a directory");
+        let answer = |document: &str| {
+            let mut existing = Existing {
+                bindings: vec![Looked { rank: 0, collection: "a/b".to_owned(), rows: Some(scanner.clone()) }],
+                rows: Reduction::new(Budget { bytes: 1 << 20, spill_dir: spill.path().to_owned() }, Rules::default()),
+                scanned: Scanned::default(),
+            };
+            let (mut keys, mut documents) = (KeysBuilder::new(), BatchBuilder::new(0));
+            keys.push(b"[1]");
+            documents.push(document.as_bytes());
+            let (keys, documents) = (keys.finish().expect("a key"), documents.finish().expect("a document"));
+            existing.loaded(&Loaded { keys, documents }).map_err(|error| (error.code.clone(), error.message.clone()))
+        };
+        assert_eq!(answer(r#"{"id":1.0,"n":2}"#), Ok(()));
+        for (document, why) in
+            [(r#"{"id":2}"#, "another key"), ("{}", "another key"), ("not json", "JSON"), (r#"{"id":[]}"#, "key")]
+        {
+            let (code, message) = answer(document).expect_err(document);
+            assert_eq!(code, "M-15");
+            assert!(message.contains("key [1] of a/b") && message.contains(why), "{message}");
+        }
     }
 }

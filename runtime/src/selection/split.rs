@@ -9,6 +9,8 @@ use serde_json::Value;
 use super::{Given, Part, Wanted};
 use crate::catalog::OnConflict;
 
+/// One type of each kind of value.
+const EACH_KIND: [JsonType; 4] = [JsonType::Boolean, JsonType::Integer, JsonType::String, JsonType::Object];
 /// What stands behind the names of further fields.
 const SUFFIXES: [&str; 4] = ["__boolean", "__number", "__string", "__json"];
 
@@ -44,6 +46,8 @@ fn split(pointer: &str, types: Vec<JsonType>, before: &[&Given]) -> Vec<Part> {
     if groups.iter().any(Vec::is_empty) || groups.is_empty() && types.is_empty() {
         groups = vec![Vec::new()];
     } else {
+        // Any type is all of them: a value of one that the columns were not made for must have a place too.
+        let types = if types.is_empty() { EACH_KIND.to_vec() } else { types };
         for of in types {
             match groups.iter_mut().find(|group| same_kind(group, &[of])) {
                 Some(group) => *group = joined(group, &[of]),
@@ -59,7 +63,7 @@ fn split(pointer: &str, types: Vec<JsonType>, before: &[&Given]) -> Vec<Part> {
 }
 
 fn same_kind(one: &[JsonType], other: &[JsonType]) -> bool {
-    one.iter().any(|a| other.iter().any(|b| a.is_kind_of(*b) || word(&[*a]) == word(&[*b])))
+    one.iter().any(|a| other.iter().any(|b| a.is_kind_of(*b)))
 }
 
 /// All types of both; a number is an integer too.

@@ -186,6 +186,11 @@ fn split_gives_values_of_another_kind_a_field_of_their_own() {
         ["amount number", "amount__string string", "amount__json object+array", "amount__boolean boolean"]
     );
     assert_eq!(next(json!({})).len(), 4, "values without a stated type go where their type is");
+    let mut any = Life::new(&["/id"], amount(json!({ "type": "integer" })));
+    any.on_conflict = OnConflict::Split;
+    any.names(&nothing());
+    any.schema = amount(json!({}));
+    assert_eq!(any.names(&nothing()), ["id", "amount", "amount__boolean", "amount__string", "amount__json"]);
     life.on_conflict = OnConflict::Widen;
     life.schema = amount(json!({ "type": ["string", "number"] }));
     assert_eq!(life.names(&nothing()), ["id", "amount"]);

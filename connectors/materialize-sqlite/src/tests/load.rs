@@ -25,7 +25,7 @@ async fn loaded(lake: &Lake, bind: Bind, documents: &[&str], keys: &[&str]) -> R
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn m_5_a_row_comes_back_as_the_document_it_was_stored_from() {
+async fn m_15_a_row_comes_back_as_the_document_it_was_stored_from() {
     let empty = r#"{"id":2,"n":null,"text":""}"#;
     let found = loaded(&Lake::new(), every_kind(), &[ROW, empty], &["[1]", "[2.0]", "[3]"]).await.unwrap();
     let expected = [("[1]", ROW), ("[2.0]", r#"{"id":2.0,"text":""}"#)];

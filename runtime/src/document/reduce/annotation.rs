@@ -229,7 +229,13 @@ impl Walk {
             self.faults.push(Fault {
                 pointer: format!("{}/reduce/strategy", self.at),
                 message,
-                help: "say the type beside it, or choose another strategy".to_owned(),
+                help: match strategy {
+                    Strategy::Minimize(Order::Scalar) | Strategy::Maximize(Order::Scalar) => {
+                        "name what objects are compared by, with `key: [/updated_at]` beside `strategy`; or say the type of a scalar"
+                    }
+                    _ => "say the type beside it, or choose another strategy",
+                }
+                .to_owned(),
                 unusable: is_root,
             });
         }
