@@ -74,7 +74,7 @@ impl Existing {
                             "the connector sent Loaded for key {key} of {collection}: expected the document of that key, got another: {}",
                             why.message
                         );
-                        return Err(Error::protocol(rules::LOADED_WHOLE.id, message).at_binding(binding));
+                        return Err(Error::protocol(rules::LOADED_WHOLE, message).at_binding(binding));
                     }
                     rows.push(held, i, looked.rank, key, false);
                 }
