@@ -309,7 +309,7 @@ async fn what_is_not_admitted_becomes_a_letter_at_its_place_and_the_session_goes
         r#"{"id":2}{"id":3}"#,
         r#"letter at 4 document.json {"id":4,"id":5}"#,
         "letter at 5 document.json not json",
-        r#"letter at 6 document.schema {"id":[]}"#,
+        r#"letter at 6 key.type {"id":[]}"#,
     ];
     assert_eq!(entries, expected);
     let totals = &task.progress.totals()[0];

@@ -64,7 +64,9 @@ impl Inference<'_> {
                 Ok(json!({ "anyOf": all }))
             }
             Value::Object(_) => Err(NotInferred::References),
-            _ => self.object(&Map::new(), members, Place::Whole).map(Value::Object),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+                self.object(&Map::new(), members, Place::Whole).map(Value::Object)
+            }
         }
     }
 
@@ -92,7 +94,7 @@ impl Inference<'_> {
             if let Some(property) = properties.get(name) {
                 let property = self.value(property, value)?;
                 properties.insert(name.clone(), property);
-            } else if !(place != Place::Inside && name == "_meta") && !self.has_place(additional, closed, value) {
+            } else if (place == Place::Inside || name != "_meta") && !self.has_place(additional, closed, value) {
                 // What fitted before under this name has to fit still.
                 let property = match additional {
                     Some(schema @ Value::Object(_)) => self.value(schema, value)?,
@@ -123,7 +125,9 @@ impl Inference<'_> {
         let schema = match known {
             Value::Object(schema) => schema,
             Value::Bool(false) => return Ok(json!({ "type": kind(value) })),
-            _ => return Ok(known.clone()),
+            Value::Null | Value::Bool(true) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+                return Ok(known.clone());
+            }
         };
         if !in_place(schema) {
             if self.fits(known, value) {

@@ -298,9 +298,10 @@ impl World {
         let Some(runtime) = &self.runtime else { return Ok(()) };
         let Ok(epoch) = self.store.take_epoch("capture", Epoch(0)) else { return Ok(()) };
         let journal = Arc::clone(&runtime.journal);
-        let how = match self.options.mistake {
-            Mistake::ReplayBeforeItsMark => letters::Replay::InTwo { ends_between: self.dice.once_in(3) },
-            _ => letters::Replay::Whole,
+        let how = if self.options.mistake == Mistake::ReplayBeforeItsMark {
+            letters::Replay::InTwo { ends_between: self.dice.once_in(3) }
+        } else {
+            letters::Replay::Whole
         };
         let writer = journal.acquire(epoch).map_err(Error::from);
         match writer.and_then(|mut writer| letters::replay_all(&*journal, &mut *writer, how)) {

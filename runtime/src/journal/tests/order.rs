@@ -285,7 +285,7 @@ fn letters_take_offsets_and_only_who_asks_for_them_sees_them() {
         }
         seen
     };
-    let letters = ["letter 0 of 17", "commit", "letter 1 of 2000", "commit", "dropped 2", "commit"];
+    let letters = ["letter 0 of 15", "commit", "letter 1 of 2000", "commit", "dropped 2", "commit"];
     assert_eq!(seen(Filter::Letters), letters);
     let all = ["documents", letters[0], "commit", letters[2], "documents", "commit", "dropped 2", "commit"];
     assert_eq!(seen(Filter::All), all);
