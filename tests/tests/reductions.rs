@@ -141,3 +141,30 @@ fn what_a_destination_cannot_give_back_is_refused_with_the_way_out() {
     catalog(&scene, &format!("{sum}, v: {{}}"), ", delta_updates: true");
     scene.longshore(["check"]).expect_code(0);
 }
+
+#[test]
+fn a_binding_of_sums_that_comes_back_is_refused_until_it_starts_over() {
+    let scene = Scene::new();
+    let sum = "n: { type: integer, reduce: { strategy: sum } }";
+    let other = "\n      - { collection: t/a, resource: { table: other } }";
+    let bindings = |bindings: &str| {
+        let text = std::fs::read_to_string(scene.join("longshore.yaml")).expect("the catalog");
+        let (head, _) = text.split_once("    bindings: [{ collection: t/a, resource: { table: a }").expect("bindings");
+        scene.write("longshore.yaml", format!("{head}    bindings:{bindings}\n"));
+    };
+    catalog(&scene, sum, "");
+    scene.append("in.jsonl", "{\"id\":1,\"n\":1}\n{\"id\":1,\"n\":2}\n");
+    scene.longshore(RUN).expect_code(0);
+    bindings(other);
+    scene.longshore(RUN).expect_code(0);
+    let a = "\n      - { collection: t/a, resource: { table: a } }";
+    bindings(&format!("{a}{other}"));
+    for words in [&["check"][..], &RUN] {
+        let refused = scene.longshore(words).expect_code(2).stderr;
+        assert!(refused.contains("binding.counts_twice") && refused.contains("--fresh db/a"), "{refused}");
+    }
+    scene.longshore(["run", "--until", "caught-up", "--fresh", "db/a", "--yes"]).expect_code(0);
+    let database = scene.join("out.db");
+    assert_eq!(destination::number(&database, "SELECT n FROM a"), 3);
+    assert_eq!(destination::number(&database, "SELECT n FROM other"), 3);
+}

@@ -181,7 +181,9 @@ impl CaptureRunner {
                 collection: &binding.collection.name,
                 key: &binding.collection.key,
                 delta_updates: false,
+                accumulates: false,
                 fresh: self.fresh.covers(&binding.collection.name, &binding.resource_path),
+                taken_over: false,
             })
             .collect();
         let assigned = generation::assign(&self.task.name, &record.remembered, &wanted)?;

@@ -21,8 +21,12 @@ pub(super) struct Wanted<'a> {
     pub(super) key: &'a [String],
     /// Whether every document is stored.
     pub(super) delta_updates: bool,
-    /// The user asked to start it over.
+    /// Its rows hold sums: documents stored again would count twice.
+    pub(super) accumulates: bool,
+    /// The user asked to start it over, without the rows there are.
     pub(super) fresh: bool,
+    /// The user asked to take it over: it begins anew, and its rows stay.
+    pub(super) taken_over: bool,
 }
 
 /// The durable names of a task's bindings, and what is to be remembered.
@@ -37,7 +41,8 @@ pub(super) struct Assigned {
 /// Gives each binding its state key.
 ///
 /// # Errors
-/// `config` when a binding's collection, key or kind changed and the user did not ask to start it over; or two have one path.
+/// `config` when a binding's collection, key or kind changed and the user did not ask to start it over; when it would read everything again
+/// onto rows that hold sums; or two have one path.
 pub(super) fn assign(task: &str, remembered: &[RememberedBinding], wanted: &[Wanted<'_>]) -> Result<Assigned, Error> {
     let mut next: BTreeMap<&[String], RememberedBinding> = remembered
         .iter()
@@ -49,9 +54,14 @@ pub(super) fn assign(task: &str, remembered: &[RememberedBinding], wanted: &[Wan
             let message = format!("task {task}: two bindings have the resource {}", want.path.join("/"));
             return Err(Error::config("binding.duplicate", message).at_binding(index).suggest("remove one of them"));
         }
-        let generation = match remembered.iter().find(|before| before.resource_path == want.path) {
+        let before = remembered.iter().find(|before| before.resource_path == want.path);
+        let reads_again = want.taken_over || before.is_some_and(|before| !before.active);
+        if want.accumulates && reads_again && !want.fresh {
+            return Err(counts_twice(task, index, want));
+        }
+        let generation = match before {
             None => 0,
-            Some(before) if want.fresh || !before.active => before.generation + 1,
+            Some(before) if want.fresh || reads_again => before.generation + 1,
             Some(before) => same_life(task, index, before, want)?,
         };
         state_keys.push(StateKey::new(want.path, generation));
@@ -89,6 +99,16 @@ fn same_life(task: &str, index: usize, before: &RememberedBinding, want: &Wanted
         .suggest(format!("put it back, or start this binding over: longshore run --fresh {task}/{resource}")))
 }
 
+fn counts_twice(task: &str, index: usize, want: &Wanted<'_>) -> Error {
+    let (resource, collection) = (want.path.join("/"), want.collection);
+    let message = format!(
+        "task {task}: the binding of resource {resource} would read {collection} from its beginning again, onto rows that hold its sums already: each would count twice"
+    );
+    Error::config("binding.counts_twice", message)
+        .at_binding(index)
+        .suggest(format!("start it over without those rows: longshore run --fresh {task}/{resource}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,7 +120,7 @@ mod tests {
     }
 
     fn wanted<'a>(path: &'a [String], collection: &'a str) -> Wanted<'a> {
-        Wanted { path, collection, key: KEY, delta_updates: false, fresh: false }
+        Wanted { path, collection, key: KEY, delta_updates: false, accumulates: false, fresh: false, taken_over: false }
     }
 
     fn generations(assigned: &Assigned) -> Vec<u32> {
@@ -147,6 +167,23 @@ mod tests {
             assert!(error.suggestion.contains("--fresh lake/flights"), "{error:?}");
             let fresh = assign("lake", &first.remember, &[Wanted { fresh: true, ..change }]).expect("started over");
             assert_eq!(generations(&fresh), [1]);
+        }
+    }
+
+    #[test]
+    fn sums_are_not_read_again_onto_the_rows_that_hold_them() {
+        let flights = path("flights");
+        let sums = Wanted { accumulates: true, ..wanted(&flights, "a/b") };
+        let first = assign("lake", &[], &[sums]).expect("first");
+        assert_eq!(generations(&assign("lake", &first.remember, &[sums]).expect("it goes on")), [0]);
+        let without = assign("lake", &first.remember, &[]).expect("without");
+        let taken_over = Wanted { taken_over: true, ..sums };
+        for (remembered, wanted) in [(&without.remember, sums), (&first.remember, taken_over), (&vec![], taken_over)] {
+            let error = assign("lake", remembered, &[wanted]).expect_err("refused");
+            assert_eq!(error.code, "binding.counts_twice");
+            assert!(error.suggestion.contains("--fresh lake/flights"), "{error:?}");
+            assign("lake", remembered, &[Wanted { fresh: true, ..wanted }]).expect("started over");
+            assign("lake", remembered, &[Wanted { accumulates: false, ..wanted }]).expect("the last write counts");
         }
     }
 

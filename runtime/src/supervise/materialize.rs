@@ -307,8 +307,10 @@ impl MaterializeRunner {
                 collection: &binding.collection.name,
                 key: &binding.collection.key,
                 delta_updates: binding.delta_updates,
-                // Taken over, it begins at checkpoint 0 under the next generation; only its rows stay.
-                fresh: *fresh || self.take_over,
+                accumulates: binding.accumulates,
+                fresh: *fresh,
+                // It begins at checkpoint 0 under the next generation; only its rows stay.
+                taken_over: self.take_over,
             })
             .collect();
         let assigned = generation::assign(&self.task.name, &record.remembered, &wanted)?;

@@ -41,6 +41,8 @@ pub struct Planned {
     pub collection: Collection,
     /// Materializations: every document in order.
     pub delta_updates: bool,
+    /// Materializations: its rows hold sums, and documents stored again would count twice.
+    pub accumulates: bool,
     /// Materializations: which values are kept, under which names.
     pub selection: Selection,
     /// Materializations: all that ever was.
@@ -105,7 +107,9 @@ pub fn goes_on(
             collection: &binding.collection.name,
             key: &binding.collection.key,
             delta_updates: binding.delta_updates,
+            accumulates: binding.accumulates,
             fresh: false,
+            taken_over: false,
         })
         .collect();
     generation::assign(task, remembered, &wanted).map(|assigned| assigned.state_keys)
@@ -184,6 +188,7 @@ pub async fn capture(
         resource_path,
         collection: proposed.collection,
         delta_updates: false,
+        accumulates: false,
         selection: proposed.selection,
         given: Vec::new(),
     };
@@ -303,6 +308,7 @@ pub async fn materialization(
             resource_path: said.resource_path.clone(),
             collection: proposed.collection,
             delta_updates: proposed.delta_updates,
+            accumulates: super::reducing::accumulates(&proposed.collection, proposed.delta_updates),
             selection: proposed.selection,
             given,
         };

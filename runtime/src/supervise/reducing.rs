@@ -3,7 +3,7 @@
 
 use longshore_proto::materialize::message::{Guarantee, Loads, ValidatedBinding};
 use longshore_proto::selection::Field;
-use longshore_proto::session::{Finding, ProposedBinding, Severity};
+use longshore_proto::session::{Collection, Finding, ProposedBinding, Severity};
 
 use crate::document::reduce::Reducer;
 
@@ -61,6 +61,12 @@ pub(super) fn reduction(
         (Loads::Fields, None) | (Loads::Document, _) => return None,
     };
     Some(finding(index, code, message, suggestion))
+}
+
+/// Documents of this collection that are stored again into such a binding would count twice. Of a delta binding the destination says so itself.
+pub(super) fn accumulates(collection: &Collection, delta_updates: bool) -> bool {
+    let reducer = Reducer::compile(&collection.schema_json).ok().flatten();
+    !delta_updates && reducer.is_some_and(|reducer| !reducer.is_idempotent())
 }
 
 fn finding(index: usize, code: &str, message: String, suggestion: &str) -> Finding {
