@@ -473,7 +473,10 @@ fn of_the_world(changes: &mut Vec<Change>) {
         ("db", "a view in place of the table", |scene| sql(scene, "CREATE VIEW a AS SELECT 1 AS id")),
         ("db", "an index named like the table", |scene| sql(scene, "CREATE TABLE z (x); CREATE INDEX a ON z (x)")),
         ("db", "a column of a type of its own", |scene| sql(scene, "ALTER TABLE a ADD COLUMN q BLOB")),
-        ("dir", "a file in place of the directory", |scene| put(scene, "out", "a file")),
+        ("dir", "a file in place of the directory", |scene| {
+            drop(std::fs::remove_dir_all(scene.join("out")));
+            put(scene, "out", "a file");
+        }),
         ("dir", "a file in place of the binding's directory", |scene| {
             drop(std::fs::remove_dir_all(scene.join("out/a")));
             put(scene, "out/a", "a file");
