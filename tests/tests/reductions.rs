@@ -149,8 +149,8 @@ fn a_binding_of_sums_that_comes_back_is_refused_until_it_starts_over() {
     let other = "\n      - { collection: t/a, resource: { table: other } }";
     let bindings = |bindings: &str| {
         let text = std::fs::read_to_string(scene.join("longshore.yaml")).expect("the catalog");
-        let (head, _) = text.split_once("    bindings: [{ collection: t/a, resource: { table: a }").expect("bindings");
-        scene.write("longshore.yaml", format!("{head}    bindings:{bindings}\n"));
+        let (head, _) = text.split_once("./out.db }\n").expect("the path of the database");
+        scene.write("longshore.yaml", format!("{head}./out.db }}\n    bindings:{bindings}\n"));
     };
     catalog(&scene, sum, "");
     scene.append("in.jsonl", "{\"id\":1,\"n\":1}\n{\"id\":1,\"n\":2}\n");

@@ -306,9 +306,9 @@ pub async fn materialization(
         |((proposed, given), said): ((ProposedBinding, Vec<Given>), &materialize::ValidatedBinding)| Planned {
             resource_json: proposed.resource_json,
             resource_path: said.resource_path.clone(),
+            accumulates: super::reducing::accumulates(&proposed.collection, proposed.delta_updates),
             collection: proposed.collection,
             delta_updates: proposed.delta_updates,
-            accumulates: super::reducing::accumulates(&proposed.collection, proposed.delta_updates),
             selection: proposed.selection,
             given,
         };
