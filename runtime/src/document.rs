@@ -146,10 +146,14 @@ fn check_fully(validator: &jsonschema::Validator, meta_declared: bool, document:
     if !meta_declared && let Value::Object(members) = &mut value {
         members.shift_remove("_meta");
     }
-    validator.validate(&value).map_err(|error| Violation {
-        pointer: error.instance_path().as_str().to_owned(),
-        expected: cut(&error.masked().to_string()),
-        got: cut(&error.instance().to_string()),
+    validator.validate(&value).map_err(|error| {
+        // The validator says what is wrong and not what was expected.
+        let keyword = error.schema_path().as_str().rsplit('/').next().unwrap_or_default().to_owned();
+        Violation {
+            pointer: error.instance_path().as_str().to_owned(),
+            expected: format!("what `{keyword}` asks for ({})", cut(&error.masked().to_string())),
+            got: cut(&error.instance().to_string()),
+        }
     })
 }
 

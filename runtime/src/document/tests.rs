@@ -78,7 +78,10 @@ fn a_violation_names_place_expectation_and_value() {
         "at /z: expected no property that the schema does not declare, got 2"
     );
     let full = json!({ "properties": { "x": { "properties": { "y": { "minimum": 5 } } } } });
-    assert_eq!(violation(&full, r#"{"x":{"y":3}}"#), "at /x/y: expected value is less than the minimum of 5, got 3");
+    assert_eq!(
+        violation(&full, r#"{"x":{"y":3}}"#),
+        "at /x/y: expected what `minimum` asks for (value is less than the minimum of 5), got 3"
+    );
 }
 
 #[test]
