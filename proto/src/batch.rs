@@ -81,6 +81,12 @@ impl Batch {
         self.cut.piece(index)
     }
 
+    /// Nothing but one document of JSON, well cut, that is over the limit.
+    pub(crate) fn is_one_too_large(pb: &pb::Documents) -> bool {
+        let is_one = pb.count == 1 && pb.ends.len() == 1 && pb.ends[0] as usize == pb.arena.len();
+        is_one && pb.encoding == i32::from(pb::Encoding::Json) && pb.arena.len() > DOCUMENT_MAX_BYTES
+    }
+
     pub(crate) fn parse(pb: pb::Documents, sent: Sent, bindings: usize) -> Result<Self, Error> {
         let encoding = pb::Encoding::try_from(pb.encoding).map_err(|_| sent.unknown("an encoding"))?;
         match encoding {

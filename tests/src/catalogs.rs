@@ -292,6 +292,10 @@ fn of_collections(changes: &mut Vec<Change>) {
         wide(),
     ];
     changes.extend(schemas.map(|schema| Change::set("in", "/collections/t~1a/schema", schema)));
+    let validations = ["enforce", "infer", "off", "strict"].map(Value::from);
+    changes.extend(validations.map(|word| Change::set("in", "/collections/t~1a/validation", word)));
+    let violations = ["stop", "dead_letter", "skip"].map(Value::from);
+    changes.extend(violations.map(|word| Change::set("in", "/captures/in/bindings/0/on_violation", word)));
     changes.push(Change::remove("in", "/collections/t~1a"));
     changes.push(Change::remove("in", "/collections/t~1a/key"));
     changes.push(Change::set("in", "/collections/t~1unused", json!({ "key": ["/id"] })));

@@ -167,6 +167,16 @@ fn a_document_at_its_limit_is_stored_and_one_byte_more_is_refused_by_its_size() 
         let run = scene.longshore(RUN).expect_code(1);
         assert!(run.stderr.contains(code), "{bytes}: {}", run.stderr);
     }
+    // Up to what a message holds, it can be told whose it is.
+    let scene = Scene::new();
+    source(&scene, &[of(100), of(LIMIT + 1), of(35 << 20), of(101)]);
+    Catalog { per_checkpoint: 1, ..Catalog::of(SCHEMA) }.write(&scene);
+    scene.longshore(RUN).expect_code(0);
+    let letters = letters(&scene);
+    let told: Vec<_> = letters.iter().map(|letter| (letter["code"].as_str(), letter["bytes"].as_u64())).collect();
+    assert_eq!(told, [LIMIT + 1, 35 << 20].map(|bytes| (Some("document.too_large"), Some(bytes as u64))));
+    assert!(letters.iter().all(|letter| letter["document"].is_object()), "all of it is there");
+    assert_eq!(lines(&scene).iter().map(Vec::len).collect::<Vec<_>>(), [100, 101]);
 }
 
 fn rows(scene: &Scene) -> BTreeMap<i64, Sql> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use longshore_proto::Side;
+use longshore_proto::batch::too_large;
 use longshore_proto::capture::message::{self, ToConnector, ToRuntime};
 use longshore_proto::capture::order;
 use longshore_proto::document::check_object;
@@ -304,6 +305,7 @@ impl CaptureSession<'_> {
                     self.gathered.documents.push((batch.binding(), as_value(document)?));
                 }
             }
+            ToRuntime::TooLarge { binding, document } => return Err(too_large(document.len()).at_binding(binding)),
             ToRuntime::SourcedSchema { binding, schema_json } => {
                 self.gathered.schemas.push((binding, as_value(&schema_json)?))
             }

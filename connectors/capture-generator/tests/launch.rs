@@ -175,6 +175,7 @@ async fn sigterm_ends_an_open_session_at_a_checkpoint_and_the_process_with_0() {
             }
             ToRuntime::Opened
             | ToRuntime::Progress(_)
+            | ToRuntime::TooLarge { .. }
             | ToRuntime::SourcedSchema { .. }
             | ToRuntime::BackfillBegin { .. }
             | ToRuntime::BackfillComplete { .. }

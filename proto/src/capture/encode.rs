@@ -7,7 +7,7 @@ use super::message::{
 use crate::batch::wire_index;
 use crate::limits::MESSAGE_MAX_BYTES;
 use crate::pb::capture::v1 as pb;
-use crate::pb::common::v1::Encoding;
+use crate::pb::common::v1::{Documents, Encoding};
 use crate::session::bindings_to_wire;
 
 impl From<Spec> for pb::SpecResponse {
@@ -143,6 +143,13 @@ impl From<ToRuntime> for pb::PullResponse {
         let kind = match message {
             ToRuntime::Opened => Kind::Opened(pb::Opened {}),
             ToRuntime::Captured(batch) => Kind::Captured(batch.into()),
+            ToRuntime::TooLarge { binding, document } => Kind::Captured(Documents {
+                binding: wire_index(binding),
+                encoding: Encoding::Json.into(),
+                count: 1,
+                ends: vec![wire_index(document.len())],
+                arena: document,
+            }),
             ToRuntime::SourcedSchema { binding, schema_json } => {
                 Kind::SourcedSchema(pb::SourcedSchema { binding: wire_index(binding), schema_json })
             }

@@ -153,10 +153,24 @@ pub enum ToConnector {
 pub enum ToRuntime {
     Opened,
     Captured(Batch),
-    SourcedSchema { binding: usize, schema_json: Bytes },
-    BackfillBegin { binding: usize },
-    BackfillComplete { binding: usize },
-    Truncated { binding: usize },
+    /// The same with one document over the limit (rule X-4), alone in its message: what becomes of it is the user's to say.
+    TooLarge {
+        binding: usize,
+        document: Bytes,
+    },
+    SourcedSchema {
+        binding: usize,
+        schema_json: Bytes,
+    },
+    BackfillBegin {
+        binding: usize,
+    },
+    BackfillComplete {
+        binding: usize,
+    },
+    Truncated {
+        binding: usize,
+    },
     Checkpoint(Checkpoint),
     Progress(Progress),
 }

@@ -155,7 +155,7 @@ impl Session {
     pub fn connector(&mut self, message: &ToRuntime) -> Result<(), Error> {
         let kind = match message {
             ToRuntime::Opened => Kind::Opened,
-            ToRuntime::Captured(_) => Kind::Captured,
+            ToRuntime::Captured(_) | ToRuntime::TooLarge { .. } => Kind::Captured,
             ToRuntime::SourcedSchema { .. } => Kind::SourcedSchema,
             ToRuntime::BackfillBegin { .. } => Kind::BackfillBegin,
             ToRuntime::BackfillComplete { .. } => Kind::BackfillComplete,

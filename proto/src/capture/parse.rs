@@ -185,6 +185,9 @@ impl ToRuntime {
         match pb.kind {
             None => Err(by_connector("a message of Pull").unknown("a kind of message")),
             Some(Kind::Opened(pb::Opened {})) => Ok(ToRuntime::Opened),
+            Some(Kind::Captured(documents)) if Batch::is_one_too_large(&documents) => {
+                Ok(ToRuntime::TooLarge { binding: binding("Captured", documents.binding)?, document: documents.arena })
+            }
             Some(Kind::Captured(documents)) => {
                 Batch::parse(documents, by_connector("Captured"), bindings).map(ToRuntime::Captured)
             }

@@ -79,6 +79,7 @@ fn each_message_of_pull_comes_back_as_it_went_in() {
         ToRuntime::SourcedSchema { binding: 1, schema_json: "{}".into() },
         ToRuntime::BackfillBegin { binding: 1 },
         ToRuntime::BackfillComplete { binding: 1 },
+        ToRuntime::TooLarge { binding: 1, document: vec![b'x'; crate::limits::DOCUMENT_MAX_BYTES + 1].into() },
         ToRuntime::Truncated { binding: 1 },
         ToRuntime::Checkpoint(Checkpoint { state_patch: patch(), caught_up: true, partial: true }),
         ToRuntime::Checkpoint(Checkpoint::default()),

@@ -1,8 +1,9 @@
 //! What comes from the connector, checked before the machine hears of it ([`super::admission`]); and turned into what the journal takes. A
 //! document that is not admitted ends the session, or becomes a dead letter at its place among the others ([`super::letters`]).
 
+use bytes::Bytes;
 use longshore_proto::Error;
-use longshore_proto::batch::Batch;
+use longshore_proto::batch::{Batch, too_large};
 use longshore_proto::session::Binding;
 
 use super::admission::{Admission, SchemaPolicy};
@@ -81,6 +82,18 @@ impl Intake {
         };
         entries.push((Event::Documents { count, bytes }, command));
         Ok(entries)
+    }
+
+    /// A document over the limit: as one that is not admitted.
+    pub(super) fn too_large(&mut self, index: usize, document: Bytes) -> Result<Entries, Error> {
+        let known = self.binding(index)?;
+        let collection = known.admission.collection();
+        let error = too_large(document.len()).while_doing(collection).at_binding(index);
+        let Refusal { code, message } = known.letters.refused(collection, error, document.len())?;
+        let (local, bytes) = (known.local, document.len() as u64);
+        let pieces = vec![Piece::Letter(Letter { code, message, document })];
+        let command = Command::Sorted { local, binding: index, pieces, bytes };
+        Ok(vec![(Event::Documents { count: 1, bytes }, command)])
     }
 
     /// The source's statement of a schema; nothing to do if it says nothing new.

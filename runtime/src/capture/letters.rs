@@ -114,6 +114,14 @@ mod tests {
     }
 
     #[test]
+    fn a_reason_tells_no_secret() {
+        crate::secret::learn(["hunter2-of-letters".to_owned()]);
+        let error = Error::data("document.schema", "expected integer, got \"hunter2-of-letters\"");
+        let refusal = Letters::new(OnViolation::DeadLetter).refused("a/b", error, 1).unwrap();
+        assert_eq!(refusal.message, "expected integer, got \"[secret]\"");
+    }
+
+    #[test]
     fn whoever_did_not_ask_for_letters_gets_the_violation_and_other_errors_are_no_letters() {
         assert_eq!(Letters::new(OnViolation::Stop).refused("a/b", violation(), 1).unwrap_err().code, "document.schema");
         let other = Error::internal("x", "a mistake of ours");

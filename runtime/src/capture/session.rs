@@ -175,6 +175,10 @@ impl Running {
                 let entries = self.intake.documents(batch)?;
                 self.append(entries)
             }
+            Some(ToRuntime::TooLarge { binding, document }) => {
+                let entries = self.intake.too_large(binding, document)?;
+                self.append(entries)
+            }
             Some(ToRuntime::SourcedSchema { binding, schema_json }) => {
                 let entries = self.intake.schema(binding, &schema_json)?;
                 self.append(entries)

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use longshore_proto::Error;
-use longshore_proto::batch::Batch;
+use longshore_proto::batch::{Batch, too_large};
 use longshore_proto::capture::message::{Open, ToRuntime};
 use longshore_proto::name::StateKey;
 use longshore_proto::session::Owner;
@@ -86,6 +86,9 @@ async fn session(sender: PullSender, mut receiver: PullReceiver, shown: &mut Sho
                 if shown.batch(&batch) {
                     break Ended::Enough;
                 }
+            }
+            Some(ToRuntime::TooLarge { binding, document }) => {
+                return Err(too_large(document.len()).at_binding(binding));
             }
             Some(ToRuntime::Checkpoint(checkpoint)) if checkpoint.caught_up => break Ended::CaughtUp,
             None => return Ok(Ended::CaughtUp),

@@ -17,6 +17,8 @@ pub(super) const ENCODING_JSON: u32 = 1;
 const LETTER: u8 = 1;
 const REPLAYED: u8 = 2;
 const DROPPED: u8 = 3;
+/// More of the document of the letter before.
+const MORE: u8 = 4;
 
 /// First frame of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +60,7 @@ pub(super) struct Commit {
 #[derive(Debug)]
 pub(super) enum Said {
     Letter(Letter),
+    More(Bytes),
     Settled(Mark, Vec<u64>),
 }
 
@@ -240,6 +243,11 @@ pub(super) fn encode_letter(letter: &Letter) -> Vec<u8> {
     out
 }
 
+/// What stands before more of the document.
+pub(super) fn encode_more() -> [u8; 1] {
+    [MORE]
+}
+
 pub(super) fn encode_settled(mark: Mark, letters: &[u64]) -> Vec<u8> {
     let mut out = Vec::with_capacity(8 + 8 * letters.len());
     out.push(match mark {
@@ -258,6 +266,7 @@ pub(super) fn decode_dead_letter(mut body: Bytes) -> Result<Said, Malformed> {
             let (code, message) = (text(body)?, text(body)?);
             return Ok(Said::Letter(Letter { code, message, document: std::mem::take(body) }));
         }
+        MORE => return Ok(Said::More(std::mem::take(body))),
         REPLAYED => Mark::Replayed,
         DROPPED => Mark::Dropped,
         _ => return Err(Malformed("a dead letter of a sort this version does not know")),

@@ -102,10 +102,14 @@ impl Flags {
     pub(super) const NONE: Self = Self(0);
     /// First frame of a transaction: drops what was open.
     pub(super) const BEGIN: Self = Self(1);
-    /// The next frame goes on with this one's content (`state`).
+    /// The next frame goes on with this one's content (`state`, `dead_letter`).
     pub(super) const CONTINUES: Self = Self(2);
     /// In an opening: belongs to the transaction that is open there, and counts with its commit.
     pub(super) const STAGED: Self = Self(4);
+
+    pub(super) fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
 
     pub(super) fn has(self, other: Self) -> bool {
         self.0 & other.0 != 0

@@ -11,12 +11,14 @@ use super::acquire::replay_opening;
 use super::body::{self, Said};
 use super::chain::Link;
 use super::file::Engine;
-use super::frame::{Header, Kind};
+use super::frame::{Flags, Header, Kind};
 use super::recent::BodyOf;
 use super::replica::{Replica, commit_sum, fault};
 use super::segment::SegmentFile;
 use super::survey::is_opening;
-use super::{BindingTable, Committed, CommittedEnd, Entry, Filter, JournalError, Position, Reader, SegmentName};
+use super::{
+    BindingTable, Committed, CommittedEnd, Entry, Filter, JournalError, Letter, Position, Reader, SegmentName,
+};
 
 #[derive(Debug)]
 pub(super) struct FileReader {
@@ -25,6 +27,8 @@ pub(super) struct FileReader {
     /// From the next transaction on.
     next_filter: Option<Filter>,
     place: Option<Place>,
+    /// A letter of which more comes.
+    letter: Option<Letter>,
 }
 
 /// Where a reader is.
@@ -39,7 +43,7 @@ struct Place {
 
 impl FileReader {
     pub(super) fn new(engine: Arc<Engine>, filter: Filter) -> Self {
-        Self { engine, filter, next_filter: None, place: None }
+        Self { engine, filter, next_filter: None, place: None, letter: None }
     }
 }
 
@@ -113,6 +117,7 @@ impl FileReader {
                 return Ok(None);
             }
             place.enter(&self.engine, end)?;
+            self.letter = None;
         }
         while let Some(step) = place.step(&self.engine, end)? {
             if let Some(entry) = self.shown(place, step)? {
@@ -124,7 +129,7 @@ impl FileReader {
     }
 
     /// What a frame is to whoever asked; `None`: not wanted.
-    fn shown(&self, place: &mut Place, step: Passed) -> Result<Option<Entry>, JournalError> {
+    fn shown(&mut self, place: &mut Place, step: Passed) -> Result<Option<Entry>, JournalError> {
         let Passed { at, header, body, committed } = step;
         let local = header.local;
         let malformed = |place: &Place, m: body::Malformed| place.segment.corrupt(at, fault(header.kind, &m));
@@ -159,13 +164,24 @@ impl FileReader {
             }
             Kind::DeadLetter if self.filter.wants_letters() => {
                 let body = place.segment.sound_body(at, &header)?;
-                let said = body::decode_dead_letter(body).map_err(|m| malformed(place, m))?;
-                Some(match said {
-                    Said::Letter(letter) => Entry::Letter { local, offset: header.first_offset, letter },
-                    Said::Settled(mark, offsets) => {
-                        Entry::Settled { local, offset: header.first_offset, mark, letters: offsets }
+                let offset = header.first_offset;
+                let letter = match body::decode_dead_letter(body).map_err(|m| malformed(place, m))? {
+                    Said::Settled(mark, letters) => return Ok(Some(Entry::Settled { local, offset, mark, letters })),
+                    Said::Letter(letter) => letter,
+                    Said::More(more) => match self.letter.take() {
+                        Some(so_far) => {
+                            Letter { document: [&so_far.document[..], &more[..]].concat().into(), ..so_far }
+                        }
+                        None => return Err(place.segment.corrupt(at, "a letter goes on that never began")),
+                    },
+                };
+                match header.flags.has(Flags::CONTINUES) {
+                    true => {
+                        self.letter = Some(letter);
+                        None
                     }
-                })
+                    false => Some(Entry::Letter { local, offset, letter }),
+                }
             }
             Kind::Schema | Kind::Documents | Kind::DeadLetter | Kind::Control => None,
             Kind::Commit => committed.map(Entry::Commit),

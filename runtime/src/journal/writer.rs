@@ -22,7 +22,7 @@ use super::{
     Letter, LocalId, Mark, NewBinding, SchemaVersion, Schemas, SegmentName, Writer,
 };
 use crate::store::Epoch;
-use longshore_proto::limits::DOCUMENT_MAX_BYTES;
+use longshore_proto::limits::{DOCUMENT_MAX_BYTES, MESSAGE_MAX_BYTES};
 
 /// Frames gather up to this many bytes before they are written.
 const BUFFER_BYTES: usize = 256 << 10;
@@ -170,11 +170,22 @@ impl Writer for FileWriter {
     fn letter(&mut self, local: LocalId, letter: &Letter) -> Result<(), JournalError> {
         self.check_bound(local)?;
         let (document, reason) = (letter.document.len(), letter.code.len() + letter.message.len());
-        if document > DOCUMENT_MAX_BYTES || reason > REASON_MAX_BYTES {
-            let bounds = format!("expected at most {DOCUMENT_MAX_BYTES} and {REASON_MAX_BYTES}");
+        if document > MESSAGE_MAX_BYTES || reason > REASON_MAX_BYTES {
+            let bounds = format!("expected at most {MESSAGE_MAX_BYTES} and {REASON_MAX_BYTES}");
             return Err(self.refused(format!("a letter of {document} bytes with a reason of {reason}, {bounds}")));
         }
-        self.put(Kind::DeadLetter, local, 1, &[&body::encode_letter(letter), &letter.document]).map(|_| ())
+        let mut rest = &letter.document[..];
+        let mut lead = body::encode_letter(letter);
+        loop {
+            let (part, more) = rest.split_at(rest.len().min(DOCUMENT_MAX_BYTES));
+            // Only its last frame takes the offset.
+            let (flags, count) = if more.is_empty() { (Flags::NONE, 1) } else { (Flags::CONTINUES, 0) };
+            self.put_frame((Kind::DeadLetter, flags), local, count, &[&lead, part])?;
+            if more.is_empty() {
+                return Ok(());
+            }
+            (rest, lead) = (more, body::encode_more().to_vec());
+        }
     }
 
     fn settle(&mut self, local: LocalId, mark: Mark, letters: &[u64]) -> Result<(), JournalError> {
@@ -190,8 +201,12 @@ impl Writer for FileWriter {
             state.apply(patch).map_err(|e| self.refused(e.message.clone()))?;
         }
         let Sum { rolling_crc, documents } = self.replica.track.sum();
-        let (_, committed) =
-            self.put_frame(Kind::Commit, LocalId(0), 0, &[&body::encode_commit(rolling_crc, documents, patch)])?;
+        let (_, committed) = self.put_frame(
+            (Kind::Commit, Flags::NONE),
+            LocalId(0),
+            0,
+            &[&body::encode_commit(rolling_crc, documents, patch)],
+        )?;
         let Some(committed) = committed else { return Err(self.refused("a commit that ended nothing".into())) };
         self.flush()?;
         self.sync()?;
@@ -235,12 +250,12 @@ fn cut(ends: &[u32], from: usize, start: u32) -> usize {
 impl FileWriter {
     /// Puts a frame of the open transaction, or of the next one, into the journal.
     fn put(&mut self, kind: Kind, local: LocalId, count: u32, parts: &[&[u8]]) -> Result<BodyOf, JournalError> {
-        self.put_frame(kind, local, count, parts).map(|(of, _)| of)
+        self.put_frame((kind, Flags::NONE), local, count, parts).map(|(of, _)| of)
     }
 
     fn put_frame(
         &mut self,
-        kind: Kind,
+        (kind, flags): (Kind, Flags),
         local: LocalId,
         count: u32,
         parts: &[&[u8]],
@@ -253,7 +268,7 @@ impl FileWriter {
         let body_bytes: usize = parts.iter().map(|part| part.len()).sum();
         let header = Header {
             kind,
-            flags: if begins { Flags::BEGIN } else { Flags::NONE },
+            flags: if begins { flags.and(Flags::BEGIN) } else { flags },
             body_bytes: u32::try_from(body_bytes).unwrap_or(u32::MAX),
             local,
             epoch: self.epoch(),

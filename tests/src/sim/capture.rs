@@ -219,8 +219,11 @@ impl CaptureTask {
                 self.event(event, None, source)
             }
             ToRuntime::Progress(_) => Ok(None),
-            ToRuntime::BackfillBegin { .. } | ToRuntime::BackfillComplete { .. } | ToRuntime::Truncated { .. } => {
-                Err(Broken::Rule("the model source sends no control".to_owned()))
+            ToRuntime::BackfillBegin { .. }
+            | ToRuntime::BackfillComplete { .. }
+            | ToRuntime::Truncated { .. }
+            | ToRuntime::TooLarge { .. } => {
+                Err(Broken::Rule("the model source sends no control and nothing too large".to_owned()))
             }
         }
     }

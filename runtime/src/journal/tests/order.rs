@@ -248,6 +248,9 @@ fn the_committed_end_wakes_who_waits() {
     assert!(after.durable.length_bytes > before.durable.length_bytes);
 }
 
+/// More than one frame holds.
+const LARGE: usize = 20_000_000;
+
 #[test]
 fn letters_take_offsets_and_only_who_asks_for_them_sees_them() {
     let journal = journal(&SimStorage::default(), 700);
@@ -262,7 +265,7 @@ fn letters_take_offsets_and_only_who_asks_for_them_sees_them() {
     let at = writer.next_offset();
     writer.letter(local, &letter(b"\xff not even text")).unwrap();
     writer.commit(&StatePatch::new()).unwrap();
-    writer.letter(local, &letter(&vec![b'x'; 2000])).unwrap();
+    writer.letter(local, &letter(&vec![b'x'; LARGE])).unwrap();
     writer.documents(local, &batch(&documents(2))).unwrap();
     writer.commit(&StatePatch::new()).unwrap();
     // Dropped with its transaction.
@@ -285,7 +288,7 @@ fn letters_take_offsets_and_only_who_asks_for_them_sees_them() {
         }
         seen
     };
-    let letters = ["letter 0 of 15", "commit", "letter 1 of 2000", "commit", "dropped 2", "commit"];
+    let letters = ["letter 0 of 15", "commit", "letter 1 of 20000000", "commit", "dropped 2", "commit"];
     assert_eq!(seen(Filter::Letters), letters);
     let all = ["documents", letters[0], "commit", letters[2], "documents", "commit", "dropped 2", "commit"];
     assert_eq!(seen(Filter::All), all);
