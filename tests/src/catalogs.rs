@@ -292,6 +292,7 @@ fn of_collections(changes: &mut Vec<Change>) {
         wide(),
     ];
     changes.extend(schemas.map(|schema| Change::set("in", "/collections/t~1a/schema", schema)));
+    changes.extend(reduced().map(|schema| Change::set("db", "/collections/t~1a/schema", schema)));
     let validations = ["enforce", "infer", "off", "strict"].map(Value::from);
     changes.extend(validations.map(|word| Change::set("in", "/collections/t~1a/validation", word)));
     let violations = ["stop", "dead_letter", "skip"].map(Value::from);
@@ -332,6 +333,28 @@ fn of_fields(changes: &mut Vec<Change>) {
             changes.push(Change::set(task, at("on_conflict"), json!(word)));
         }
     }
+}
+
+/// Schemas that say how documents of a key become one.
+fn reduced() -> [Value; 8] {
+    let of = |root: Value, v: Value, n: Value| json!({ "type": "object", "reduce": root, "properties": { "id": { "type": "integer" }, "v": v, "n": n } });
+    let by = |strategy: &str| json!({ "strategy": strategy });
+    let sum = || json!({ "type": "integer", "reduce": { "strategy": "sum" } });
+    let text = || json!({ "type": ["string", "integer", "null"] });
+    [
+        of(by("merge"), text(), sum()),
+        of(by("merge"), json!({}), sum()),
+        of(by("merge"), json!({ "type": "string", "reduce": by("sum") }), sum()),
+        of(by("lastWriteWins"), text(), sum()),
+        of(by("firstWriteWins"), text(), json!({ "type": "integer" })),
+        of(json!({ "strategy": "maximize", "key": ["/n"] }), text(), json!({ "type": "integer" })),
+        of(json!({ "strategy": "maximize", "key": ["n"] }), text(), json!({ "type": "integer" })),
+        of(
+            by("merge"),
+            json!({ "type": ["string", "integer"], "reduce": by("minimize") }),
+            json!({ "type": "array", "reduce": by("set") }),
+        ),
+    ]
 }
 
 /// More fields than a table takes.
