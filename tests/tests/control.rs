@@ -32,7 +32,7 @@ fn status_tells_how_each_task_does_and_stop_drains_it() {
     assert_eq!(words, expected.map(|(task, kind)| (Some(task), Some(kind))));
     assert_eq!(
         tasks[0]["bindings"][0],
-        serde_json::json!({"collection": "nyc/flights", "rows": 2_000, "bytes": tasks[0]["bindings"][0]["bytes"]})
+        serde_json::json!({"collection": "nyc/flights", "rows": 2_000, "bytes": tasks[0]["bindings"][0]["bytes"], "dead_letters": 0})
     );
     for task in &tasks {
         assert_eq!((&task["restarts"], &task["last_error"]), (&0.into(), &Value::Null), "{task}");
