@@ -36,7 +36,9 @@ pub(crate) fn loads(shape: &Shape) -> (Loads, String) {
 fn tells(types: &[JsonType]) -> bool {
     use JsonType::{Array, Boolean, Integer, Number, Object, String};
     let any = |of: &[JsonType]| of.iter().any(|one| types.contains(one));
-    !types.is_empty() && !(any(&[String]) && any(&[Object, Array])) && !(any(&[Boolean]) && any(&[Integer, Number]))
+    let text_or_json = any(&[String]) && any(&[Object, Array]);
+    let boolean_or_number = any(&[Boolean]) && any(&[Integer, Number]);
+    !(types.is_empty() || text_or_json || boolean_or_number)
 }
 
 /// Looks rows of a table up.

@@ -30,7 +30,7 @@ pub(super) struct Speech {
 #[derive(Debug)]
 enum Said {
     /// With the room it takes in the queue, if it counts.
-    Message(ToConnector, Option<OwnedSemaphorePermit>),
+    Message(Box<ToConnector>, Option<OwnedSemaphorePermit>),
     HalfClose,
 }
 
@@ -58,7 +58,7 @@ impl Speech {
 
     /// Never waits.
     pub(super) fn say(&self, message: ToConnector) -> Result<(), Error> {
-        self.put(Said::Message(message, None))
+        self.put(Said::Message(Box::new(message), None))
     }
 
     /// Ends our half when all before is said; what the reader says later is dropped.
@@ -86,7 +86,7 @@ impl Outlet {
     pub(super) fn say(&mut self, message: ToConnector) -> Result<(), Error> {
         let over = || Error::unavailable("materialize.over", "the stream has ended");
         let room = self.runtime.block_on(Arc::clone(&self.room).acquire_owned()).map_err(|_| over())?;
-        self.queue.blocking_send(Said::Message(message, Some(room))).map_err(|_| over())
+        self.queue.blocking_send(Said::Message(Box::new(message), Some(room))).map_err(|_| over())
     }
 }
 
@@ -107,7 +107,7 @@ impl Spoken {
 async fn speak(mut sender: TransactSender, mut queue: mpsc::Receiver<Said>) -> Result<(), Error> {
     while let Some(said) = queue.recv().await {
         match said {
-            Said::Message(message, _room) => sender.send(message).await?,
+            Said::Message(message, _room) => sender.send(*message).await?,
             Said::HalfClose => return sender.half_close(),
         }
     }

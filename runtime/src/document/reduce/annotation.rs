@@ -132,10 +132,7 @@ impl Walk {
                 (_, Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => {}
             }
         }
-        match strategy {
-            Strategy::Merge { .. } => Strategy::Merge { fields, others: Box::new(others) },
-            other => other,
-        }
+        if merges { Strategy::Merge { fields, others: Box::new(others) } } else { strategy }
     }
 
     fn below(&mut self, path: &str, schema: &Value, counts: bool) -> Strategy {
@@ -226,16 +223,15 @@ impl Walk {
             let said = schema.get("type").map_or("no type".to_owned(), |kind| format!("type {kind}"));
             let said = if is_root { "the document, an object".to_owned() } else { said };
             let message = format!("{} is for {wants}; got {said}", strategy.word());
+            let help = if matches!(strategy, Strategy::Minimize(Order::Scalar) | Strategy::Maximize(Order::Scalar)) {
+                "name what objects are compared by, with `key: [/updated_at]` beside `strategy`; or say the type of a scalar"
+            } else {
+                "say the type beside it, or choose another strategy"
+            };
             self.faults.push(Fault {
                 pointer: format!("{}/reduce/strategy", self.at),
                 message,
-                help: match strategy {
-                    Strategy::Minimize(Order::Scalar) | Strategy::Maximize(Order::Scalar) => {
-                        "name what objects are compared by, with `key: [/updated_at]` beside `strategy`; or say the type of a scalar"
-                    }
-                    _ => "say the type beside it, or choose another strategy",
-                }
-                .to_owned(),
+                help: help.to_owned(),
                 unusable: is_root,
             });
         }
