@@ -1,7 +1,8 @@
 //! Reads `reduce` annotations out of a schema, and says what is wrong with them where a person wrote it.
 //!
-//! An annotation counts at the document itself and, below each `merge`, in `properties` and `additionalProperties`. Anywhere else it would
-//! never be looked at, so there it is a fault.
+//! An annotation counts at the document itself and, below each `merge`, in `properties` and `additionalProperties`. A schema that was widened
+//! may stand in an `anyOf` beside what widened it: then the first alternative that has an annotation counts. Anywhere else one would never be
+//! looked at, so there it is a fault.
 
 use std::collections::BTreeMap;
 
@@ -91,6 +92,12 @@ impl Walk {
     /// A schema. `counts`: an annotation there is looked at.
     fn location(&mut self, schema: &Value, counts: bool) -> Strategy {
         let Some(schema) = schema.as_object() else { return Strategy::LastWriteWins };
+        if !schema.contains_key("reduce")
+            && let Some(alternatives) = schema.get("anyOf").and_then(Value::as_array)
+            && let Some(place) = alternatives.iter().position(|one| one.get("reduce").is_some())
+        {
+            return self.below(&format!("/anyOf/{place}"), &alternatives[place], counts);
+        }
         let mut strategy = match schema.get("reduce") {
             Some(annotation) => self.annotation(annotation, schema),
             None => Strategy::LastWriteWins,

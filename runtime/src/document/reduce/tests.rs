@@ -107,6 +107,20 @@ fn without_an_annotation_there_is_nothing_to_do() {
 }
 
 #[test]
+fn what_was_widened_is_reduced_as_before() {
+    let sum = json!({ "type": "integer", "minimum": 0, "reduce": { "strategy": "sum" } });
+    let written = json!({ "type": "object", "reduce": { "strategy": "merge" }, "properties": { "n": sum } });
+    let field = json!({ "type": "object", "reduce": { "strategy": "merge" }, "properties": { "n": { "anyOf": [{ "type": "null" }, sum] } } });
+    let whole = json!({ "anyOf": [written, { "type": "object", "properties": { "n": { "type": "integer" } } }] });
+    let inferred = crate::document::infer::admit(written.to_string().as_bytes(), br#"{"n":-1,"new":{"a":1}}"#);
+    let inferred: Value = serde_json::from_slice(&inferred.expect("a wider schema")).expect("JSON");
+    for schema in [written, field, whole, inferred] {
+        let reduced = reduced(&reducer(&schema), &[r#"{"n":5,"a":1}"#, r#"{"n":-1}"#]);
+        assert_eq!(reduced.as_deref(), Ok(r#"{"n":4,"a":1}"#), "{schema}");
+    }
+}
+
+#[test]
 fn locations_are_where_the_old_value_is_needed() {
     let found = reducer(&schema()).locations();
     let expected = ["/all", "/first", "/greatest", "/in/*", "/in", "/least", "/lines", "/newest", "/sum", "/tags"]
