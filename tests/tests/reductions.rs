@@ -110,6 +110,19 @@ fn beside_a_whole_document_decimals_of_any_length_are_summed_exactly() {
 }
 
 #[test]
+fn a_schema_that_documents_widen_is_reduced_as_it_was() {
+    let scene = Scene::new();
+    catalog(&scene, "n: { type: integer, minimum: 0, reduce: { strategy: sum } }", "");
+    let text = std::fs::read_to_string(scene.join("longshore.yaml")).expect("the catalog");
+    scene.write("longshore.yaml", text.replace("    key: [/id]\n", "    key: [/id]\n    validation: infer\n"));
+    scene.append("in.jsonl", "{\"id\":1,\"n\":5}\n");
+    scene.longshore(RUN).expect_code(0);
+    scene.append("in.jsonl", "{\"id\":1,\"n\":-2,\"new\":\"x\"}\n{\"id\":1,\"n\":4}\n");
+    scene.longshore(RUN).expect_code(0);
+    assert_eq!(rows(&scene, "SELECT n || ' ' || new FROM a"), ["7 x"]);
+}
+
+#[test]
 fn a_sum_of_what_is_no_number_stops_and_nothing_of_its_transaction_is_stored() {
     let scene = Scene::new();
     catalog(&scene, "n: { type: integer, reduce: { strategy: sum } }", "");
