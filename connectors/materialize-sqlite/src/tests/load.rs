@@ -63,14 +63,11 @@ async fn a_whole_document_comes_back_byte_for_byte_and_one_that_was_not_kept_is_
     let mut session = runtime.open().await.unwrap();
     session.acknowledge().await.unwrap();
     session.transact(&[(0, &[document])]).await.unwrap();
-    session.acknowledge().await.unwrap();
     session.ask(0, &["[1]"], false).await.unwrap();
     assert_eq!(session.flush().await.unwrap()["[1]"], document);
-    session.close().await.ok();
-    let mut session = {
-        runtime.owner.epoch = 30;
-        runtime.open().await.unwrap()
-    };
+    drop(session);
+    runtime.owner.epoch = 30;
+    let mut session = runtime.open().await.unwrap();
     session.acknowledge().await.unwrap();
     session.ask(0, &["[7]"], false).await.unwrap();
     let error = session.flush().await.unwrap_err();
