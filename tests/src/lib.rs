@@ -14,6 +14,7 @@ pub mod destination;
 pub mod dice;
 pub mod docker;
 pub mod hostile;
+pub mod killing;
 pub mod memory;
 pub mod nyc;
 pub mod scene;

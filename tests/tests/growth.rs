@@ -3,17 +3,14 @@
 //!
 //! `LONGSHORE_KILLS` sets how many kills (a short slice by default; `cargo xtask test --long` asks for 20), `LONGSHORE_SEED` the seed.
 
-#![allow(clippy::disallowed_methods, reason = "a kill comes at a moment of the clock")]
-
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
 
 use longshore_tests::destination;
-use longshore_tests::dice::{Dice, number};
-use longshore_tests::scene::{Finished, Running, Scene, is_connector};
+use longshore_tests::killing::{kill_a_connector, plan, wait};
+use longshore_tests::scene::{Finished, Scene};
 use rusqlite::Connection;
 use rusqlite::types::Value as Sql;
-use rustix::process::{Pid, Signal};
+use rustix::process::Signal;
 
 const UNTIL: [&str; 3] = ["run", "--until", "caught-up"];
 
@@ -199,14 +196,9 @@ fn shown(id: u64, row: &[(String, String)], columns: &[String]) -> String {
     columns.iter().fold(id.to_string(), |text, column| format!("{text}|{}", value(column)))
 }
 
-fn wait(running: &mut Running, moment: Duration) -> bool {
-    let until = Instant::now() + moment;
-    !running.wait_until(|| Instant::now() >= until) || running.is_running()
-}
-
 #[test]
 fn schemas_grow_while_the_runtime_is_killed() {
-    let (kills, mut dice) = (number("LONGSHORE_KILLS", 5), Dice::of_environment());
+    let (kills, mut dice) = plan();
     let scene = Scene::new();
     catalog(&scene, "csv", "");
     let mut source = Source::default();
@@ -227,7 +219,7 @@ fn schemas_grow_while_the_runtime_is_killed() {
 
 #[test]
 fn schemas_grow_while_connectors_are_killed() {
-    let (kills, mut dice) = (number("LONGSHORE_KILLS", 5), Dice::of_environment());
+    let (kills, mut dice) = plan();
     let scene = Scene::new();
     catalog(&scene, "csv", "");
     let mut source = Source::default();
@@ -236,14 +228,8 @@ fn schemas_grow_while_connectors_are_killed() {
     let mut running = scene.start(["run"]);
     while killed < kills {
         assert!(wait(&mut running, dice.milliseconds(20, 700)), "it ended by itself");
-        let connectors: Vec<u32> = running.children().into_iter().filter(|&child| is_connector(child)).collect();
-        if connectors.is_empty() {
-            continue;
-        }
-        let victim = connectors[dice.below(connectors.len() as u64) as usize];
-        if let Some(victim) = Pid::from_raw(victim.cast_signed()) {
-            killed += u64::from(rustix::process::kill_process(victim, Signal::KILL).is_ok());
-        }
+        let Some(died) = kill_a_connector(&running, &mut dice) else { continue };
+        killed += u64::from(died);
         source.grow(&scene);
     }
     running.signal(Signal::TERM);

@@ -2,15 +2,10 @@
 //!
 //! `LONGSHORE_KILLS` sets how many of each (a short slice by default; `cargo xtask test --long` asks for 50), `LONGSHORE_SEED` the seed.
 
-#![allow(clippy::disallowed_methods, reason = "a kill comes at a moment of the clock")]
-
-use std::time::{Duration, Instant};
-
-use longshore_tests::dice::{Dice, number};
-use longshore_tests::scene::{Running, Scene, is_connector};
+use longshore_tests::killing::{kill, kill_a_connector, plan, wait};
+use longshore_tests::scene::{Scene, is_connector};
 use longshore_tests::verbatim::{self, Catalog};
 use longshore_tests::{carriers, nyc};
-use rustix::process::{Pid, Signal};
 
 const RUN: [&str; 4] = ["run", "--until", "caught-up", "flights.yaml"];
 
@@ -53,15 +48,7 @@ fn connectors_killed_at_random_moments_are_started_again() {
             if !wait(&mut running, moment) {
                 break;
             }
-            let connectors: Vec<u32> = running.children().into_iter().filter(|&child| is_connector(child)).collect();
-            if connectors.is_empty() {
-                continue;
-            }
-            let victim = connectors[dice.below(connectors.len() as u64) as usize];
-            if let Some(victim) = Pid::from_raw(victim.cast_signed()) {
-                // It may be gone by itself already; then it was no kill.
-                killed += u64::from(rustix::process::kill_process(victim, Signal::KILL).is_ok());
-            }
+            killed += u64::from(kill_a_connector(&running, &mut dice).unwrap_or(false));
         }
         running.finish().expect_code(0);
         nyc::assert_everything_once(&scene);
@@ -86,9 +73,9 @@ fn sums_killed_at_random_moments() {
                 break;
             }
             let connectors: Vec<u32> = running.children().into_iter().filter(|&child| is_connector(child)).collect();
-            match connectors.get(dice.below(4) as usize).and_then(|&victim| Pid::from_raw(victim.cast_signed())) {
+            match connectors.get(dice.below(4) as usize) {
                 // It may be gone by itself already; then it was no kill.
-                Some(victim) => killed += u64::from(rustix::process::kill_process(victim, Signal::KILL).is_ok()),
+                Some(&victim) => killed += u64::from(kill(victim)),
                 None => {
                     running.kill();
                     killed += 1;
@@ -157,14 +144,4 @@ fn letters_and_their_replay_killed_at_random_moments() {
         "ledger: {}",
         serde_json::json!({ "test": "letter-kills", "seed": dice.seed, "kills": killed, "lost": 0, "twice": 0 })
     );
-}
-
-/// Lets it run until a moment; false if it ended before.
-fn wait(running: &mut Running, moment: Duration) -> bool {
-    let until = Instant::now() + moment;
-    !running.wait_until(|| Instant::now() >= until) || running.is_running()
-}
-
-fn plan() -> (u64, Dice) {
-    (number("LONGSHORE_KILLS", 5), Dice::of_environment())
 }

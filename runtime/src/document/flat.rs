@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use longshore_proto::selection::pointer_to;
 use serde_json::{Map, Value};
 
 use super::{Violation, cut, number};
@@ -185,7 +186,7 @@ impl Flat {
         let is_missing = |p: &&Property| p.required.is_some_and(|place| seen[place / 64] & (1 << (place % 64)) == 0);
         let name = self.properties.iter().find(is_missing).map_or("", |property| &property.name);
         Violation {
-            pointer: pointer(name),
+            pointer: pointer_to(name),
             expected: "a value, for it is required".to_owned(),
             got: "nothing".to_owned(),
         }
@@ -198,7 +199,7 @@ impl Property {
             Types::NONE => "no property that the schema does not declare".to_owned(),
             types => types.words(),
         };
-        Violation { pointer: pointer(&self.name), expected, got: shown(value) }
+        Violation { pointer: pointer_to(&self.name), expected, got: shown(value) }
     }
 }
 
@@ -216,10 +217,6 @@ fn types_of(schema: &Value) -> Option<Types> {
 
 fn only(schema: &Map<String, Value>, keywords: &[&str]) -> Option<()> {
     schema.keys().all(|key| keywords.contains(&key.as_str()) || ANNOTATIONS.contains(&key.as_str())).then_some(())
-}
-
-fn pointer(name: &str) -> String {
-    format!("/{}", name.replace('~', "~0").replace('/', "~1"))
 }
 
 fn shown(value: &[u8]) -> String {
@@ -277,7 +274,7 @@ impl Walk<'_> {
             return;
         }
         self.violation = Some(Box::new(Violation {
-            pointer: pointer(&String::from_utf8_lossy(name)),
+            pointer: pointer_to(&String::from_utf8_lossy(name)),
             expected: "no property that the schema does not declare".to_owned(),
             got: shown(value),
         }));

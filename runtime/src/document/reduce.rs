@@ -114,8 +114,3 @@ impl Misfit {
             .suggest("correct the document at its source, or change `reduce` in the collection's schema")
     }
 }
-
-/// A name as a part of a JSON pointer.
-fn step(name: &str) -> String {
-    format!("/{}", name.replace('~', "~0").replace('/', "~1"))
-}

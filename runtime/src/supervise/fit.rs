@@ -10,14 +10,7 @@ pub(super) fn findings(
     said: &ValidatedBinding,
     starts_over: bool,
 ) -> Vec<Finding> {
-    let finding = |code: &str, message: String, suggestion: &str| Finding {
-        severity: Severity::Error,
-        code: code.to_owned(),
-        binding: Some(index),
-        pointer: String::new(),
-        message,
-        suggestion: suggestion.to_owned(),
-    };
+    let finding = |code: &str, message: String, suggestion: &str| error(index, code, message, suggestion);
     let collection = &binding.collection.name;
     let mut findings = Vec::new();
     match (said.modes, binding.delta_updates) {
@@ -37,6 +30,12 @@ pub(super) fn findings(
         findings.extend(of_field(field, binding, starts_over).map(|(code, what, way)| finding(code, what, way)));
     }
     findings
+}
+
+/// What keeps a task from running, about a binding as a whole.
+pub(super) fn error(index: usize, code: &str, message: String, suggestion: &str) -> Finding {
+    let (code, suggestion) = (code.to_owned(), suggestion.to_owned());
+    Finding { severity: Severity::Error, code, binding: Some(index), pointer: String::new(), message, suggestion }
 }
 
 /// What is wrong with one field: a code, what, and the way out.

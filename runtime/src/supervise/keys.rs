@@ -1,8 +1,10 @@
 //! Whether a collection's key can lead to anything in its documents: a key that is always absent makes all documents one.
 
 use longshore_proto::key::KeyPointers;
-use longshore_proto::session::{Collection, Finding, Severity};
+use longshore_proto::session::{Collection, Finding};
 use serde_json::Value;
+
+use super::fit::error;
 
 /// The finding, if the schema rules a part of the key out; a schema that admits more than it declares rules out little.
 pub(super) fn finding(index: usize, collection: &Collection) -> Option<Finding> {
@@ -10,14 +12,9 @@ pub(super) fn finding(index: usize, collection: &Collection) -> Option<Finding> 
     let key = KeyPointers::compile(&collection.key).ok()?;
     let parts = key.pointers().iter().zip(key.tokens());
     let (pointer, why) = parts.into_iter().find_map(|(pointer, names)| Some((pointer, fault(&schema, names)?)))?;
-    Some(Finding {
-        severity: Severity::Error,
-        code: "collection.key".to_owned(),
-        binding: Some(index),
-        pointer: String::new(),
-        message: format!("the key of collection `{}`: {pointer} leads to no value: {why}", collection.name),
-        suggestion: "correct the collection's key; `longshore discover TASK` shows what there is".to_owned(),
-    })
+    let message = format!("the key of collection `{}`: {pointer} leads to no value: {why}", collection.name);
+    let suggestion = "correct the collection's key; `longshore discover TASK` shows what there is";
+    Some(error(index, "collection.key", message, suggestion))
 }
 
 /// Why `names`, one inside the other, lead to nothing.

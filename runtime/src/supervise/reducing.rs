@@ -3,8 +3,9 @@
 
 use longshore_proto::materialize::message::{Guarantee, Loads, ValidatedBinding};
 use longshore_proto::selection::Field;
-use longshore_proto::session::{Collection, Finding, ProposedBinding, Severity};
+use longshore_proto::session::{Collection, Finding, ProposedBinding};
 
+use super::fit::error;
 use crate::document::reduce::Reducer;
 
 /// What is wrong with how the collection is reduced, given what this destination gives back of a row and promises. Documents of a delta
@@ -23,7 +24,7 @@ pub(super) fn reduction(
         Ok(reducer) => reducer?,
         Err(wrong) => {
             let message = format!("collection `{}`: {}", collection.name, wrong.message);
-            return Some(finding(index, &wrong.code, message, &wrong.suggestion));
+            return Some(error(index, &wrong.code, message, &wrong.suggestion));
         }
     };
     let name = &collection.name;
@@ -60,16 +61,11 @@ pub(super) fn reduction(
         ),
         (Loads::Fields, None) | (Loads::Document, _) => return None,
     };
-    Some(finding(index, code, message, suggestion))
+    Some(error(index, code, message, suggestion))
 }
 
 /// Documents of this collection that are stored again into such a binding would count twice. Of a delta binding the destination says so itself.
 pub(super) fn accumulates(collection: &Collection, delta_updates: bool) -> bool {
     let reducer = Reducer::compile(&collection.schema_json).ok().flatten();
     !delta_updates && reducer.is_some_and(|reducer| !reducer.is_idempotent())
-}
-
-fn finding(index: usize, code: &str, message: String, suggestion: &str) -> Finding {
-    let (code, suggestion) = (code.to_owned(), suggestion.to_owned());
-    Finding { severity: Severity::Error, code, binding: Some(index), pointer: String::new(), message, suggestion }
 }

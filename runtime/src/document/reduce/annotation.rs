@@ -8,9 +8,8 @@ use std::collections::BTreeMap;
 
 use longshore_proto::Error;
 use longshore_proto::key::KeyPointers;
+use longshore_proto::selection::pointer_to;
 use serde_json::{Map, Value};
-
-use super::step;
 
 const WORDS: [&str; 8] = ["lastWriteWins", "firstWriteWins", "merge", "sum", "minimize", "maximize", "append", "set"];
 
@@ -70,7 +69,7 @@ pub fn faults(schema: &Value, key: &[String]) -> Vec<Fault> {
     for (pointer, names) in key.iter().zip(tokens.iter().flat_map(KeyPointers::tokens)) {
         let at = names.iter().try_fold(&root, |strategy, name| strategy.field(name));
         if let Some(strategy) = at.filter(|strategy| !strategy.takes_one()) {
-            walk.at = names.iter().fold(String::new(), |at, name| format!("{at}/properties{}", step(name)));
+            walk.at = names.iter().fold(String::new(), |at, name| format!("{at}/properties{}", pointer_to(name)));
             let message = format!(
                 "{pointer} is a part of the key, which is the same in all documents that are reduced, and cannot have {}",
                 strategy.word()
@@ -118,7 +117,7 @@ impl Walk {
                 ("reduce" | "const" | "enum" | "default" | "examples", _) => {}
                 ("properties", Value::Object(properties)) => {
                     for (name, property) in properties {
-                        let field = self.below(&format!("/properties{}", step(name)), property, merges);
+                        let field = self.below(&format!("/properties{}", pointer_to(name)), property, merges);
                         fields.insert(name.clone(), field);
                     }
                 }
@@ -127,13 +126,13 @@ impl Walk {
                 }
                 ("patternProperties" | "$defs" | "definitions" | "dependentSchemas", Value::Object(named)) => {
                     for (name, one) in named {
-                        self.below(&format!("{}{}", step(keyword), step(name)), one, false);
+                        self.below(&format!("{}{}", pointer_to(keyword), pointer_to(name)), one, false);
                     }
                 }
-                (_, Value::Object(_)) => drop(self.below(&step(keyword), value, false)),
+                (_, Value::Object(_)) => drop(self.below(&pointer_to(keyword), value, false)),
                 (_, Value::Array(several)) => {
                     for (i, one) in several.iter().enumerate() {
-                        self.below(&format!("{}/{i}", step(keyword)), one, false);
+                        self.below(&format!("{}/{i}", pointer_to(keyword)), one, false);
                     }
                 }
                 (_, Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => {}
@@ -157,7 +156,11 @@ impl Walk {
             return Strategy::LastWriteWins;
         };
         if let Some(other) = said.keys().find(|key| !["strategy", "key"].contains(&key.as_str())) {
-            self.fault(&format!("/reduce{}", step(other)), format!("there is no `{other}` in a reduction"), EXAMPLE);
+            self.fault(
+                &format!("/reduce{}", pointer_to(other)),
+                format!("there is no `{other}` in a reduction"),
+                EXAMPLE,
+            );
         }
         let word = said.get("strategy").and_then(Value::as_str).unwrap_or_default();
         if !WORDS.contains(&word) {
@@ -307,7 +310,7 @@ impl Strategy {
             Self::LastWriteWins => {}
             Self::Merge { fields, others } => {
                 let above = at.len();
-                let named = fields.iter().map(|(name, field)| (step(name), field));
+                let named = fields.iter().map(|(name, field)| (pointer_to(name), field));
                 for (name, field) in named.chain([("/*".to_owned(), &**others)]) {
                     at.push_str(&name);
                     field.locations(at, found);

@@ -6,12 +6,13 @@ use std::fmt;
 
 use longshore_proto::document::{Scanned, Scanner};
 use longshore_proto::key::encode_json_key;
+use longshore_proto::selection::pointer_to;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::Misfit;
 use super::annotation::{Order, Strategy};
 use super::sum::sum as exact_sum;
-use super::{Misfit, step};
 
 /// At least one document, the oldest first.
 pub(super) fn reduce(root: &Strategy, documents: &[&[u8]], into: &mut Vec<u8>) -> Result<(), Misfit> {
@@ -182,7 +183,7 @@ fn misfit(strategy: &Strategy, expected: &str, got: &str) -> Misfit {
 impl Misfit {
     /// It stands in this field of what is above.
     fn at(mut self, name: &str) -> Self {
-        self.pointer.insert_str(0, &step(name));
+        self.pointer.insert_str(0, &pointer_to(name));
         self
     }
 }
