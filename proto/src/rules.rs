@@ -84,4 +84,5 @@ rules! { MATERIALIZE:
     MATERIALIZE_APPLY = "M-13", "Apply compares the fence and does not raise it; it may be repeated and then changes nothing more; a pending plan is applied before anything is altered.";
     EXISTS = "M-14", "exists is ABSENT or PRESENT only where it is known; UNKNOWN means: store over what may be there, and a delete of a missing row does nothing.";
     LOADED_WHOLE = "M-15", "Where keys_only is not set, a document in Loaded has the key it is loaded for and holds what Validated said of loads, as it was stored.";
+    REJECTED_KEYS = "M-16", "Rejected names keys of documents that were stored in this transaction, each once, with one reason for all or one for each; of a connector that stores at once nothing behind the first of them is stored. The runtime may send the transaction again without the documents of these keys, and they may be among those of a later one.";
 }

@@ -144,7 +144,14 @@ impl Progress {
         }
     }
 
-    /// Captures: so many dead letters wait in the journal, from this run and those before.
+    /// So many letters wait no more. Call it when that is durable.
+    pub fn letters_replayed(&self, letters: u64) {
+        let less = |waiting: u64| Some(waiting.saturating_sub(letters));
+        // Always some: it only subtracts.
+        self.letters_waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).unwrap_or_default();
+    }
+
+    /// So many dead letters wait, from this run and those before.
     pub fn letters_wait(&self, letters: u64) {
         self.letters_waiting.store(letters, Ordering::Relaxed);
     }

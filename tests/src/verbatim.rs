@@ -17,6 +17,8 @@ pub struct Catalog {
     pub collection: String,
     /// What stands behind the binding's collection.
     pub on_violation: &'static str,
+    /// What the table's binding does with what does not fit it.
+    pub on_conflict: &'static str,
     /// Of the connector's config.
     pub per_checkpoint: usize,
     /// Of the connector's config.
@@ -27,12 +29,13 @@ impl Catalog {
     /// Of a collection that says this of itself; violations become dead letters.
     #[must_use]
     pub fn of(collection: &str) -> Self {
-        Self { collection: collection.to_owned(), on_violation: "dead_letter", per_checkpoint: 3, pace_ms: 0 }
+        let collection = collection.to_owned();
+        Self { collection, on_violation: "dead_letter", on_conflict: "widen", per_checkpoint: 3, pace_ms: 0 }
     }
 
     /// Writes it as `longshore.yaml`.
     pub fn write(&self, scene: &Scene) {
-        let Self { collection, on_violation, per_checkpoint, pace_ms } = self;
+        let Self { collection, on_violation, on_conflict, per_checkpoint, pace_ms } = self;
         let text = format!(
             "captures:
   in:
@@ -46,7 +49,7 @@ materializations:
   table:
     connector: sqlite
     config: {{ path: ./out.db }}
-    bindings: [{{ collection: t/a, resource: {{ table: a }} }}]
+    bindings: [{{ collection: t/a, resource: {{ table: a }}, on_conflict: {on_conflict} }}]
   log:
     connector: files
     config: {{ path: ./out, format: jsonl }}

@@ -13,6 +13,11 @@ const GUARANTEES: [Guarantee; 3] = [Guarantee::Transactional, Guarantee::Idempot
 /// For each guarantee: a thousand together.
 const SEEDS: u64 = 334;
 
+/// `SEEDS=n` asks for more.
+fn seeds() -> u64 {
+    std::env::var("SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(SEEDS)
+}
+
 fn options(guarantee: Guarantee, faults: Faults) -> Options {
     Options { guarantee, faults, mistake: Mistake::None }
 }
@@ -29,7 +34,7 @@ fn nothing_is_lost_or_doubled_on_a_thousand_bad_days() {
     let (mut fired, mut seen) = (BTreeMap::new(), BTreeMap::new());
     let mut disk = BTreeMap::new();
     for guarantee in GUARANTEES {
-        for seed in 0..SEEDS {
+        for seed in 0..seeds() {
             let report = check(seed, &options(guarantee, Faults::Random));
             report.fired.into_iter().for_each(|(fault, times)| *fired.entry(fault).or_insert(0) += times);
             report.seen.into_iter().for_each(|(what, times)| *seen.entry(what).or_insert(0) += times);
@@ -53,7 +58,8 @@ fn nothing_is_lost_or_doubled_on_a_thousand_bad_days() {
     for (what, times) in disk {
         assert!(times > 0, "{what}: never");
     }
-    for what in ["go on", "promote", "replay", "rerun", "schema grew", "stopped", "drained", "replayed"] {
+    let kinds = ["go on", "promote", "replay", "rerun", "schema grew", "stopped", "drained", "replayed"];
+    for what in kinds.into_iter().chain(["rejected", "resent", "joined"]) {
         assert!(seen.contains_key(what), "{what}: never seen");
     }
 }
@@ -121,6 +127,9 @@ fn every_mistake_made_on_purpose_is_found() {
         (Mistake::CheckpointBeforeItsLetter, Transactional),
         (Mistake::LetterBeforeItsCheckpoint, Idempotent),
         (Mistake::ReplayBeforeItsMark, Transactional),
+        (Mistake::ForgetWhatWasRefused, Transactional),
+        (Mistake::SkipOneOfAKey, Idempotent),
+        (Mistake::ResendWithoutLooking, Idempotent),
     ];
     for (mistake, guarantee) in mistakes {
         let wrong = Options { guarantee, faults: Faults::Random, mistake };

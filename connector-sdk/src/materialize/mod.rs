@@ -24,6 +24,7 @@ mod fence;
 mod idempotent;
 mod projector;
 mod record;
+mod reject;
 mod request;
 mod service;
 pub(crate) mod session;

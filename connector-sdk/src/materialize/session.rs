@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt as _};
-use longshore_proto::materialize::message::{Committed, Open, Pending, ToConnector, ToRuntime};
+use longshore_proto::materialize::message::{Committed, Open, Pending, Rejected, ToConnector, ToRuntime};
 use longshore_proto::materialize::order;
 use longshore_proto::pb::materialize::v1 as pb;
 use longshore_proto::session::Progress;
@@ -20,6 +20,7 @@ use tokio::task::JoinHandle;
 use tonic::Status;
 
 use super::door::{Door, DoorSession};
+use super::reject::{KeyReader, Rejecting};
 use super::{Load, Rows, Stores, request};
 use crate::epochs::Epochs;
 use crate::outgoing::{Outgoing, OutgoingStream, outgoing};
@@ -52,6 +53,7 @@ pub(crate) fn begin<D: Door>(
         inbox: Inbox { receiver },
         outbox: Outbox { out: out.clone(), order },
         busy: busy.clone(),
+        keys: Vec::new(),
     };
     let driving = tokio::spawn(driver.drive());
     tokio::spawn(async move {
@@ -220,6 +222,14 @@ struct Driver<D> {
     inbox: Inbox,
     outbox: Outbox,
     busy: Busy,
+    /// By binding.
+    keys: Vec<KeyReader>,
+}
+
+/// How a transaction went.
+enum Ended<S> {
+    Committed(S),
+    Rejected(Rejected),
 }
 
 impl<D: Door> Driver<D> {
@@ -229,8 +239,19 @@ impl<D: Door> Driver<D> {
             self.acknowledge(&mut session).await?;
             let Some(transaction) = self.answer_loads(&mut session).await? else { return Ok(()) };
             self.outbox.send(ToRuntime::Flushed { state_patch: StatePatch::new() }).await?;
-            self.transact(&mut session, transaction).await?;
+            match self.transact(session, transaction).await? {
+                Ended::Committed(goes_on) => session = goes_on,
+                Ended::Rejected(rejected) => return self.reject(rejected).await,
+            }
         }
+    }
+
+    /// The author's session is gone, and with it what it wrote of the transaction.
+    async fn reject(&mut self, rejected: Rejected) -> Result<()> {
+        self.outbox.send(ToRuntime::Rejected(rejected)).await?;
+        // What was under way is dropped.
+        while self.inbox.next().await?.is_some() {}
+        Ok(())
     }
 
     async fn open(&mut self) -> Result<D::Session> {
@@ -244,6 +265,7 @@ impl<D: Door> Driver<D> {
         self.epochs.admit_session(&open.owner)?;
         let pending =
             (open.transaction > 0).then(|| Pending { transaction: open.transaction, plan: open.plan.clone() });
+        self.keys = open.bindings.iter().map(KeyReader::of).collect::<Result<_>>()?;
         let open = request::open(*open)?;
         let (opened, session) = self.busy.during("opening", self.door.open(open, pending)).await?;
         self.outbox.send(ToRuntime::Opened(opened)).await?;
@@ -286,17 +308,24 @@ impl<D: Door> Driver<D> {
         }
     }
 
-    async fn transact(&mut self, session: &mut D::Session, transaction: u64) -> Result<()> {
-        let mut stores = Stores::new(&mut self.inbox, transaction);
-        let stored = self.busy.during("storing", session.store(&mut stores)).await?;
-        let checkpoint = stores.into_checkpoint();
+    async fn transact(&mut self, mut session: D::Session, transaction: u64) -> Result<Ended<D::Session>> {
+        let mut stores = Stores::new(&mut self.inbox, &mut self.keys, transaction, D::GUARANTEE);
+        let stored = self.busy.during("storing", session.store(&mut stores)).await;
+        let (checkpoint, rejecting) = stores.into_parts();
+        // Another error of the author says more than what it rejected before.
+        let is_rejected = stored.as_ref().is_err_and(|error| error.code == super::reject::ends().code);
+        if let Some(rejected) = rejecting.filter(|_| is_rejected).and_then(Rejecting::told) {
+            return Ok(Ended::Rejected(rejected));
+        }
+        let stored = stored?;
         let Some(checkpoint) = checkpoint.filter(|_| stored.transaction() == transaction) else {
             let message =
                 format!("storing transaction {transaction}: expected the witness of its end, got one of another");
             return Err(Error::internal("sdk.stored", message));
         };
         let plan = self.busy.during("committing", session.commit(stored, checkpoint)).await?;
-        self.outbox.send(ToRuntime::Committed(Committed { state_patch: StatePatch::new(), plan })).await
+        self.outbox.send(ToRuntime::Committed(Committed { state_patch: StatePatch::new(), plan })).await?;
+        Ok(Ended::Committed(session))
     }
 }
 

@@ -7,6 +7,7 @@ use longshore_proto::batch::{Batch, BatchBuilder, Keys, KeysBuilder};
 use longshore_proto::materialize::message::{self, Exists, Loaded, ToConnector, ToRuntime};
 use serde::de::DeserializeOwned;
 
+use super::reject::{KeyReader, Rejecting};
 use super::session::{Inbox, Outbox};
 use crate::{Error, Result};
 
@@ -18,8 +19,12 @@ const LOADED_BATCH_BYTES: usize = 1 << 20;
 #[derive(Debug)]
 pub struct Stores<'a> {
     inbox: &'a mut Inbox,
+    keys: &'a mut [KeyReader],
     transaction: u64,
     checkpoint: Option<Checkpoint>,
+    rejecting: Option<Rejecting>,
+    /// What is stored stays, also of a transaction that is rejected.
+    is_at_once: bool,
 }
 
 /// What [`Stores::next`] found.
@@ -42,13 +47,43 @@ pub struct Stored {
 pub struct Checkpoint(bytes::Bytes);
 
 impl<'a> Stores<'a> {
-    pub(crate) fn new(inbox: &'a mut Inbox, transaction: u64) -> Self {
-        Self { inbox, transaction, checkpoint: None }
+    pub(crate) fn new(
+        inbox: &'a mut Inbox,
+        keys: &'a mut [KeyReader],
+        transaction: u64,
+        guarantee: message::Guarantee,
+    ) -> Self {
+        let is_at_once = guarantee == message::Guarantee::AtLeastOnce;
+        Self { inbox, keys, transaction, checkpoint: None, rejecting: None, is_at_once }
     }
 
     /// Number of the transaction they belong to: dense for a task and never used for other documents.
     pub fn transaction(&self) -> u64 {
         self.transaction
+    }
+
+    /// This document cannot be stored, and why. Go on with the others: what else cannot be stored is told together, and in the place of the end
+    /// comes an error, which ends the session. What was written of the transaction must then be gone, as after any error. The user says
+    /// what becomes of the document; if it is set aside, the transaction comes again without it. Through the door `at_least_once` nothing more
+    /// of the transaction is handed out: stored now, it would be there before what comes again.
+    ///
+    /// An error that is not of kind `data` is none of the document: it comes back, and so does what is wrong with a delta document whose key
+    /// cannot be read.
+    pub fn reject(&mut self, binding: usize, row: &Row<'_>, why: Error) -> Result<()> {
+        if why.kind != crate::ErrorKind::Data {
+            return Err(why);
+        }
+        let key = match row.key {
+            Some(key) => key.to_vec(),
+            None => self.keys[binding].key(row.document).ok_or_else(|| why.clone().at_binding(binding))?,
+        };
+        Rejecting::add(&mut self.rejecting, binding, key, why);
+        Ok(())
+    }
+
+    /// Something was rejected: whatever is written of this transaction from now on is written for nothing.
+    pub fn rejects(&self) -> bool {
+        self.rejecting.is_some()
     }
 
     /// The next batch, or the end. After the end it fails: the witness is made once.
@@ -59,8 +94,13 @@ impl<'a> Stores<'a> {
                 "reading stores: expected no further call, got one after the end",
             ));
         }
+        if self.is_at_once && self.rejecting.is_some() {
+            while let Some(ToConnector::Store(_)) = self.inbox.next().await? {}
+            return Err(super::reject::ends());
+        }
         match self.inbox.next().await? {
             Some(ToConnector::Store(store)) => Ok(Next::Batch(StoreBatch { store })),
+            Some(ToConnector::Commit { .. }) if self.rejecting.is_some() => Err(super::reject::ends()),
             Some(ToConnector::Commit { checkpoint, .. }) => {
                 self.checkpoint = Some(Checkpoint(checkpoint));
                 Ok(Next::End(Stored { transaction: self.transaction }))
@@ -74,19 +114,29 @@ impl<'a> Stores<'a> {
         }
     }
 
-    /// Hands out every row with the index of its binding, up to the end.
+    /// Hands out every row with the index of its binding, up to the end. A row that is answered with an error of kind `data` is rejected, as
+    /// [`Stores::reject`] says.
     pub async fn each(&mut self, mut take: impl FnMut(usize, Row<'_>) -> Result<()>) -> Result<Stored> {
         loop {
             match self.next().await? {
                 Next::End(stored) => return Ok(stored),
-                Next::Batch(batch) => batch.rows().try_for_each(|row| take(batch.binding(), row))?,
+                Next::Batch(batch) => {
+                    for row in batch.rows() {
+                        if let Err(why) = take(batch.binding(), row) {
+                            self.reject(batch.binding(), &row, why)?;
+                            if self.is_at_once {
+                                break;
+                            }
+                        }
+                    }
+                }
             }
         }
     }
 
-    /// The checkpoint that came with the end; none if `store` returned before it, with a witness of another transaction.
-    pub(crate) fn into_checkpoint(self) -> Option<Checkpoint> {
-        self.checkpoint
+    /// The checkpoint that came with the end (none if `store` returned before it, with a witness of another transaction), and what is rejected.
+    pub(crate) fn into_parts(self) -> (Option<Checkpoint>, Option<Rejecting>) {
+        (self.checkpoint, self.rejecting)
     }
 }
 

@@ -325,3 +325,70 @@ async fn m_1_a_store_in_the_wrong_place_ends_the_session() {
     let error = session.receive().await.unwrap_err();
     assert_eq!((error.kind, error.code.as_str()), (ErrorKind::Protocol, "M-1"));
 }
+
+/// Documents with `bad` cannot be stored; what was stored of a transaction is told.
+#[derive(Debug, Clone, Default)]
+struct Picky {
+    stored: Arc<Mutex<Vec<String>>>,
+}
+
+impl Materialize for Picky {
+    type Config = Nothing;
+    type Resource = Named;
+
+    fn spec(&self) -> MaterializeSpec {
+        MaterializeSpec::new("materialize-picky", "0.0.0", &["/name"])
+    }
+
+    async fn validate(&self, request: ValidateRequest<Nothing, Named>) -> Result<Validation> {
+        Ok(Validation::good(Modes::Both, request.bindings.len(), None))
+    }
+
+    async fn apply(&self, _: ApplyRequest<Nothing, Named>) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+}
+
+impl AtLeastOnce for Picky {
+    type Session = Self;
+
+    async fn open(&self, _: OpenRequest<Nothing, Named>) -> Result<Self> {
+        Ok(self.clone())
+    }
+}
+
+impl AtLeastOnceSession for Picky {
+    async fn store(&mut self, stores: &mut Stores<'_>) -> Result<Stored> {
+        stores
+            .each(|_, row| {
+                let document = String::from_utf8_lossy(row.document).into_owned();
+                if document.contains("bad") {
+                    return Err(Error::data("picky.bad", format!("it is bad: {document}")));
+                }
+                self.stored.lock().unwrap().push(document);
+                Ok(())
+            })
+            .await
+    }
+
+    async fn flush(&mut self, _: Stored) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn m_16_what_is_rejected_is_told_by_key_and_nothing_behind_it_is_stored_at_once() {
+    let picky = Picky::default();
+    let bind = Bind::new(json!({ "name": "t" }), &["/id", "/_meta/op"]).delta();
+    let mut runtime = Runtime::new(at_least_once(picky.clone()), json!({})).bind(bind);
+    let mut session = runtime.open().await.unwrap();
+    session.acknowledge().await.unwrap();
+    session.flush().await.unwrap();
+    session.store(0, &[r#"{"id":1}"#, r#"{"id":"2","bad":1}"#, r#"{"id":3}"#]).await.unwrap();
+    session.store(0, &[r#"{"id":4,"bad":1}"#]).await.unwrap();
+    let rejected = session.rejected().await.unwrap();
+    let told: Vec<_> = rejected.each().map(|(key, _)| String::from_utf8_lossy(key).into_owned()).collect();
+    assert_eq!((told, rejected.code.as_str()), (vec![r#"["2",null]"#.to_owned()], "picky.bad"));
+    assert!(rejected.reason.contains(r#""bad":1"#));
+    assert_eq!(*picky.stored.lock().unwrap(), [r#"{"id":1}"#]);
+}

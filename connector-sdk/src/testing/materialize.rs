@@ -22,7 +22,7 @@ use longshore_proto::batch::{BatchBuilder, KeysBuilder};
 use longshore_proto::document::{Op, Scanned, Scanner};
 use longshore_proto::key::KeyPointers;
 use longshore_proto::materialize::message::{
-    Applied, Apply, Committed, Exists, Load, Open, Opened, Pending, Spec, Store, Validate, Validated,
+    Applied, Apply, Committed, Exists, Load, Open, Opened, Pending, Rejected, Spec, Store, Validate, Validated,
 };
 pub use longshore_proto::materialize::message::{ToConnector, ToRuntime};
 use longshore_proto::name::{InstallationId, StateKey};
@@ -398,13 +398,38 @@ impl Session {
         Ok(last.into_values().collect())
     }
 
-    /// Commits, and loses the answer: what a runtime does that stops between its destination's commit and its own.
+    /// Commits, and loses the answer: what a runtime does that stops between its destination's commit and its own. What is rejected is an
+    /// error, as where the user wants to be asked.
     pub async fn commit_unrecorded(&mut self) -> Result<Committed> {
+        match self.answer_to_commit().await? {
+            ToRuntime::Committed(committed) => {
+                self.next_transaction += 1;
+                Ok(committed)
+            }
+            ToRuntime::Rejected(Rejected { binding, code, reason, .. }) => {
+                Err(Error::data(code, reason).at_binding(binding))
+            }
+            ToRuntime::Opened(_)
+            | ToRuntime::Acknowledged { .. }
+            | ToRuntime::Loaded(_)
+            | ToRuntime::Flushed { .. }
+            | ToRuntime::Progress(_) => Err(other_answer("Committed or Rejected")),
+        }
+    }
+
+    /// Commits, and is told of documents that cannot be stored; the session is over then.
+    pub async fn rejected(mut self) -> Result<Rejected> {
+        let ToRuntime::Rejected(rejected) = self.answer_to_commit().await? else {
+            return Err(other_answer("Rejected"));
+        };
+        self.close().await?;
+        Ok(rejected)
+    }
+
+    async fn answer_to_commit(&mut self) -> Result<ToRuntime> {
         let (transaction, checkpoint) = (self.next_transaction, checkpoint_of(self.next_transaction));
         self.send(ToConnector::Commit { transaction, checkpoint }).await?;
-        let ToRuntime::Committed(committed) = self.receive().await? else { return Err(other_answer("Committed")) };
-        self.next_transaction += 1;
-        Ok(committed)
+        self.receive().await
     }
 
     /// Commits, and makes that durable.

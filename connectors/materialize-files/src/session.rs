@@ -40,8 +40,8 @@ impl Session {
         Ok(Self { config, staging, places, bindings, lines, files: BTreeMap::new(), marks })
     }
 
-    fn write(&mut self, transaction: u64, batch: &StoreBatch) -> Result<()> {
-        let binding = batch.binding();
+    fn write(&mut self, batch: &StoreBatch, stores: &mut Stores<'_>) -> Result<()> {
+        let (binding, transaction) = (batch.binding(), stores.transaction());
         if !self.files.contains_key(&binding) {
             let stage = self.staging.stage(&self.bindings[binding].state_key, transaction);
             let path = self.places.staged().join(name::staged(&stage, &self.config.extension()));
@@ -52,7 +52,12 @@ impl Session {
         let Some(file) = self.files.get_mut(&binding) else {
             return Err(Error::internal("files.stage", "expected the staged file of a binding, got none"));
         };
-        batch.documents().try_for_each(|document| file.write(document)).map_err(|error| error.at_binding(binding))
+        for row in batch.rows() {
+            if let Err(error) = file.write(row.document) {
+                stores.reject(binding, &row, error).map_err(|error| error.at_binding(binding))?;
+            }
+        }
+        Ok(())
     }
 
     /// Every staged file and its name durable: from here on a crash loses nothing that the plan names.
@@ -101,10 +106,9 @@ impl IdempotentSession for Session {
     type Plan = Plan;
 
     async fn store(&mut self, stores: &mut Stores<'_>) -> Result<Stored> {
-        let transaction = stores.transaction();
         loop {
             match stores.next().await? {
-                Next::Batch(batch) => blocking(|| self.write(transaction, &batch))?,
+                Next::Batch(batch) => blocking(|| self.write(&batch, stores))?,
                 Next::End(stored) => return Ok(stored),
             }
         }

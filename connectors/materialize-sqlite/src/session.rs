@@ -50,11 +50,12 @@ impl Session {
         meta::hold(&self.connection, &self.fence)
     }
 
-    fn write(&mut self, batch: &StoreBatch) -> Result<()> {
+    fn write(&mut self, batch: &StoreBatch, stores: &mut Stores<'_>) -> Result<()> {
         if !self.writing {
             self.begin()?;
         }
-        self.tables[batch.binding()].write(&self.connection, batch).map_err(|error| error.at_binding(batch.binding()))
+        let table = &self.tables[batch.binding()];
+        table.write(&self.connection, batch, stores).map_err(|error| error.at_binding(batch.binding()))
     }
 
     fn finish(&mut self, transaction: u64, checkpoint: &Checkpoint) -> Result<()> {
@@ -86,7 +87,7 @@ impl TransactionalSession for Session {
     async fn store(&mut self, stores: &mut Stores<'_>) -> Result<Stored> {
         loop {
             match stores.next().await? {
-                Next::Batch(batch) => blocking(|| self.write(&batch))?,
+                Next::Batch(batch) => blocking(|| self.write(&batch, stores))?,
                 Next::End(stored) => return Ok(stored),
             }
         }
@@ -119,23 +120,25 @@ impl Table {
         Ok(Self { converter: Converter::new(&shape, &types), lookup, statements, name })
     }
 
-    fn write(&self, connection: &Connection, batch: &StoreBatch) -> Result<()> {
+    /// What a column cannot hold is rejected, and the rest of the transaction is only looked at: it will be rolled back.
+    fn write(&self, connection: &Connection, batch: &StoreBatch, stores: &mut Stores<'_>) -> Result<()> {
         let doing = |error| failed(&format!("writing to table {}", self.name), error);
         let mut upsert = connection.prepare_cached(&self.statements.upsert).map_err(doing)?;
         let (mut found, mut values) = (Vec::new(), Vec::new());
         for row in batch.rows() {
-            match row.key.filter(|_| row.delete) {
-                Some(key) => {
-                    self.converter.key(key, &mut values).map_err(|misfit| self.refused(&row, &misfit))?;
+            let deletes = row.key.filter(|_| row.delete);
+            let converted = match deletes {
+                Some(key) => self.converter.key(key, &mut values),
+                None => self.converter.row(row.document, &mut found, &mut values),
+            };
+            match converted {
+                Err(misfit) => stores.reject(batch.binding(), &row, self.refused(&row, &misfit))?,
+                Ok(()) if stores.rejects() => {}
+                Ok(()) if deletes.is_some() => {
                     let mut delete = connection.prepare_cached(&self.statements.delete).map_err(doing)?;
                     execute(&mut delete, &values).map_err(doing)?;
                 }
-                None => {
-                    self.converter
-                        .row(row.document, &mut found, &mut values)
-                        .map_err(|misfit| self.refused(&row, &misfit))?;
-                    execute(&mut upsert, &values).map_err(doing)?;
-                }
+                Ok(()) => execute(&mut upsert, &values).map_err(doing)?,
             }
         }
         Ok(())

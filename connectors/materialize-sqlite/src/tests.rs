@@ -216,6 +216,27 @@ async fn a_value_that_a_column_cannot_hold_is_an_error_of_that_document() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_that_a_transaction_cannot_store_is_told_at_once_and_leaves_nothing_behind() {
+    let lake = Lake::new();
+    let mut runtime = lake.runtime(ids());
+    runtime.apply().await.unwrap();
+    let mut session = runtime.open().await.unwrap();
+    session.acknowledge().await.unwrap();
+    session.flush().await.unwrap();
+    session
+        .store(0, &[r#"{"id":1,"v":1}"#, r#"{"id":2,"v":"x"}"#, r#"{"id":3,"v":0.5}"#, r#"{"id":4}"#])
+        .await
+        .unwrap();
+    let rejected = session.rejected().await.unwrap();
+    let told: Vec<_> = rejected.each().map(|(key, why)| (String::from_utf8_lossy(key).into_owned(), why)).collect();
+    assert_eq!((rejected.binding, rejected.code.as_str(), told.len()), (0, "sqlite.value", 2));
+    assert!(told[0].0 == "[2]" && told[0].1.contains("\"v\"") && told[1].0 == "[3]", "{told:?}");
+    // The lock is gone with the session: whoever comes next can write.
+    run(&mut runtime, &[&[r#"{"id":1,"v":1}"#, r#"{"id":4}"#]]).await.unwrap();
+    assert_eq!(lake.count("t"), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wider_type_leaves_old_values_as_they_are() {
     let lake = Lake::new();
     let with =

@@ -196,8 +196,9 @@ impl From<ToRuntime> for pb::TransactResponse {
             ToRuntime::Committed(Committed { state_patch, plan }) => {
                 Kind::Committed(pb::Committed { state_patch: patch(state_patch), plan })
             }
-            ToRuntime::Rejected(Rejected { binding, keys, code, reason }) => {
-                Kind::Rejected(pb::Rejected { binding: wire_index(binding), keys: Some(keys.into()), code, reason })
+            ToRuntime::Rejected(Rejected { binding, keys, code, reason, reasons }) => {
+                let (binding, keys) = (wire_index(binding), Some(keys.into()));
+                Kind::Rejected(pb::Rejected { binding, keys, code, reason, reasons })
             }
             ToRuntime::Progress(progress) => Kind::Progress(progress.into()),
         };

@@ -286,12 +286,24 @@ pub struct Committed {
     pub plan: Bytes,
 }
 
-/// These documents cannot be stored; then the stream ends.
+/// The documents of these keys cannot be stored; then the stream ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub struct Rejected {
     pub binding: usize,
     pub keys: Keys,
+    /// Of the first one.
     pub code: String,
+    /// Of all of them, where `reasons` is empty.
     pub reason: String,
+    /// One for each key, or none.
+    pub reasons: Vec<String>,
+}
+
+impl Rejected {
+    /// Each key with why.
+    pub fn each(&self) -> impl Iterator<Item = (&[u8], &str)> {
+        let reason = |i: usize| self.reasons.get(i).unwrap_or(&self.reason).as_str();
+        self.keys.keys().enumerate().map(move |(i, key)| (key, reason(i)))
+    }
 }

@@ -311,11 +311,18 @@ impl ToRuntime {
             }
             Some(Kind::Rejected(rejected)) => {
                 let sent = by_connector("Rejected");
+                let pb::Rejected { binding, keys, code, reason, reasons } = rejected;
+                let keys = Keys::parse(keys.unwrap_or_default(), sent)?;
+                if !reasons.is_empty() && reasons.len() != keys.len() {
+                    let expected = format_args!("no reasons or {}", keys.len());
+                    return Err(sent.broke(rules::REJECTED_KEYS, expected, reasons.len()));
+                }
                 Ok(ToRuntime::Rejected(Rejected {
-                    binding: sent.binding(rejected.binding, bindings)?,
-                    keys: Keys::parse(rejected.keys.unwrap_or_default(), sent)?,
-                    code: rejected.code,
-                    reason: rejected.reason,
+                    binding: sent.binding(binding, bindings)?,
+                    keys,
+                    code,
+                    reason,
+                    reasons,
                 }))
             }
             Some(Kind::Progress(pb)) => progress(pb, by_connector("Progress"), bindings).map(ToRuntime::Progress),

@@ -130,6 +130,7 @@ fn each_message_of_transact_comes_back_as_it_went_in() {
             keys: keys(&["[1]"]),
             code: "sqlite.nul".to_owned(),
             reason: "no".to_owned(),
+            reasons: vec!["because".to_owned()],
         }),
         ToRuntime::Progress(progress()),
     ] {
@@ -182,6 +183,13 @@ fn messages_of_transact_are_refused_by_the_name_of_the_rule() {
     let loaded = pb::Loaded { keys: Some(keys(&["[1]", "[2]"]).into()), documents: Some(batch(0, &["{}"]).into()) };
     refused("X-3", Some(Response::Loaded(loaded)));
     refused("X-3", Some(Response::Rejected(pb::Rejected::default())));
+    let rejected = |binding, reasons: &[&str]| {
+        let reasons = reasons.iter().map(|reason| (*reason).to_owned()).collect();
+        let keys = Some(keys(&["[1]", "[2]"]).into());
+        Some(Response::Rejected(pb::Rejected { binding, keys, reasons, ..Default::default() }))
+    };
+    refused("X-2", rejected(2, &[]));
+    refused("M-16", rejected(0, &["a reason for one of two keys"]));
     let recorded = Some(common::Recorded { installation_id: "me".to_owned(), ..recorded().into() });
     refused("X-10", Some(Response::Opened(pb::Opened { recorded, close_policy: None })));
 }

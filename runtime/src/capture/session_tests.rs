@@ -107,6 +107,7 @@ impl Task {
                     words.push(format!("letter at {offset} {} {document}", letter.code));
                 }
                 Entry::Settled { .. } => words.push("settled".to_owned()),
+                Entry::Resent { .. } => words.push("resent".to_owned()),
                 Entry::Commit(_) => words.push("commit".to_owned()),
             }
         }

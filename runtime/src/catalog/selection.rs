@@ -19,7 +19,7 @@ const FIELDS: Keys = Keys {
     later: &[],
     example: "`fields: { exclude: [note], rename: { id: order_id } }`",
 };
-const CONFLICT_WORDS: [&str; 3] = ["widen", "split", "stop"];
+const CONFLICT_WORDS: [&str; 4] = ["widen", "split", "stop", "dead_letter"];
 /// In `include`: all that is kept where nobody chooses.
 const ALL: &str = "*";
 
@@ -66,6 +66,8 @@ pub enum OnConflict {
     Split,
     /// The task stops.
     Stop,
+    /// The column stays as it is, and what the destination refuses becomes a dead letter.
+    DeadLetter,
 }
 
 impl FieldsDecl {
@@ -166,12 +168,7 @@ pub(super) fn on_conflict(node: &Node, who: &str, findings: &mut Vec<Diagnostic>
         "widen" => OnConflict::Widen,
         "split" => OnConflict::Split,
         "stop" => OnConflict::Stop,
-        "dead_letter" => {
-            let message = format!("`on_conflict: dead_letter` of {who} is not built yet in this version of longshore");
-            let help = format!("write {}", one_of(CONFLICT_WORDS));
-            findings.push(Diagnostic::error(Code::NotBuilt, node.span, message, help));
-            OnConflict::default()
-        }
+        "dead_letter" => OnConflict::DeadLetter,
         other => {
             let message = format!("`on_conflict` of {who}: expected {}, got `{other}`", one_of(CONFLICT_WORDS));
             let help = match did_you_mean(other, CONFLICT_WORDS) {

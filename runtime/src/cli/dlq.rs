@@ -1,7 +1,6 @@
-//! `longshore dlq list|show|replay|drop`: the documents that captures did not admit. Looking takes no lock; replaying and dropping need the
-//! state directory for themselves, because they write the journal.
+//! `longshore dlq list|show|replay|drop`: the documents that captures did not admit, or that a destination refused. Looking takes no lock;
+//! replaying and dropping need the state directory for themselves, because they write the journal.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use base64::Engine as _;
@@ -13,15 +12,14 @@ use serde_json::value::RawValue;
 
 use super::args::{Global, split_word, split_words};
 use super::dlq_args::{DlqDropArgs, DlqListArgs, DlqReplayArgs, DlqSelectArgs, DlqShowArgs, DlqVerb};
-use super::journal::start;
-use super::look::{Look, damaged, no_state, no_such, place};
+use super::letters::Letters;
+use super::look::{Look, no_state, no_such, place};
 use super::output::{Failure, Output};
 use super::view::{grouped, size};
 use super::{catalogs, logs};
-use crate::journal::{Entry, Filter, Inspection, JournalError, Letter};
+use crate::letters::Listed;
 use crate::letters::settle::{Selection, Settled};
-use crate::letters::{Listed, scan};
-use crate::store::{StateDirectory, is_state_directory};
+use crate::store::{Skip, StateDirectory, is_state_directory};
 use crate::supervise::letters;
 
 pub(super) fn dlq(global: &Global, verb: DlqVerb, output: &Output) -> Result<(), Failure> {
@@ -38,16 +36,15 @@ fn list(global: &Global, args: DlqListArgs, output: &Output) -> Result<(), Failu
     let (task, catalog) = split_word(args.words)?;
     let look = Look::open(global, &catalog)?;
     let (mut shown, mut waiting) = (0, 0);
-    for capture in look.captures(task.as_deref())? {
-        let Some(journal) = look.journal(&capture)? else { continue };
-        let mut letters = known(&look, &capture, &journal)?;
-        waiting += letters.values().filter(|letter| letter.mark.is_none()).count() as u64;
-        letters.retain(|_, letter| args.all || letter.mark.is_none());
-        shown += letters.len() as u64;
+    for task in look.tasks_with_letters(task.as_deref())? {
+        let mut letters = Letters::of(&look, &task)?;
+        waiting += letters.listed().filter(|letter| letter.mark.is_none()).count() as u64;
+        letters.retain(|letter| args.all || letter.mark.is_none());
+        shown += letters.listed().count() as u64;
         if output.json() {
-            lines(&capture, &journal, &letters, output).map_err(damaged)?;
+            lines(&letters, output)?;
         } else {
-            letters.values().for_each(|letter| text(&capture, letter, output));
+            letters.listed().for_each(|letter| text(&task, letter, output));
         }
     }
     let others = if args.all { format!(", {} of them wait", grouped(waiting)) } else { " wait".to_owned() };
@@ -57,66 +54,79 @@ fn list(global: &Global, args: DlqListArgs, output: &Output) -> Result<(), Failu
 
 fn show(global: &Global, args: DlqShowArgs, output: &Output) -> Result<(), Failure> {
     logs::start_calmly(global);
-    let ([capture, position], catalog) = split_words(args.words, ["TASK", "POSITION"])?;
+    let ([task, position], catalog) = split_words(args.words, ["TASK", "POSITION"])?;
     let look = Look::open(global, &catalog)?;
-    look.captures(Some(&capture))?;
-    let letters = match look.journal(&capture)? {
-        Some(journal) => Some((known(&look, &capture, &journal)?, journal)),
-        None => None,
-    };
+    look.tasks_with_letters(Some(&task))?;
+    let mut letters = Letters::of(&look, &task)?;
     let offset: Option<u64> = position.parse().ok();
-    let found = letters.and_then(|(mut letters, journal)| {
-        letters.retain(|at, _| Some(*at) == offset);
-        (!letters.is_empty()).then_some((letters, journal))
-    });
-    let Some((letters, journal)) = found else {
-        let message = format!("expected the position of a dead letter of {capture}, got `{position}`");
-        return Err(Failure::configuration(message).help(format!("`longshore dlq list {capture}` tells them")));
-    };
+    letters.retain(|letter| Some(letter.offset) == offset);
+    if letters.listed().next().is_none() {
+        let message = format!("expected the position of a dead letter of {task}, got `{position}`");
+        return Err(Failure::configuration(message).help(format!("`longshore dlq list {task}` tells them")));
+    }
     if output.json() {
-        return lines(&capture, &journal, &letters, output).map_err(damaged);
+        return lines(&letters, output);
     }
-    for letter in letters.values() {
-        catalogs::note(format_args!("{}\n{}", heading(&capture, letter), letter.message), output);
-    }
-    each(&journal, &letters, |_, letter| {
-        output.document(&letter.document);
+    letters.each(|letter, document| {
+        catalogs::note(format_args!("{}\n{}", heading(&task, letter), letter.message), output);
+        output.document(document);
     })
-    .map_err(damaged)
 }
 
 fn replay(global: &Global, args: DlqReplayArgs, output: &Output) -> Result<(), Failure> {
     logs::start(global, None);
-    let ([capture], path) = split_words(args.words, ["TASK"])?;
+    let ([task], path) = split_words(args.words, ["TASK"])?;
     let catalog = catalogs::load(&path, args.values.values(), output)?;
-    let state = owned(global, &path, &capture)?;
+    let (state, whose) = owned(global, &path, &task)?;
     let selection = selection(args.select);
-    let told = &mut |offset: u64, error: &longshore_proto::Error| {
+    let kept = |offset: u64, error: &longshore_proto::Error| {
         let (reason, code) = (&error.message, &error.code);
-        output.object("kept", json!({ "task": capture, "position": offset, "code": code, "reason": reason }));
-        output.line(format_args!("{capture}  position {offset}  stays: {reason}"));
+        output.object("kept", json!({ "task": task, "position": offset, "code": code, "reason": reason }));
+        let help = if error.suggestion.is_empty() { String::new() } else { format!("; {}", error.suggestion) };
+        output.line(format_args!("{task}  position {offset}  stays: {reason}{help}"));
     };
-    let settled = letters::replay(&catalog, &state, &capture, &selection, told)
-        .map_err(|problem| catalogs::failure(problem, output))?;
-    say("replayed", &capture, &selection, settled, output)
+    let settled = match whose {
+        Whose::Capture if args.force => {
+            let message = format!("--force is for letters of materializations, {task} is a capture");
+            return Err(
+                Failure::configuration(message).help("leave it out: a replayed document comes after all others")
+            );
+        }
+        Whose::Capture => {
+            letters::replay(&catalog, &state, &task, &selection, &mut |offset, error| kept(offset, error))
+        }
+        Whose::Materialization => {
+            let told = &mut |skip: &Skip, error: &longshore_proto::Error| kept(skip.at.offset, error);
+            letters::replay_refused(&state, &task, &selection, args.force, told)
+        }
+    };
+    say("replayed", &task, &selection, settled.map_err(|problem| catalogs::failure(problem, output))?, output)
 }
 
 fn drop_letters(global: &Global, args: DlqDropArgs, output: &Output) -> Result<(), Failure> {
     logs::start(global, None);
-    let ([capture], path) = split_words(args.words, ["TASK"])?;
+    let ([task], path) = split_words(args.words, ["TASK"])?;
     let selection = selection(args.select);
     if selection.bindings.is_empty() && selection.positions.is_empty() && !args.all {
-        return Err(Failure::configuration(format!("which letters of {capture} are to be dropped?"))
+        return Err(Failure::configuration(format!("which letters of {task} are to be dropped?"))
             .help("name them with --position or --binding, or say --all"));
     }
-    let state = owned(global, &path, &capture)?;
-    let settled =
-        letters::drop_letters(&state, &capture, &selection).map_err(|problem| catalogs::failure(problem, output))?;
-    say("dropped", &capture, &selection, settled, output)
+    let (state, whose) = owned(global, &path, &task)?;
+    let settled = match whose {
+        Whose::Capture => letters::drop_letters(&state, &task, &selection),
+        Whose::Materialization => letters::drop_refused(&state, &task, &selection),
+    };
+    say("dropped", &task, &selection, settled.map_err(|problem| catalogs::failure(problem, output))?, output)
 }
 
-/// The state directory, for us alone; the capture has a journal there.
-fn owned(global: &Global, catalog: &Path, capture: &str) -> Result<StateDirectory, Failure> {
+/// Whose letters they are: those of a capture lie in its journal, those of a materialization in the journals that it reads.
+enum Whose {
+    Capture,
+    Materialization,
+}
+
+/// The state directory, for us alone; the task may have letters there.
+fn owned(global: &Global, catalog: &Path, task: &str) -> Result<(StateDirectory, Whose), Failure> {
     let path = place(global, catalog);
     if !is_state_directory(&path) {
         return Err(no_state(&path));
@@ -125,10 +135,14 @@ fn owned(global: &Global, catalog: &Path, capture: &str) -> Result<StateDirector
         let failure = Failure::from(error);
         failure.help("a running `longshore run` writes the journal: end it with `longshore stop`, then do this again")
     })?;
-    if !letters::has_journal(&state, capture) {
-        return Err(no_such("a capture that has a journal", capture, &state.journals().map_err(damaged)?));
+    if letters::has_journal(&state, task) {
+        return Ok((state, Whose::Capture));
     }
-    Ok(state)
+    let known = state.store().tasks()?;
+    if known.iter().any(|known| known == task) {
+        return Ok((state, Whose::Materialization));
+    }
+    Err(no_such("a task that has run", task, &known))
 }
 
 fn selection(args: DlqSelectArgs) -> Selection {
@@ -137,64 +151,18 @@ fn selection(args: DlqSelectArgs) -> Selection {
 
 fn say(
     what: &str,
-    capture: &str,
+    task: &str,
     selection: &Selection,
     Settled { settled, kept }: Settled,
     output: &Output,
 ) -> Result<(), Failure> {
     if settled + kept == 0 && !(selection.bindings.is_empty() && selection.positions.is_empty()) {
-        let message = format!("no dead letter of {capture} that waits is at these positions and bindings");
-        return Err(Failure::configuration(message).help(format!("`longshore dlq list {capture}` tells what waits")));
+        let message = format!("no dead letter of {task} that waits is at these positions and bindings");
+        return Err(Failure::configuration(message).help(format!("`longshore dlq list {task}` tells what waits")));
     }
-    output.object(what, json!({ "task": capture, "letters": settled, "kept": kept }));
+    output.object(what, json!({ "task": task, "letters": settled, "kept": kept }));
     let stay = if kept > 0 { format!(", {} stay letters", grouped(kept)) } else { String::new() };
-    output.line(format_args!("{capture}: {} letters {what}{stay}", grouped(settled)));
-    Ok(())
-}
-
-/// All letters of a capture, by position: as the index has them, and what came since.
-fn known(look: &Look, capture: &str, journal: &Inspection) -> Result<BTreeMap<u64, Listed>, Failure> {
-    let make = || journal.reader(Filter::Letters);
-    let index = look.state().letters(capture)?;
-    let behind = scan::behind(make, journal.id(), index.as_ref().map(|(read_to, _)| *read_to)).map_err(damaged)?;
-    let listed = match (&behind, index) {
-        (Some(_), Some((_, listed))) => listed,
-        _ => Vec::new(),
-    };
-    let mut letters: BTreeMap<u64, Listed> = listed.into_iter().map(|letter| (letter.offset, letter)).collect();
-    let mut reader = behind.unwrap_or_else(make);
-    scan::scan(&mut *reader, |page, _| {
-        letters.extend(page.letters.into_iter().map(|letter| (letter.offset, letter)));
-        for (offset, mark) in page.settled {
-            if let Some(letter) = letters.get_mut(&offset) {
-                letter.mark = Some(mark);
-            }
-        }
-        Ok::<(), JournalError>(())
-    })
-    .map_err(damaged)?;
-    Ok(letters)
-}
-
-/// Reads these letters with their documents.
-fn each(
-    journal: &Inspection,
-    letters: &BTreeMap<u64, Listed>,
-    mut show: impl FnMut(&Listed, &Letter),
-) -> Result<(), JournalError> {
-    let Some(first) = letters.keys().next() else { return Ok(()) };
-    let mut left: BTreeSet<u64> = letters.keys().copied().collect();
-    let mut reader = journal.reader(Filter::Letters);
-    reader.seek(start(journal, *first)?)?;
-    while !left.is_empty() {
-        let Some(entry) = reader.next()? else { break };
-        if let Entry::Letter { offset, letter, .. } = entry
-            && left.remove(&offset)
-            && let Some(listed) = letters.get(&offset)
-        {
-            show(listed, &letter);
-        }
-    }
+    output.line(format_args!("{task}: {} letters {what}{stay}", grouped(settled)));
     Ok(())
 }
 
@@ -214,16 +182,11 @@ struct Line<'a> {
     document_base64: Option<String>,
 }
 
-fn lines(
-    capture: &str,
-    journal: &Inspection,
-    letters: &BTreeMap<u64, Listed>,
-    output: &Output,
-) -> Result<(), JournalError> {
-    each(journal, letters, |listed, letter| {
+fn lines(letters: &Letters, output: &Output) -> Result<(), Failure> {
+    letters.each(|listed, document| {
         let line = Line {
             r#type: "letter",
-            task: capture,
+            task: letters.task(),
             position: listed.offset,
             binding: &listed.binding,
             collection: &listed.collection,
@@ -231,8 +194,8 @@ fn lines(
             code: &listed.code,
             reason: &listed.message,
             bytes: listed.bytes,
-            document: &embedded(&letter.document),
-            document_base64: std::str::from_utf8(&letter.document).is_err().then(|| BASE64.encode(&letter.document)),
+            document: &embedded(document),
+            document_base64: std::str::from_utf8(document).is_err().then(|| BASE64.encode(document)),
         };
         if let Ok(line) = serde_json::to_string(&line) {
             output.documents(&format!("{line}\n"));
@@ -240,14 +203,14 @@ fn lines(
     })
 }
 
-fn text(capture: &str, letter: &Listed, output: &Output) {
-    output.line(format_args!("{}  {}", heading(capture, letter), letter.message));
+fn text(task: &str, letter: &Listed, output: &Output) {
+    output.line(format_args!("{}  {}", heading(task, letter), letter.message));
 }
 
-fn heading(capture: &str, letter: &Listed) -> String {
+fn heading(task: &str, letter: &Listed) -> String {
     let Listed { offset, binding, collection, bytes, .. } = letter;
     let state = if letter.mark.is_some() { format!("  {}", state(letter)) } else { String::new() };
-    format!("{capture}  position {offset}  {binding} -> {collection}  {}{state}", size(*bytes))
+    format!("{task}  position {offset}  {binding} -> {collection}  {}{state}", size(*bytes))
 }
 
 fn state(letter: &Listed) -> &'static str {

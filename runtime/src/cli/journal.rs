@@ -11,7 +11,7 @@ use super::look::{Look, Unreadable, damaged};
 use super::output::{Failure, Output};
 use super::view::{grouped, size};
 use super::{catalogs, logs};
-use crate::journal::{Checked, Control, Entry, Filter, Inspection, JournalError, Letter, LocalId, Position, Reader};
+use crate::journal::{Checked, Control, Entry, Filter, Inspection, JournalError, Letter, LocalId, Reader, Resent};
 
 /// Printed at once at most.
 const OUTPUT_BYTES: usize = 64 << 10;
@@ -177,7 +177,7 @@ fn read(global: &Global, args: JournalReadArgs, output: &Output) -> Result<(), F
         )));
     }
     let mut reader = journal.reader(Filter::All);
-    reader.seek(start(&journal, args.from).map_err(damaged)?).map_err(damaged)?;
+    reader.seek(journal.start_before(args.from)).map_err(damaged)?;
     let mut printed = Printed { output, text: String::new(), from: args.from, left: args.limit.unwrap_or(u64::MAX) };
     // What was read before some damage is shown before the damage is told.
     let read = print(&mut *reader, &mut printed);
@@ -189,13 +189,6 @@ fn read(global: &Global, args: JournalReadArgs, output: &Output) -> Result<(), F
         output,
     );
     Ok(())
-}
-
-/// The last beginning of a segment at or before an offset.
-pub(super) fn start(journal: &Inspection, from: u64) -> Result<Position, JournalError> {
-    let befores = journal.segments()?.into_iter().filter_map(|segment| segment.after);
-    let fitting = befores.map(|(_, position)| position).filter(|position| position.offset <= from);
-    Ok(fitting.max_by_key(|position| position.offset).unwrap_or(Position::BEGINNING))
 }
 
 fn print(reader: &mut dyn Reader, printed: &mut Printed<'_>) -> Result<(), JournalError> {
@@ -239,7 +232,14 @@ fn print(reader: &mut dyn Reader, printed: &mut Printed<'_>) -> Result<(), Journ
                     json!({ "offset": offset, "binding": binding, "collection": collection, "positions": letters }),
                 );
             }
-            Entry::Schema { .. } | Entry::Control { .. } | Entry::Letter { .. } | Entry::Settled { .. } => {}
+            Entry::Resent { local, offset, resent } if offset >= printed.from => {
+                printed.resent(name(local), offset, &resent);
+            }
+            Entry::Schema { .. }
+            | Entry::Control { .. }
+            | Entry::Letter { .. }
+            | Entry::Settled { .. }
+            | Entry::Resent { .. } => {}
             Entry::Commit(commit) if commit.end.offset >= printed.from => printed.object(
                 "commit",
                 json!({
@@ -292,6 +292,20 @@ struct LetterLine<'a> {
     document: &'a RawValue,
 }
 
+#[derive(Serialize)]
+struct ResentLine<'a> {
+    r#type: &'static str,
+    offset: u64,
+    binding: &'a str,
+    collection: &'a str,
+    /// For whom alone.
+    task: &'a str,
+    to: &'a str,
+    /// Where it stood before.
+    position: u64,
+    document: &'a RawValue,
+}
+
 /// What goes to standard output, a good piece at a time.
 struct Printed<'a> {
     output: &'a Output,
@@ -336,6 +350,13 @@ impl Printed<'_> {
         let (code, reason) = (&letter.code, &letter.message);
         let document = &embedded(&letter.document);
         self.line(&LetterLine { r#type: "dead_letter", offset, binding, collection, code, reason, document });
+    }
+
+    /// Only with `--json`: it is for one materialization alone.
+    fn resent(&mut self, (binding, collection): (&str, &str), offset: u64, resent: &Resent) {
+        let Resent { task, binding: to, letter, document } = resent;
+        let (to, position, document) = (to.as_str(), *letter, &*embedded(document));
+        self.line(&ResentLine { r#type: "resent", offset, binding, collection, task, to, position, document });
     }
 
     fn line(&mut self, line: &impl Serialize) {

@@ -4,7 +4,7 @@
 
 use bytes::{Buf, Bytes};
 
-use super::{BindingRow, Control, JournalId, Letter, LocalId, Mark, NewBinding, Position, SegmentName};
+use super::{BindingRow, Control, JournalId, Letter, LocalId, Mark, NewBinding, Position, Resent, SegmentName};
 use crate::store::Epoch;
 use longshore_proto::batch::Batch;
 use longshore_proto::name::StateKey;
@@ -19,6 +19,8 @@ const REPLAYED: u8 = 2;
 const DROPPED: u8 = 3;
 /// More of the document of the letter before.
 const MORE: u8 = 4;
+/// A document that a destination refused, for it again.
+const RESENT: u8 = 5;
 
 /// First frame of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +64,7 @@ pub(super) enum Said {
     Letter(Letter),
     More(Bytes),
     Settled(Mark, Vec<u64>),
+    Resent(Resent),
 }
 
 /// A body that does not say what its kind says.
@@ -248,6 +251,16 @@ pub(super) fn encode_more() -> [u8; 1] {
     [MORE]
 }
 
+/// What stands before the document itself.
+pub(super) fn encode_resent(resent: &Resent) -> Vec<u8> {
+    let mut out = Vec::with_capacity(32 + resent.task.len() + resent.binding.as_str().len());
+    out.push(RESENT);
+    put_blob(&mut out, resent.task.as_bytes());
+    put_blob(&mut out, resent.binding.as_str().as_bytes());
+    out.extend_from_slice(&resent.letter.to_le_bytes());
+    out
+}
+
 pub(super) fn encode_settled(mark: Mark, letters: &[u64]) -> Vec<u8> {
     let mut out = Vec::with_capacity(8 + 8 * letters.len());
     out.push(match mark {
@@ -267,6 +280,12 @@ pub(super) fn decode_dead_letter(mut body: Bytes) -> Result<Said, Malformed> {
             return Ok(Said::Letter(Letter { code, message, document: std::mem::take(body) }));
         }
         MORE => return Ok(Said::More(std::mem::take(body))),
+        RESENT => {
+            let (task, binding) = (text(body)?, text(body)?);
+            let binding = StateKey::parse(&binding).ok_or(Malformed("a state key that is none"))?;
+            let letter = u64(body)?;
+            return Ok(Said::Resent(Resent { task, binding, letter, document: std::mem::take(body) }));
+        }
         REPLAYED => Mark::Replayed,
         DROPPED => Mark::Dropped,
         _ => return Err(Malformed("a dead letter of a sort this version does not know")),

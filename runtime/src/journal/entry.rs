@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use longshore_proto::batch::Batch;
+use longshore_proto::name::StateKey;
 
 use super::{BindingRow, Committed, LocalId};
 
@@ -60,8 +61,30 @@ pub enum Entry {
         /// Their offsets.
         letters: Vec<u64>,
     },
+    /// A document that a destination refused before: for one binding of one materialization, and for nobody else.
+    Resent {
+        /// Whose it was when it was captured.
+        local: LocalId,
+        /// Its own offset.
+        offset: u64,
+        /// What it is, and for whom.
+        resent: Resent,
+    },
     /// The transaction ends here; all its entries have been seen.
     Commit(Committed),
+}
+
+/// A dead letter of a materialization, sent again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resent {
+    /// The materialization.
+    pub task: String,
+    /// Its binding.
+    pub binding: StateKey,
+    /// Where the letter stood: an offset of this journal.
+    pub letter: u64,
+    /// As it was captured.
+    pub document: Bytes,
 }
 
 /// A document that was not admitted: a dead letter.

@@ -12,7 +12,9 @@ use super::reader::FileReader;
 use super::recent::Recent;
 use super::segment::io_error;
 use super::storage::{FileStorage, Storage};
-use super::{CommittedEnd, Evidence, Filter, Journal, JournalError, JournalId, Known, Reader, SegmentName, Writer};
+use super::{
+    CommittedEnd, Evidence, Filter, Journal, JournalError, JournalId, Known, Position, Reader, SegmentName, Writer,
+};
 use crate::store::Epoch;
 
 /// A segment is closed when it has grown to this many bytes: 64 MiB.
@@ -93,6 +95,10 @@ impl Journal for FileJournal {
     fn known(&self) -> Known {
         self.engine.shared().known.clone()
     }
+
+    fn start_before(&self, offset: u64) -> Position {
+        self.engine.start_before(offset)
+    }
 }
 
 #[derive(Debug)]
@@ -164,6 +170,12 @@ impl Engine {
 
     pub(super) fn id(&self) -> Option<JournalId> {
         self.shared().id
+    }
+
+    /// The beginning of the last segment that begins between two transactions, at or before this offset.
+    pub(super) fn start_before(&self, offset: u64) -> Position {
+        let starts = |link: &&Link| link.position.offset <= offset && !link.continues;
+        self.links().iter().rev().find(starts).map_or(Position::BEGINNING, |link| link.position)
     }
 
     pub(super) fn committed_end(&self) -> Option<CommittedEnd> {

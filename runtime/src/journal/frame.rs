@@ -106,6 +106,8 @@ impl Flags {
     pub(super) const CONTINUES: Self = Self(2);
     /// In an opening: belongs to the transaction that is open there, and counts with its commit.
     pub(super) const STAGED: Self = Self(4);
+    /// Of `dead_letter`: a document for one materialization's binding, so that who reads collections need not read letters.
+    pub(super) const RESENT: Self = Self(8);
 
     pub(super) fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)

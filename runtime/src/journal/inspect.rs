@@ -118,6 +118,12 @@ impl Inspection {
         self.replica.known()
     }
 
+    /// A position at or before this offset from which a reader may go on.
+    #[must_use]
+    pub fn start_before(&self, offset: u64) -> Position {
+        self.engine.start_before(offset)
+    }
+
     /// A reader up to that end.
     #[must_use]
     pub fn reader(&self, filter: Filter) -> Box<dyn Reader> {

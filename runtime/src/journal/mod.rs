@@ -37,7 +37,7 @@ use longshore_proto::batch::Batch;
 use longshore_proto::state::{State, StatePatch};
 
 pub use binding::{BindingRow, BindingTable, Filter, LocalId, NewBinding, SchemaVersion, Schemas};
-pub use entry::{Control, Entry, Letter, Mark};
+pub use entry::{Control, Entry, Letter, Mark, Resent};
 pub use error::JournalError;
 pub use file::{FileJournal, FileJournalOptions, SEGMENT_BYTES, TRANSACTION_MAX_BYTES, journal_dir};
 pub use inspect::{Checked, Inspection, SegmentReport, TornTail, journal_names};
@@ -63,6 +63,9 @@ pub trait Journal: Send + Sync + std::fmt::Debug {
 
     /// Bindings and newest schemas as of the committed end.
     fn known(&self) -> Known;
+
+    /// A position at or before this offset from which a reader may go on, as near as is known without reading.
+    fn start_before(&self, offset: u64) -> Position;
 }
 
 /// What a journal knows of its bindings at its committed end.
@@ -118,6 +121,9 @@ pub trait Writer: Send + std::fmt::Debug {
 
     /// These letters of a binding do not wait any more. Takes an offset, or several if they are very many.
     fn settle(&mut self, local: LocalId, mark: Mark, letters: &[u64]) -> Result<(), JournalError>;
+
+    /// A document that a materialization's destination refused, for it again. Takes an offset.
+    fn resend(&mut self, local: LocalId, resent: &Resent) -> Result<(), JournalError>;
 
     /// Makes all since the last commit durable together with the state patch; also if there is nothing but the patch, or not even that.
     fn commit(&mut self, patch: &StatePatch) -> Result<Durable<Committed>, JournalError>;

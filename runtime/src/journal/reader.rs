@@ -162,11 +162,12 @@ impl FileReader {
                 let control = body::decode_control(&body).map_err(|m| malformed(place, m))?;
                 Some(Entry::Control { local, offset: header.first_offset, control })
             }
-            Kind::DeadLetter if self.filter.wants_letters() => {
+            Kind::DeadLetter if self.filter.wants_letters() || wanted && header.flags.has(Flags::RESENT) => {
                 let body = place.segment.sound_body(at, &header)?;
                 let offset = header.first_offset;
                 let letter = match body::decode_dead_letter(body).map_err(|m| malformed(place, m))? {
                     Said::Settled(mark, letters) => return Ok(Some(Entry::Settled { local, offset, mark, letters })),
+                    Said::Resent(resent) => return Ok(Some(Entry::Resent { local, offset, resent })),
                     Said::Letter(letter) => letter,
                     Said::More(more) => match self.letter.take() {
                         Some(so_far) => {

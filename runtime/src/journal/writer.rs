@@ -19,7 +19,7 @@ use super::storage::StorageFile;
 use super::track::Sum;
 use super::{
     BindingRow, BindingTable, Committed, CommittedEnd, Control, Durable, DurableLength, JournalError, JournalId,
-    Letter, LocalId, Mark, NewBinding, SchemaVersion, Schemas, SegmentName, Writer,
+    Letter, LocalId, Mark, NewBinding, Resent, SchemaVersion, Schemas, SegmentName, Writer,
 };
 use crate::store::Epoch;
 use longshore_proto::limits::{DOCUMENT_MAX_BYTES, MESSAGE_MAX_BYTES};
@@ -192,6 +192,16 @@ impl Writer for FileWriter {
         self.check_bound(local)?;
         let mut frames = letters.chunks(LETTERS_PER_FRAME).map(|letters| body::encode_settled(mark, letters));
         frames.try_for_each(|body| self.put(Kind::DeadLetter, local, 1, &[&body]).map(|_| ()))
+    }
+
+    fn resend(&mut self, local: LocalId, resent: &Resent) -> Result<(), JournalError> {
+        self.check_bound(local)?;
+        if resent.document.len() > DOCUMENT_MAX_BYTES {
+            let bytes = resent.document.len();
+            return Err(self.refused(format!("a document of {bytes} bytes, expected at most {DOCUMENT_MAX_BYTES}")));
+        }
+        let lead = body::encode_resent(resent);
+        self.put_frame((Kind::DeadLetter, Flags::RESENT), local, 1, &[&lead, &resent.document]).map(|_| ())
     }
 
     fn commit(&mut self, patch: &StatePatch) -> Result<Durable<Committed>, JournalError> {

@@ -5,6 +5,7 @@
 //! ([`crate::store::LetterIndex`]), so that nobody reads a whole journal to find three letters. The index may be thrown away. [`settle`]
 //! replays and drops. Who may do that when is [`crate::supervise`]'s business.
 
+pub mod refused;
 pub mod scan;
 pub mod settle;
 

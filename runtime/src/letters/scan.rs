@@ -28,7 +28,11 @@ pub fn scan<E: From<JournalError>>(
             }
             Entry::Settled { mark, letters, .. } => page.settled.extend(letters.into_iter().map(|at| (at, mark))),
             Entry::Commit(committed) => whole = committed.end,
-            Entry::Bindings(_) | Entry::Schema { .. } | Entry::Documents { .. } | Entry::Control { .. } => {}
+            Entry::Bindings(_)
+            | Entry::Schema { .. }
+            | Entry::Documents { .. }
+            | Entry::Control { .. }
+            | Entry::Resent { .. } => {}
         }
         if page.letters.len() + page.settled.len() >= PAGE_ENTRIES {
             each(std::mem::take(&mut page), whole)?;

@@ -113,6 +113,7 @@ fn waiting(journal: &dyn Journal, selection: &Selection) -> Result<BTreeMap<u64,
             | Entry::Schema { .. }
             | Entry::Documents { .. }
             | Entry::Control { .. }
+            | Entry::Resent { .. }
             | Entry::Commit(_) => {}
         }
     }

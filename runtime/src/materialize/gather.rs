@@ -3,13 +3,14 @@
 //! Standard bindings go through the reduction, documents of delta bindings through [`super::deltas`]. What is read when is decided in
 //! [`super::transaction`]; the messages are cut in [`super::outgoing`]. All calls block: they belong on a thread that may.
 
+mod rejected;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use longshore_proto::Error;
-use longshore_proto::batch::Batch;
+use longshore_proto::batch::{Batch, BatchBuilder};
 use longshore_proto::document::{Op, Scanned, Scanner};
 use longshore_proto::key::KeyPointers;
 use longshore_proto::materialize::message::ToConnector;
@@ -22,10 +23,12 @@ use super::fold::{Rule, Rules};
 use super::outgoing::{Loads, Outlet, Stores, Tally};
 use super::reduce::{Budget, Key, Reduction};
 use super::resume::Standing;
+use super::skips::{self, Skips};
 use super::transaction::{Advanced, Then};
 use super::turns::{Ends, Reading, Selection, Take};
 use crate::document::reduce::Reducer;
-use crate::journal::{Entry, Filter, Journal, JournalError, JournalId, LocalId, Position, Reader, Schemas};
+use crate::journal::{Entry, Filter, Journal, JournalError, JournalId, LocalId, Position, Reader, Resent, Schemas};
+use crate::store::{Skip, SkipId};
 
 /// One step of reading ends after so many bytes: a decision may follow.
 const STEP_BYTES: u64 = 1 << 20;
@@ -66,6 +69,13 @@ pub struct Gatherer {
     deltas: Deltas,
     present: Present,
     scanned: Scanned,
+    /// The task whose documents these are.
+    task: String,
+    skips: Skips,
+    /// By target: documents of this transaction that are passed over.
+    passed_over: Vec<u64>,
+    /// Letters that stand again in this transaction.
+    replayed: u64,
 }
 
 /// A journal that is being read.
@@ -88,7 +98,19 @@ pub(super) struct Planned {
     pub(super) rule: Option<Rule>,
 }
 
+/// What the Stores of a transaction came to.
+#[derive(Debug, Default)]
+pub struct Stored {
+    /// By binding of the session.
+    pub rows: Tally,
+    /// By binding: documents that are dead letters once the transaction is committed.
+    pub passed_over: Vec<u64>,
+    /// Letters that do not wait any more then.
+    pub replayed: u64,
+}
+
 /// What one binding takes of a batch.
+#[derive(Clone, Copy)]
 struct Taken {
     target: usize,
     from: usize,
@@ -107,8 +129,8 @@ impl Gatherer {
     pub fn new(
         sources: Vec<Source>,
         targets: Vec<Target>,
-        budget_bytes: usize,
-        spill_dir: PathBuf,
+        (task, skips): (&str, Skips),
+        Budget { bytes: budget_bytes, spill_dir }: Budget,
     ) -> Result<Self, Error> {
         let targets = planned(targets)?;
         let collections: BTreeSet<String> = targets.iter().map(|t| t.target.binding.collection.name.clone()).collect();
@@ -133,7 +155,11 @@ impl Gatherer {
         let rules = Rules::new(rules.into_iter().map(|(_, rule)| rule).collect());
         Ok(Self {
             sources: open,
+            passed_over: vec![0; targets.len()],
+            replayed: 0,
             targets,
+            task: task.to_owned(),
+            skips,
             selection: Selection::default(),
             reached: Vec::new(),
             first: 0,
@@ -157,13 +183,15 @@ impl Gatherer {
         existing::lock(&self.present).clear();
         self.reached = selection.readings.iter().map(|reading| reading.start).collect();
         self.first = self.first.wrapping_add(1);
+        self.passed_over.fill(0);
+        self.replayed = 0;
         self.selection = selection;
     }
 
     /// Reads on: whole transactions, until it has done enough for one step or nothing more is there. `abandon` ends it early; what was read
     /// is then of no more use.
     pub fn advance(&mut self, ends: &Ends, abandon: &AtomicBool) -> Result<Advanced, Error> {
-        let mut advanced = Advanced { documents: 0, bytes: 0, positions: Vec::new(), then: Then::Nothing };
+        let mut advanced = Advanced::default();
         let (first, readings) = (self.first, self.selection.readings.len());
         for reading in (0..readings).map(|i| (i + first) % readings) {
             advanced.then = self.read_journal(reading, ends, abandon, &mut advanced)?;
@@ -190,7 +218,7 @@ impl Gatherer {
     }
 
     /// Stores of the whole transaction: the standard bindings' by key, then the delta bindings' in the order of their journals.
-    pub fn stores(&mut self, outlet: Outlet<'_>) -> Result<Tally, Error> {
+    pub fn stores(&mut self, outlet: Outlet<'_>) -> Result<Stored, Error> {
         let mut stores = Stores::new(&self.targets, outlet);
         {
             let mut existing = existing::lock(&self.present);
@@ -207,7 +235,7 @@ impl Gatherer {
             }
             self.read_deltas_again(i, until, &mut stores)?;
         }
-        stores.finish()
+        Ok(Stored { rows: stores.finish()?, passed_over: self.passed_over.clone(), replayed: self.replayed })
     }
 
     /// How journals stand to the places' positions in what somebody remembers.
@@ -287,8 +315,19 @@ impl Gatherer {
                     }
                 }
                 Some(Entry::Documents { local, first_offset, documents }) => {
-                    inside |= self.take(i, local, first_offset, &documents, sum)?;
+                    let taken = self.taken(&self.selection.readings[i], local, first_offset, documents.len());
+                    inside |= self.take(i, taken, first_offset, &documents, sum)?;
                 }
+                Some(Entry::Resent { offset, resent, .. }) if resent.task == self.task => {
+                    let Some((target, documents)) = self.resent(i, offset, &resent) else { continue };
+                    let place = self.targets[target].place.clone();
+                    let SkipId { journal, binding, .. } = self.named(target, offset);
+                    self.skips.replayed(&place, resent.letter, offset);
+                    self.replayed += 1;
+                    sum.replayed.push((SkipId { journal, binding, offset: resent.letter }, offset));
+                    inside |= self.take(i, vec![Taken { target, from: 0, to: 1 }], offset, &documents, sum)?;
+                }
+                Some(Entry::Resent { .. }) => {}
                 Some(Entry::Control { control, .. }) => {
                     let message =
                         format!("journal {journal} holds {control:?}, which this version does not materialize");
@@ -311,24 +350,64 @@ impl Gatherer {
         })
     }
 
-    fn take(&mut self, i: usize, local: LocalId, first: u64, batch: &Batch, sum: &mut Advanced) -> Result<bool, Error> {
-        let taken = self.taken(&self.selection.readings[i], local, first, batch.len());
+    /// What is passed over counts as a document too: the transaction that passes it makes it a letter.
+    fn take(
+        &mut self,
+        i: usize,
+        taken: Vec<Taken>,
+        first: u64,
+        batch: &Batch,
+        sum: &mut Advanced,
+    ) -> Result<bool, Error> {
         let (before, mut rows) = (sum.documents, Vec::new());
-        for taken in taken {
-            let part = || batch.documents().skip(taken.from).take(taken.to - taken.from);
-            sum.documents += (taken.to - taken.from) as u64;
-            sum.bytes += part().map(|document| document.len() as u64).sum::<u64>();
-            if self.targets[taken.target].target.binding.delta_updates {
-                let Taken { target, from, to } = taken;
-                self.deltas.hold(i, Piece { target, batch: batch.clone(), from, to });
-            } else {
-                rows.push(taken);
+        for whole in taken {
+            sum.documents += (whole.to - whole.from) as u64;
+            let mut passed_over = whole.to - whole.from;
+            for taken in self.left_of(whole, first) {
+                let part = || batch.documents().skip(taken.from).take(taken.to - taken.from);
+                passed_over -= taken.to - taken.from;
+                sum.bytes += part().map(|document| document.len() as u64).sum::<u64>();
+                if self.targets[taken.target].target.binding.delta_updates {
+                    let Taken { target, from, to } = taken;
+                    self.deltas.hold(i, Piece { target, batch: batch.clone(), from, to });
+                } else {
+                    rows.push(taken);
+                }
             }
+            self.passed_over[whole.target] += passed_over as u64;
         }
         if !rows.is_empty() {
-            self.reduce(&rows, batch)?;
+            self.reduce(&rows, first, batch, &mut sum.joined)?;
         }
         Ok(sum.documents > before)
+    }
+
+    /// Without what the destination refused.
+    fn left_of(&self, taken: Taken, first: u64) -> Vec<Taken> {
+        let Taken { target, from, to } = taken;
+        match self.skips.of(&self.targets[target].place) {
+            None => vec![taken],
+            Some(passed) => {
+                let left = passed.without(first, (from, to)).into_iter();
+                left.map(|(from, to)| Taken { target, from, to }).collect()
+            }
+        }
+    }
+
+    /// The binding of ours that a letter is sent to again, if this reading takes it, and the letter as a batch.
+    fn resent(&self, i: usize, offset: u64, resent: &Resent) -> Option<(usize, Batch)> {
+        let takes = |take: &&Take| {
+            take.place.binding == resent.binding && take.from <= offset && take.to.is_none_or(|to| offset < to)
+        };
+        let (target, _) = self.target(self.selection.readings[i].takes.iter().find(takes)?)?;
+        let mut batch = BatchBuilder::new(target);
+        batch.push(&resent.document);
+        Some((target, batch.finish()?))
+    }
+
+    fn named(&self, target: usize, offset: u64) -> SkipId {
+        let Place { journal, binding } = self.targets[target].place.clone();
+        SkipId { journal, binding, offset }
     }
 
     fn taken(&self, reading: &Reading, local: LocalId, first: u64, len: usize) -> Vec<Taken> {
@@ -343,8 +422,8 @@ impl Gatherer {
     }
 
     /// All of these read one collection, so a document's key is taken out once.
-    fn reduce(&mut self, rows: &[Taken], batch: &Batch) -> Result<(), Error> {
-        let Self { targets, reduction, scanned, .. } = self;
+    fn reduce(&mut self, rows: &[Taken], at: u64, batch: &Batch, joined: &mut Vec<Skip>) -> Result<(), Error> {
+        let Self { targets, reduction, scanned, skips, passed_over, .. } = self;
         let held = reduction.hold(batch)?;
         for (i, document) in batch.documents().enumerate() {
             let mut takers = rows.iter().filter(|taken| (taken.from..taken.to).contains(&i)).peekable();
@@ -356,9 +435,19 @@ impl Gatherer {
                     planned.target.binding.collection.name
                 ))
             })?;
-            let delete = scanned.op == Op::Delete;
+            let (delete, offset) = (scanned.op == Op::Delete, at + i as u64);
             for taken in takers {
                 let planned = &targets[taken.target];
+                let passed = planned.rule.as_ref().and_then(|_| skips.of(&planned.place));
+                if let Some(behind) = passed.and_then(|passed| passed.holds(&scanned.key_encoded, offset)) {
+                    let Place { journal, binding } = planned.place.clone();
+                    let (at, of) = (SkipId { journal, binding, offset }, &planned.target.binding.collection.name);
+                    let skip = skips::joined(at, of, &scanned.key_json, behind, document.len());
+                    skips.add(&skip)?;
+                    joined.push(skip);
+                    passed_over[taken.target] += 1;
+                    continue;
+                }
                 if delete && !planned.target.takes_deletes {
                     return Err(no_deletes(planned, &scanned.key_json).at_binding(taken.target));
                 }
@@ -381,8 +470,18 @@ impl Gatherer {
             match self.open(journal)?.reader.next()? {
                 Some(Entry::Documents { local, first_offset, documents }) => {
                     let taken = self.taken(&self.selection.readings[i], local, first_offset, documents.len());
-                    for Taken { target, from, to } in taken {
+                    let left = taken.into_iter().flat_map(|whole| self.left_of(whole, first_offset));
+                    for Taken { target, from, to } in left {
                         if self.targets[target].target.binding.delta_updates {
+                            stores.documents(target, &documents, from, to)?;
+                        }
+                    }
+                }
+                Some(Entry::Resent { offset, resent, .. }) if resent.task == self.task => {
+                    let Some((target, documents)) = self.resent(i, offset, &resent) else { continue };
+                    let is_delta = self.targets[target].target.binding.delta_updates;
+                    for Taken { target, from, to } in self.left_of(Taken { target, from: 0, to: 1 }, offset) {
+                        if is_delta {
                             stores.documents(target, &documents, from, to)?;
                         }
                     }
@@ -393,7 +492,8 @@ impl Gatherer {
                     | Entry::Schema { .. }
                     | Entry::Control { .. }
                     | Entry::Letter { .. }
-                    | Entry::Settled { .. },
+                    | Entry::Settled { .. }
+                    | Entry::Resent { .. },
                 ) => {}
                 None => {
                     let message = format!("journal {journal} ends before {until}, which was read before");

@@ -60,8 +60,9 @@ fn stored(journals: &[(&str, Arc<dyn Journal>)], budget_bytes: usize) -> (Vec<To
         wants_existence: false,
         takes_deletes: false,
     });
+    let budget = Budget { bytes: budget_bytes, spill_dir: spill.path().to_owned() };
     let mut gatherer =
-        Gatherer::new(sources, targets.collect(), budget_bytes, spill.path().to_owned()).expect("a gatherer");
+        Gatherer::new(sources, targets.collect(), ("lake", Skips::default()), budget).expect("a gatherer");
     let places = gatherer.targets.iter().map(|planned| (planned.place.clone(), Position::BEGINNING)).collect();
     gatherer.begin(Selection::of(&places, Turn::Leaders, &Ends::new()));
     let abandon = AtomicBool::new(false);
@@ -71,7 +72,7 @@ fn stored(journals: &[(&str, Arc<dyn Journal>)], budget_bytes: usize) -> (Vec<To
         messages.push(message);
         Ok(())
     };
-    let tally = gatherer.stores(&mut outlet).expect("stored");
+    let tally = gatherer.stores(&mut outlet).expect("stored").rows;
     // The next one begins where this one ended, whatever was read twice.
     let places = gatherer.targets.iter().map(|planned| {
         let i = gatherer.selection.readings.iter().position(|reading| reading.journal == planned.target.journal);
@@ -98,4 +99,46 @@ fn delta_documents_are_the_same_whatever_fits_the_budget() {
         assert!(budget < bytes as usize, "the budget is passed");
         assert!(stored(&journals, budget) == (all.clone(), tally.clone()), "a budget of {budget} bytes");
     }
+}
+
+/// What the destination refuses is found by its keys, wherever it stands in the extent; and what it never got is a mistake of it.
+#[test]
+fn m_16_documents_of_rejected_keys_are_found_and_a_key_that_was_not_stored_is_refused() {
+    use longshore_proto::batch::KeysBuilder;
+    use longshore_proto::materialize::message::Rejected;
+
+    use crate::materialize::checkpoint::Span;
+
+    let directory = tempfile::tempdir().expect("a directory");
+    let journal = journal(directory.path(), "shop/orders", &[3, 4, 300]);
+    let target = Target {
+        binding: binding("shop/orders", 0),
+        journal: journal.id().expect("acquired"),
+        wants_existence: false,
+        takes_deletes: false,
+    };
+    let sources = vec![Source { journal: Arc::clone(&journal), schemas: Schemas::default() }];
+    let budget = Budget { bytes: 1 << 20, spill_dir: directory.path().to_owned() };
+    let mut gatherer = Gatherer::new(sources, vec![target], ("lake", Skips::default()), budget).expect("a gatherer");
+    let place = gatherer.targets[0].place.clone();
+    let places = [(place.clone(), Position::BEGINNING)].into();
+    gatherer.begin(Selection::of(&places, Turn::Leaders, &Ends::from([(place.journal, 7)])));
+    let advanced = gatherer.advance(&Ends::from([(place.journal, 7)]), &AtomicBool::new(false)).expect("read");
+    let span = Span { from: Position::BEGINNING, to: advanced.positions[0].1 };
+    assert_eq!(span.to.offset, 7);
+    let spans = BTreeMap::from([(place, span)]);
+    let mut refuse = |keys: &[String]| {
+        let mut builder = KeysBuilder::new();
+        keys.iter().for_each(|key| builder.push(key.as_bytes()));
+        let keys = builder.finish().expect("keys");
+        let (code, reason) = ("x".to_owned(), "no".to_owned());
+        gatherer.rejected(&spans, &Rejected { binding: 0, keys, code, reason, reasons: Vec::new() })
+    };
+    let found = refuse(&["[5.0]".to_owned(), "[1]".to_owned()]).expect("they were stored");
+    assert_eq!(found.iter().map(|skip| skip.at.offset).collect::<Vec<_>>(), [1, 5]);
+    assert_eq!((found[1].key_json.as_ref(), found[1].reason.as_str()), (&b"[5]"[..], "no"), "as the document has it");
+    let error = refuse(&["[1]".to_owned(), "[8]".to_owned()]).expect_err("it is not in the extent");
+    assert!(error.code == "M-16" && error.message.contains("[8]"), "{error}");
+    let many: Vec<String> = (0..101).map(|key| format!("[{key}]")).collect();
+    assert_eq!(refuse(&many).expect_err("too many").code, "materialize.too_many_letters");
 }

@@ -14,6 +14,7 @@ pub mod outgoing;
 pub mod reduce;
 pub mod resume;
 pub mod session;
+pub mod skips;
 mod speech;
 pub mod spill;
 pub mod transaction;

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use longshore_proto::Error;
-use longshore_proto::materialize::message::{Guarantee, Open, Opened, Rejected, ToConnector, ToRuntime};
+use longshore_proto::materialize::message::{Guarantee, Open, Opened, ToConnector, ToRuntime};
 use longshore_proto::session::Binding;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -23,28 +23,32 @@ use tokio_util::sync::CancellationToken;
 
 use super::checkpoint::{Checkpoint, Extent, Place};
 use super::existing::{self, Present};
-use super::gather::{Gatherer, Source, Target};
-use super::outgoing::Tally;
+use super::gather::{Gatherer, Source, Stored, Target};
+use super::reduce::Budget;
 use super::resume::{self, Remembered, Resume, Standing};
+use super::skips::Skips;
 use super::speech::{Speech, Spoken};
-use super::transaction::{Action, Advanced, Beginning, Event, Limits, Then, Transaction};
+use super::transaction::{Action, Beginning, Event, Limits, Then, Transaction};
 use super::turns::{Ends, Selection};
 use crate::connector::{MaterializeClient, TransactReceiver};
 use crate::journal::{CommittedEnd, JournalId, Position};
+use crate::letters::refused::waiting;
 use crate::progress::{Phase, Progress};
 use crate::store::{Epoch, StoreError, TaskChanges, TaskRecord, TaskStore};
 
+mod refusal;
 mod wait;
+mod work;
 
 pub use super::transaction::End;
+use refusal::{Rejection, explanation, refusal};
 use wait::{blocking, joined, more, noted, sleep_until};
+use work::{Done, Work};
 
 /// Documents in memory, of one task.
 const BUDGET_BYTES: usize = 64 << 20;
 /// After a stop, what is under way may take so long to be finished.
 const GRACE: Duration = Duration::from_secs(30);
-/// A stream that broke while we spoke explains itself to who listens, within this.
-const EXPLANATION: Duration = Duration::from_secs(5);
 
 /// Gives the ends at which the session is over, by the names of [`MaterializeSession::sources`]; never, if it goes on.
 pub type NotedEnds = Pin<Box<dyn Future<Output = BTreeMap<String, u64>> + Send>>;
@@ -88,6 +92,8 @@ pub struct Joined {
     pub wants_existence: bool,
     /// Which of the task's counters its rows go to; `None`: the catalog does not have it any more.
     pub counted_as: Option<usize>,
+    /// Documents that the destination refuses become dead letters; else the task stops.
+    pub sets_aside: bool,
 }
 
 /// Runs it to its end. After an error nothing is lost: the next session compares what both sides have and goes on from there.
@@ -112,7 +118,8 @@ pub async fn run(mut session: MaterializeSession<'_>) -> Result<End, Error> {
         write: None,
         present,
         abandon: Arc::default(),
-        tally: Vec::new(),
+        stored: Stored::default(),
+        rejection: Rejection::None,
         age: None,
         overdue: None,
         stop,
@@ -140,7 +147,7 @@ struct Facts {
     ours: Checkpoint,
     extent: Option<Extent>,
     only_rerun: bool,
-    counted_as: Vec<Option<usize>>,
+    joined: Vec<Joined>,
 }
 
 async fn prepare(session: &mut MaterializeSession<'_>) -> Result<(CancellationToken, Facts, Gatherer), Error> {
@@ -153,11 +160,16 @@ async fn prepare(session: &mut MaterializeSession<'_>) -> Result<(CancellationTo
     let targets: Vec<Target> = session.open.bindings.iter().zip(&session.joined).map(target).collect();
     let facts = Facts::of(session, &targets)?;
     let (sources, directory) = (session.sources.values().cloned().collect(), session.spill_directory.clone());
+    let (store, task) = (Arc::clone(&session.store), facts.task.clone());
+    let (progress, ours) = (Arc::clone(&session.progress), facts.ours.clone());
     let gatherer = blocking(move || {
         std::fs::create_dir_all(&directory).map_err(|error| {
             Error::unavailable("materialize.spill", format!("making the directory {}: {error}", directory.display()))
         })?;
-        Gatherer::new(sources, targets, BUDGET_BYTES, directory)
+        let skips = store.skips(&task)?;
+        progress.letters_wait(waiting(&skips, &ours));
+        let skips = Skips::new(&skips)?;
+        Gatherer::new(sources, targets, (&task, skips), Budget { bytes: BUDGET_BYTES, spill_dir: directory })
     })
     .await?;
     Ok((session.stop.clone(), facts, gatherer))
@@ -178,7 +190,7 @@ impl Facts {
             ours,
             extent: Extent::of_record(record)?,
             only_rerun: session.only_rerun,
-            counted_as: session.joined.iter().map(|joined| joined.counted_as).collect(),
+            joined: session.joined.clone(),
         })
     }
 
@@ -209,7 +221,8 @@ struct Running {
     /// Tells whoever reads or sends that the session is over.
     abandon: Arc<AtomicBool>,
     /// What the transaction under way has stored.
-    tally: Tally,
+    stored: Stored,
+    rejection: Rejection,
     age: Option<Instant>,
     overdue: Option<Instant>,
     stop: CancellationToken,
@@ -239,25 +252,10 @@ impl Watched {
     }
 }
 
-/// Who has the gatherer.
-enum Work {
-    Home(Box<Gatherer>),
-    Out(JoinHandle<(Box<Gatherer>, Result<Done, Error>)>),
-    /// It never came back: the session is over.
-    Lost,
-}
-
-/// What the gatherer has done.
-enum Done {
-    Advanced(Advanced),
-    LoadsSent,
-    StoresSent(Tally),
-}
-
 /// What the loop woke up for.
 enum Woken {
     Message(Option<ToRuntime>),
-    Done(Done),
+    Done(Result<Done, Error>),
     Event(Event),
     Overdue,
 }
@@ -270,7 +268,16 @@ impl Running {
                     Some(event) => event,
                     None => continue,
                 },
-                Woken::Done(done) => self.done(done),
+                Woken::Done(done) => match std::mem::replace(&mut self.rejection, Rejection::Sought) {
+                    Rejection::Waiting(rejected, extent) => {
+                        self.find_rejected(rejected, extent)?;
+                        continue;
+                    }
+                    other @ (Rejection::None | Rejection::Told(_) | Rejection::Sought | Rejection::Gone) => {
+                        self.rejection = other;
+                        self.done(done?)
+                    }
+                },
                 Woken::Event(event) => event,
                 Woken::Overdue => {
                     let waited = GRACE.as_secs();
@@ -288,8 +295,10 @@ impl Running {
     }
 
     async fn wait(&mut self) -> Result<Woken, Error> {
-        let Self { receiver, spoken, work, write, stop, ends, overdue, age, sources, .. } = self;
+        let Self { receiver, spoken, work, write, stop, ends, overdue, age, sources, rejection, .. } = self;
         let is_home = matches!(work, Work::Home(_));
+        let is_refused = !matches!(rejection, Rejection::None);
+        let is_there = !matches!(rejection, Rejection::Gone);
         tokio::select! {
             biased;
             () = stop.cancelled(), if overdue.is_none() => {
@@ -301,9 +310,15 @@ impl Running {
                 written?.map_err(Error::from)?;
                 Ok(Woken::Event(Event::Persisted))
             }
-            done = work.back(), if !is_home => done.map(Woken::Done),
-            message = receiver.recv() => message.map(Woken::Message),
-            broken = spoken.broken() => Err(explanation(receiver, broken).await),
+            done = work.back(), if !is_home => Ok(Woken::Done(done)),
+            message = receiver.recv(), if is_there => match message {
+                Err(_) if is_refused => Ok(Woken::Message(None)),
+                message => message.map(Woken::Message),
+            },
+            broken = spoken.broken(), if is_there => match is_refused {
+                true => Ok(Woken::Message(None)),
+                false => Err(explanation(receiver, broken).await),
+            },
             () = sleep_until(*age), if age.is_some() => {
                 *age = None;
                 Ok(Woken::Event(Event::AgeElapsed))
@@ -321,7 +336,12 @@ impl Running {
     /// What the machine has to know of a message.
     async fn heard(&mut self, message: Option<ToRuntime>) -> Result<Option<Event>, Error> {
         Ok(match message {
-            None => Some(Event::StreamEnded),
+            None => {
+                if !matches!(self.rejection, Rejection::None) {
+                    self.rejection = Rejection::Gone;
+                }
+                Some(Event::StreamEnded)
+            }
             Some(ToRuntime::Opened(opened)) => Some(self.opened(opened).await?),
             Some(ToRuntime::Acknowledged { state_patch }) => Some(Event::Acknowledged { state_patch }),
             Some(ToRuntime::Flushed { state_patch }) => Some(Event::Flushed { state_patch }),
@@ -334,7 +354,13 @@ impl Running {
                 blocking(move || existing::lock(&present).loaded(&loaded)).await?;
                 None
             }
-            Some(ToRuntime::Rejected(rejected)) => return Err(refusal(&self.facts.task, &rejected)),
+            Some(ToRuntime::Rejected(rejected)) => {
+                if !self.facts.joined.get(rejected.binding).is_some_and(|joined| joined.sets_aside) {
+                    return Err(refusal(&self.facts.task, &rejected));
+                }
+                self.rejection = Rejection::Told(Box::new(rejected));
+                Some(Event::Rejected)
+            }
             Some(ToRuntime::Progress(progress)) => {
                 self.progress.doing(&progress.doing);
                 None
@@ -364,9 +390,13 @@ impl Running {
                 Event::Advanced(advanced)
             }
             Done::LoadsSent => Event::LoadsSent,
-            Done::StoresSent(tally) => {
-                self.tally = tally;
+            Done::StoresSent(stored) => {
+                self.stored = stored;
                 Event::StoresSent
+            }
+            Done::RejectedFound(skips) => {
+                self.say_rejected(&skips);
+                Event::RejectedFound { skips }
             }
         }
     }
@@ -397,6 +427,7 @@ impl Running {
                     self.progress.enter(Phase::Storing);
                     self.send(|gatherer, outlet| gatherer.stores(outlet).map(Done::StoresSent))?;
                 }
+                Action::FindRejected { extent } => self.seek_rejected(extent)?,
                 Action::Commit { transaction, checkpoint } => {
                     self.progress.enter(Phase::Committing);
                     self.speech.say(ToConnector::Commit { transaction, checkpoint })?;
@@ -448,11 +479,14 @@ impl Running {
     }
 
     fn published(&mut self) {
-        for (binding, rows, bytes) in std::mem::take(&mut self.tally) {
-            if let Some(Some(counter)) = self.facts.counted_as.get(binding) {
+        let Stored { rows, passed_over, replayed } = std::mem::take(&mut self.stored);
+        for (binding, rows, bytes) in rows {
+            if let Some(Joined { counted_as: Some(counter), .. }) = self.facts.joined.get(binding) {
                 self.progress.committed(*counter, rows, bytes);
+                self.progress.dead_lettered(*counter, passed_over.get(binding).copied().unwrap_or(0));
             }
         }
+        self.progress.letters_replayed(replayed);
         self.progress.transaction();
     }
 
@@ -476,35 +510,6 @@ impl Running {
         if let Some(write) = self.write {
             drop(write.await);
         }
-    }
-}
-
-impl Work {
-    fn give(&mut self, work: impl FnOnce(&mut Gatherer) -> Result<Done, Error> + Send + 'static) -> Result<(), Error> {
-        match std::mem::replace(self, Self::Lost) {
-            Self::Home(mut gatherer) => {
-                *self = Self::Out(tokio::task::spawn_blocking(move || {
-                    let done = work(&mut gatherer);
-                    (gatherer, done)
-                }));
-                Ok(())
-            }
-            other @ (Self::Out(_) | Self::Lost) => {
-                *self = other;
-                Err(Error::internal("materialize.session", "two things were asked of the reader at once"))
-            }
-        }
-    }
-
-    /// Cancel-safe.
-    async fn back(&mut self) -> Result<Done, Error> {
-        let Self::Out(handle) = self else { return std::future::pending().await };
-        let ended = handle.await;
-        *self = Self::Lost;
-        let (gatherer, done) =
-            ended.map_err(|panic| Error::internal("materialize.reader", format!("the reader ended: {panic}")))?;
-        *self = Self::Home(gatherer);
-        done
     }
 }
 
@@ -544,31 +549,4 @@ fn compare(
         Some(error) => Err(error.into()),
         None => resume,
     }
-}
-
-/// A connector that broke the stream says why to who listens.
-async fn explanation(receiver: &mut TransactReceiver, broken: Error) -> Error {
-    let last_words = async {
-        loop {
-            match receiver.recv().await {
-                Err(error) => return error,
-                Ok(Some(ToRuntime::Rejected(rejected))) => return refusal("", &rejected),
-                Ok(Some(_)) => {}
-                Ok(None) => std::future::pending().await,
-            }
-        }
-    };
-    tokio::time::timeout(EXPLANATION, last_words).await.unwrap_or(broken)
-}
-
-fn refusal(task: &str, rejected: &Rejected) -> Error {
-    const SHOWN: usize = 10;
-    let Rejected { binding, keys, code, reason } = rejected;
-    let shown: Vec<_> = keys.keys().take(SHOWN).map(String::from_utf8_lossy).collect();
-    let more = if keys.len() > SHOWN { format!(" and {} more", keys.len() - SHOWN) } else { String::new() };
-    let message =
-        format!("task {task}: the destination cannot store the documents of key {}{more}: {reason}", shown.join(", "));
-    Error::data(code.clone(), message)
-        .at_binding(*binding)
-        .suggest("mend them at the source, or change the destination so that it takes them")
 }

@@ -11,6 +11,7 @@
 //! * Loading overlaps the acknowledgement of the transaction before; Flush waits for it.
 //! * Numbers ascend and are never used for two extents.
 //! * It ends only between transactions: what was not flushed is dropped, what was is finished to Acknowledged.
+//! * What the destination refused is noted durably before the session ends; the next one passes over it.
 
 mod ending;
 mod gathering;
@@ -27,7 +28,7 @@ use super::checkpoint::{Checkpoint, Extent, Place};
 use super::resume::Resume;
 use super::turns::{Ends, Selection, Turn};
 use crate::journal::{JournalId, Position};
-use crate::store::{self, Change, TaskChanges};
+use crate::store::{self, Change, Skip, SkipId, TaskChanges};
 use gathering::Gathering;
 
 /// When a transaction closes, at the latest; each with its unit.
@@ -96,6 +97,12 @@ pub enum Event {
     },
     /// All Stores of the transaction are sent.
     StoresSent,
+    /// The destination refused documents of the transaction, and they are to be set aside.
+    Rejected,
+    /// These are they, as [`Action::FindRejected`] asked.
+    RejectedFound {
+        skips: Vec<Skip>,
+    },
     Committed {
         state_patch: StatePatch,
         plan: Bytes,
@@ -109,24 +116,29 @@ pub enum Event {
 }
 
 /// What one [`Action::Advance`] came to: whole transactions of the journals.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Advanced {
-    /// Documents that were taken, once for each binding that takes them.
+    /// Documents that were taken, once for each binding that takes them; those too that are passed over.
     pub documents: u64,
     /// Their bytes.
     pub bytes: u64,
     /// How far each journal of the selection is read.
     pub positions: Vec<(JournalId, Position)>,
+    /// Documents that wait from now on, because an earlier one of their key does.
+    pub joined: Vec<Skip>,
+    /// Letters that stand in the journal again, and where.
+    pub replayed: Vec<(SkipId, u64)>,
     /// Why it ended.
     pub then: Then,
 }
 
 /// Why reading paused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Then {
     /// It has done enough for one step; there may be more.
     More,
     /// Nothing more is there, or the limits are reached.
+    #[default]
     Nothing,
     /// A schema is met that the session was not opened with: at the beginning of a transaction of the journal, or inside one of which
     /// documents were taken already.
@@ -162,6 +174,10 @@ pub enum Action {
     },
     /// Store what was read, then tell.
     SendStores,
+    /// Send nothing more of the transaction, find what the destination refused of it, and tell.
+    FindRejected {
+        extent: Box<Extent>,
+    },
     Commit {
         transaction: u64,
         checkpoint: Bytes,
@@ -185,6 +201,8 @@ pub enum End {
     Drained,
     /// A schema was met that is newer than the session, or the session was for an older spec: apply the newest and begin the next one.
     SchemaGrew,
+    /// The destination refused documents; begin the next one, which passes over them.
+    Rejected,
 }
 
 /// One session of one materialization.
@@ -205,8 +223,13 @@ pub struct Transaction {
     ends: Ends,
     head: Head,
     tail: Tail,
+    /// What reading found out of letters, durable with the extent.
+    joined: Vec<Skip>,
+    replayed: Vec<(SkipId, u64)>,
     /// How it is to end, when it can.
     ending: Option<End>,
+    /// The connector has ended its half.
+    peer_ended: bool,
 }
 
 /// The transaction that is being made.
@@ -232,6 +255,10 @@ enum Head {
     Committing(Extent),
     /// The checkpoint becomes durable.
     Settling(Extent),
+    /// What the destination refused is looked for.
+    Refused,
+    /// And becomes durable.
+    Skipping,
     HalfClosed,
     Finished,
 }
@@ -268,7 +295,10 @@ impl Transaction {
             ends: Ends::new(),
             head: Head::Opening,
             tail: Tail::Idle,
+            joined: Vec::new(),
+            replayed: Vec::new(),
             ending: None,
+            peer_ended: false,
         }
     }
 
@@ -302,6 +332,8 @@ impl Transaction {
             Event::LoadsSent => self.loads_sent(),
             Event::Flushed { state_patch } => self.flushed(&state_patch, out)?,
             Event::StoresSent => self.stores_sent(out)?,
+            Event::Rejected => self.rejected(out)?,
+            Event::RejectedFound { skips } => self.rejected_found(skips, out)?,
             Event::Committed { state_patch, plan } => self.connector_committed(&state_patch, plan, out)?,
             Event::EndsNoted(ends) => self.ends_noted(ends, out),
             Event::StopRequested => self.stop_requested(),
@@ -373,6 +405,7 @@ impl Transaction {
                 out.push(Action::SendStores);
             }
             Head::Settling(extent) => self.settled(extent, out),
+            Head::Skipping => self.ending = self.ending.or(Some(End::Rejected)),
             head @ (Head::Opening
             | Head::Resting
             | Head::Gathering(_)
@@ -381,6 +414,7 @@ impl Transaction {
             | Head::Flushing(_)
             | Head::Storing(_)
             | Head::Committing(_)
+            | Head::Refused
             | Head::HalfClosed
             | Head::Finished) => return Err(self.unexpected_in(head, "the end of a write")),
         }
@@ -427,7 +461,9 @@ impl Transaction {
         let head = std::mem::replace(&mut self.head, Head::Resting);
         let Head::Flushing(mut extent) = head else { return Err(self.unexpected_in(head, "Flushed")) };
         extent.flushed_state = !state_patch.is_empty();
-        let mut changes = TaskChanges { extent: Change::Set(extent.stored()), ..TaskChanges::default() };
+        let (skips, replayed) = (std::mem::take(&mut self.joined), std::mem::take(&mut self.replayed));
+        let extent_set = Change::Set(extent.stored());
+        let mut changes = TaskChanges { extent: extent_set, skips, replayed, ..TaskChanges::default() };
         self.patch_state(state_patch, &mut changes)?;
         self.head = Head::Recording(extent);
         out.push(Action::Persist(Box::new(changes)));
@@ -440,6 +476,36 @@ impl Transaction {
         let checkpoint = self.committed.overlaid(&extent).encode();
         out.push(Action::Commit { transaction: extent.transaction, checkpoint });
         self.head = Head::Committing(extent);
+        Ok(())
+    }
+
+    /// The extent is durable and stays so: it runs again, without what is found now.
+    fn rejected(&mut self, out: &mut Vec<Action>) -> Result<(), Error> {
+        match std::mem::replace(&mut self.head, Head::Refused) {
+            Head::Storing(extent) | Head::Committing(extent) => {
+                out.push(Action::FindRejected { extent: Box::new(extent) });
+                Ok(())
+            }
+            head @ (Head::Opening
+            | Head::Adopting { .. }
+            | Head::Resting
+            | Head::Gathering(_)
+            | Head::Asking(_)
+            | Head::Asked(_)
+            | Head::Flushing(_)
+            | Head::Recording(_)
+            | Head::Settling(_)
+            | Head::Refused
+            | Head::Skipping
+            | Head::HalfClosed
+            | Head::Finished) => Err(self.unexpected_in(head, "Rejected")),
+        }
+    }
+
+    fn rejected_found(&mut self, skips: Vec<Skip>, out: &mut Vec<Action>) -> Result<(), Error> {
+        let Head::Refused = self.head else { return Err(self.unexpected("what was rejected")) };
+        self.head = Head::Skipping;
+        out.push(Action::Persist(Box::new(TaskChanges { skips, ..TaskChanges::default() })));
         Ok(())
     }
 

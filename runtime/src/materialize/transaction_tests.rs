@@ -4,6 +4,7 @@ use longshore_proto::name::{InstallationId, StateKey};
 
 use super::*;
 use crate::materialize::checkpoint::Span;
+use crate::materialize::skips;
 use crate::materialize::turns::has_laggards;
 
 fn place(binding: &str) -> Place {
@@ -75,6 +76,7 @@ fn told(action: &Action) -> String {
         Action::SendLoads => "loads".to_owned(),
         Action::Flush { transaction } => format!("flush {transaction}"),
         Action::SendStores => "stores".to_owned(),
+        Action::FindRejected { extent } => format!("find what was rejected of {}", extent.transaction),
         Action::Commit { transaction, checkpoint } => {
             let checkpoint = Checkpoint::parse(checkpoint).expect("a checkpoint");
             format!("commit {transaction} at {}", checkpoint.position(&place("a")).offset)
@@ -110,7 +112,19 @@ fn written(changes: &TaskChanges) -> String {
         Change::Clear => words.push("nothing pending".to_owned()),
         Change::Set(pending) => words.push(format!("pending {}", pending.transaction)),
     }
+    if !changes.skips.is_empty() {
+        let offsets = changes.skips.iter().map(|skip| skip.at.offset.to_string());
+        words.push(format!("skip {}", offsets.collect::<Vec<_>>().join("+")));
+    }
+    for (letter, at) in &changes.replayed {
+        words.push(format!("{} again at {at}", letter.offset));
+    }
     words.join(", ")
+}
+
+fn skip(offset: u64) -> Skip {
+    let Place { journal, binding } = place("a");
+    skips::joined(SkipId { journal, binding, offset }, "t/a", b"[1]", 1, 10)
 }
 
 fn opened(resume: Resume) -> Event {
@@ -135,7 +149,7 @@ fn some_state() -> StatePatch {
 
 fn read(documents: u64, to: u64, then: Then) -> Event {
     let positions = vec![(JournalId([1; 16]), at(to))];
-    Event::Advanced(Advanced { documents, bytes: documents, positions, then })
+    Event::Advanced(Advanced { documents, bytes: documents, positions, then, ..Advanced::default() })
 }
 
 /// One whole transaction and the beginning of the next.
@@ -191,7 +205,7 @@ fn the_next_transaction_loads_while_the_last_is_acknowledged_but_does_not_flush(
 fn it_closes_by_bytes_by_count_and_by_age() {
     let mut by_bytes = Story::opened(Guarantee::Transactional);
     let positions = vec![(JournalId([1; 16]), at(2))];
-    let large = Advanced { documents: 2, bytes: 100, positions, then: Then::More };
+    let large = Advanced { documents: 2, bytes: 100, positions, then: Then::More, ..Advanced::default() };
     assert_eq!(by_bytes.go(Event::Advanced(large)), ["age 1000", "loads"]);
     let mut by_count = Story::opened(Guarantee::Transactional);
     assert_eq!(by_count.go(read(4, 4, Then::More)), ["age 1000", "advance"]);
@@ -434,7 +448,79 @@ fn the_connectors_wishes_count_within_our_limits() {
         story.go(Event::Opened { resume, recorded_transaction: 0, close_policy: wish });
         story.go(acknowledged());
         let positions = vec![(JournalId([1; 16]), at(1))];
-        let advanced = Advanced { documents: 1, bytes: documents_bytes, positions, then: Then::More };
+        let read = Advanced { documents: 1, bytes: documents_bytes, then: Then::More, ..Advanced::default() };
+        let advanced = Advanced { positions, ..read };
         assert_eq!(story.go(Event::Advanced(advanced)), [format!("age {expected_age}"), "loads".to_owned()]);
     }
+}
+
+/// Up to the Stores of transaction 1, which covers 0..5.
+fn storing() -> Story {
+    let mut story = Story::opened(Guarantee::Transactional);
+    whole().into_iter().take(5).for_each(|(event, _)| drop(story.go(event)));
+    story
+}
+
+#[test]
+fn what_the_destination_refuses_is_durable_before_the_session_ends() {
+    for (stores_sent, ends_at_once) in [(false, false), (true, false), (false, true)] {
+        let mut story = storing();
+        if stores_sent {
+            story.go(Event::StoresSent);
+        }
+        assert_eq!(story.go(Event::Rejected), ["find what was rejected of 1"]);
+        if ends_at_once {
+            assert!(story.go(Event::StreamEnded).is_empty(), "nothing is durable yet");
+            assert!(story.go(Event::StreamEnded).is_empty());
+        }
+        let found = Event::RejectedFound { skips: vec![skip(2), skip(3)] };
+        assert_eq!(story.go(found), ["persist skip 2+3"], "the extent stays: it is not committed");
+        match ends_at_once {
+            true => assert_eq!(story.go(Event::Persisted), ["Rejected"]),
+            false => {
+                assert_eq!(story.go(Event::Persisted), ["half-close"]);
+                assert_eq!(story.go(Event::StreamEnded), ["Rejected"]);
+            }
+        }
+    }
+    assert_eq!(Story::opened(Guarantee::Transactional).refuses(Event::Rejected).code, "materialize.machine");
+}
+
+#[test]
+fn a_stop_among_refusals_still_notes_them() {
+    let mut story = storing();
+    story.go(Event::Rejected);
+    assert!(story.go(Event::StopRequested).is_empty());
+    assert_eq!(story.go(Event::RejectedFound { skips: vec![skip(2)] }), ["persist skip 2"]);
+    assert_eq!(story.go(Event::Persisted), ["half-close"]);
+    assert_eq!(story.go(Event::StreamEnded), ["Stopped"]);
+}
+
+#[test]
+fn what_reading_finds_of_letters_is_durable_with_the_extent() {
+    let mut story = Story::opened(Guarantee::Transactional);
+    let Event::Advanced(read) = read(3, 5, Then::Nothing) else { unreachable!() };
+    let replayed = vec![(skip(1).at, 4)];
+    assert_eq!(story.go(Event::Advanced(Advanced { joined: vec![skip(3)], replayed, ..read })), ["age 1000"]);
+    story.go(Event::AgeElapsed);
+    story.go(Event::LoadsSent);
+    assert_eq!(story.go(flushed()), ["persist extent 1 of 0..5, skip 3, 1 again at 4"]);
+    for event in [Event::Persisted, Event::StoresSent, committed(), Event::Persisted] {
+        story.go(event);
+    }
+    let Event::Advanced(next) = self::read(1, 9, Then::Nothing) else { unreachable!() };
+    story.go(Event::Advanced(next));
+    story.go(acknowledged());
+    story.go(Event::Persisted);
+    story.go(Event::AgeElapsed);
+    story.go(Event::LoadsSent);
+    assert_eq!(story.go(flushed()), ["persist extent 2 of 5..9"], "and not with the next one again");
+}
+
+#[test]
+fn a_transaction_does_not_gather_letters_without_end() {
+    let mut story = Story::opened(Guarantee::Transactional);
+    let Event::Advanced(read) = read(3, 5, Then::More) else { unreachable!() };
+    let joined = (0..skips::JOINED_MAX as u64).map(skip).collect();
+    assert_eq!(story.go(Event::Advanced(Advanced { joined, ..read })), ["age 1000", "loads"]);
 }

@@ -1,5 +1,5 @@
 //! What becomes of a field whose values have several types, or get another one than before: one field of all types (`widen`), a field for each
-//! (`split`), or the task stops (`stop`). An integer and a number with a fraction are one kind of value here, and so are objects and arrays:
+//! (`split`), the task stops (`stop`), or the field stays as it was and what does not fit becomes a dead letter (`dead_letter`). An integer and a number with a fraction are one kind of value here, and so are objects and arrays:
 //! both widen. A part of the key is always one field.
 
 use longshore_proto::Error;
@@ -28,6 +28,11 @@ pub(super) fn parts(pointer: &str, is_key: bool, wanted: Wanted<'_>, schema: &Va
         OnConflict::Split => Ok(split(pointer, types, &before)),
         OnConflict::Stop => match before.last() {
             Some(old) if !covers(&old.types, &types) => Err(conflict(pointer, wanted, &old.types, &types)),
+            Some(_) | None => Ok(one(types)),
+        },
+        // What was made for some types refuses the others.
+        OnConflict::DeadLetter => match before.last() {
+            Some(old) if !covers(&old.types, &types) => Ok(one(old.types.clone())),
             Some(_) | None => Ok(one(types)),
         },
     }

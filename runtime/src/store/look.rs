@@ -7,7 +7,7 @@ use std::time::Duration;
 use longshore_proto::session::InstallationId;
 use rusqlite::{Connection, OpenFlags};
 
-use super::{StoreError, TaskRecord, directory, is_state_directory, letters, newest_witness, rows};
+use super::{Skip, StoreError, TaskRecord, directory, is_state_directory, letters, newest_witness, rows, skips};
 use crate::journal::storage::FileStorage;
 use crate::journal::{Evidence, Inspection, JournalError, journal_dir, journal_names};
 use crate::letters::{Listed, ReadTo};
@@ -52,6 +52,11 @@ impl StateLook {
         let mut connection = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         let moment = connection.transaction().map_err(rows::reading)?;
         rows::load(&moment, task)
+    }
+
+    /// The documents that a materialization passes over, and those it once did.
+    pub fn skips(&self, task: &str) -> Result<Vec<Skip>, StoreError> {
+        skips::of(&self.tasks.lock().unwrap_or_else(PoisonError::into_inner), task)
     }
 
     /// The index of a capture's dead letters, and how far into its journal it goes; `None`: there is none.

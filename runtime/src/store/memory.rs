@@ -3,7 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Epoch, StoreError, TaskChanges, TaskRecord, TaskStore};
+use super::{Epoch, Skip, SkipId, StoreError, TaskChanges, TaskRecord, TaskStore};
+
+/// All that is kept of a task.
+#[derive(Debug, Clone, Default)]
+struct Kept {
+    record: TaskRecord,
+    skips: BTreeMap<SkipId, Skip>,
+}
 
 /// Clones see the same tasks.
 #[derive(Debug, Clone, Default)]
@@ -13,12 +20,12 @@ pub struct MemoryStore {
 
 #[derive(Debug, Default)]
 struct Memory {
-    tasks: BTreeMap<String, TaskRecord>,
+    tasks: BTreeMap<String, Kept>,
     operations: u64,
     stop_at: Option<u64>,
     stopped: bool,
     /// What the tasks will be if the write under way reached the disk.
-    in_flight: Option<BTreeMap<String, TaskRecord>>,
+    in_flight: Option<BTreeMap<String, Kept>>,
 }
 
 impl MemoryStore {
@@ -62,6 +69,21 @@ impl MemoryStore {
     }
 }
 
+impl Kept {
+    fn apply(&mut self, mut changes: TaskChanges) -> Result<(), String> {
+        for skip in std::mem::take(&mut changes.skips) {
+            self.skips.entry(skip.at.clone()).or_insert(skip);
+        }
+        for (at, again) in std::mem::take(&mut changes.replayed) {
+            self.skips.entry(at).and_modify(|skip| skip.replayed_at = Some(again));
+        }
+        for at in std::mem::take(&mut changes.dropped) {
+            self.skips.entry(at).and_modify(|skip| skip.dropped = true);
+        }
+        self.record.apply(changes)
+    }
+}
+
 impl Memory {
     fn alive(&self) -> Result<(), StoreError> {
         if self.stopped { Err(stopped()) } else { Ok(()) }
@@ -69,7 +91,7 @@ impl Memory {
 
     fn write<T>(
         &mut self,
-        change: impl FnOnce(&mut BTreeMap<String, TaskRecord>) -> Result<T, StoreError>,
+        change: impl FnOnce(&mut BTreeMap<String, Kept>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         self.alive()?;
         let mut tasks = self.tasks.clone();
@@ -88,7 +110,7 @@ impl Memory {
 impl TaskStore for MemoryStore {
     fn take_epoch(&self, task: &str, floor: Epoch) -> Result<Epoch, StoreError> {
         self.lock().write(|tasks| {
-            let record = tasks.entry(task.to_owned()).or_default();
+            let record = &mut tasks.entry(task.to_owned()).or_default().record;
             record.epoch = Epoch(record.epoch.max(floor).0 + 1);
             Ok(record.epoch)
         })
@@ -97,16 +119,22 @@ impl TaskStore for MemoryStore {
     fn load(&self, task: &str) -> Result<Option<TaskRecord>, StoreError> {
         let memory = self.lock();
         memory.alive()?;
-        Ok(memory.tasks.get(task).cloned())
+        Ok(memory.tasks.get(task).map(|kept| kept.record.clone()))
     }
 
     fn commit(&self, task: &str, epoch: Epoch, changes: TaskChanges) -> Result<(), StoreError> {
         self.lock().write(|tasks| {
-            let newer = tasks.get(task).map_or(Epoch(0), |record| record.epoch);
+            let newer = tasks.get(task).map_or(Epoch(0), |kept| kept.record.epoch);
             let fenced = || StoreError::Fenced { task: task.to_owned(), mine: epoch, newer };
-            let record = tasks.get_mut(task).filter(|record| record.epoch == epoch).ok_or_else(fenced)?;
-            record.apply(changes).map_err(|reason| StoreError::Refused { task: task.to_owned(), reason })
+            let kept = tasks.get_mut(task).filter(|kept| kept.record.epoch == epoch).ok_or_else(fenced)?;
+            kept.apply(changes).map_err(|reason| StoreError::Refused { task: task.to_owned(), reason })
         })
+    }
+
+    fn skips(&self, task: &str) -> Result<Vec<Skip>, StoreError> {
+        let memory = self.lock();
+        memory.alive()?;
+        Ok(memory.tasks.get(task).map(|kept| kept.skips.values().cloned().collect()).unwrap_or_default())
     }
 
     fn tasks(&self) -> Result<Vec<String>, StoreError> {

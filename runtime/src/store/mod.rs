@@ -10,6 +10,7 @@ mod look;
 mod memory;
 mod record;
 mod rows;
+mod skips;
 mod sqlite;
 
 #[cfg(test)]
@@ -29,7 +30,8 @@ pub use memory::MemoryStore;
 pub use sqlite::SqliteStore;
 
 pub use record::{
-    Change, Checkpoint, Extent, Pending, RememberedBinding, SpecVersion, TaskChanges, TaskRecord, newest_witness,
+    Change, Checkpoint, Extent, Pending, RememberedBinding, Skip, SkipId, SpecVersion, TaskChanges, TaskRecord,
+    newest_witness,
 };
 
 /// A number that only grows; whoever holds an older one is fenced off. One counter a task; 0: no session yet.
@@ -53,6 +55,9 @@ pub trait TaskStore: Send + Sync + fmt::Debug {
     /// Makes the changes durable, all or none, if `epoch` is still the task's own. After [`StoreError::Unknown`] nobody knows: take a new
     /// epoch, load, compare.
     fn commit(&self, task: &str, epoch: Epoch, changes: TaskChanges) -> Result<(), StoreError>;
+
+    /// The documents that a task passes over, and those it once did, in the order of their names.
+    fn skips(&self, task: &str) -> Result<Vec<Skip>, StoreError>;
 
     /// Names of all tasks ever seen, sorted.
     fn tasks(&self) -> Result<Vec<String>, StoreError>;

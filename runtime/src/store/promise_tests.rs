@@ -50,7 +50,34 @@ fn everything() -> TaskChanges {
         pending: Change::Set(Pending { transaction: 7, plan: Bytes::from_static(b"plan") }),
         durable: vec![durable(1, 100), durable(2, 200)],
         remember: vec![remembered("orders", 3), remembered("lines", 0)],
+        ..TaskChanges::default()
     }
+}
+
+fn skip(offset: u64) -> Skip {
+    let at = SkipId { journal: JournalId([1; 16]), binding: StateKey::new(&["orders".to_owned()], 1), offset };
+    let (key_json, bytes) = (Bytes::from_static(b"[1,\"x\"]"), 40 + offset);
+    let (code, reason) = ("sqlite.value".to_owned(), "no".to_owned());
+    Skip { at, collection: "shop/orders".to_owned(), key_json, code, reason, bytes, replayed_at: None, dropped: false }
+}
+
+#[test]
+fn what_a_destination_refused_is_remembered_once_and_only_by_who_may_write() {
+    check(|store| {
+        assert!(store.skips("lake").unwrap().is_empty());
+        let old = store.take_epoch("lake", Epoch(0)).unwrap();
+        let epoch = store.take_epoch("lake", Epoch(0)).unwrap();
+        let skips = TaskChanges { skips: vec![skip(9), skip(4)], ..TaskChanges::default() };
+        store.commit("lake", old, skips.clone()).unwrap_err();
+        assert!(store.skips("lake").unwrap().is_empty());
+        store.commit("lake", epoch, skips.clone()).unwrap();
+        let marks = TaskChanges { replayed: vec![(skip(4).at, 12)], dropped: vec![skip(9).at], ..skips.clone() };
+        store.commit("lake", epoch, marks).unwrap();
+        store.commit("lake", epoch, skips).unwrap();
+        let expected = [Skip { replayed_at: Some(12), ..skip(4) }, Skip { dropped: true, ..skip(9) }];
+        assert_eq!(store.skips("lake").unwrap(), expected, "told again, they stay what they are");
+        assert!(store.skips("archive").unwrap().is_empty());
+    });
 }
 
 #[test]

@@ -3,7 +3,8 @@
 use bytes::Bytes;
 
 use super::Epoch;
-use crate::journal::DurableLength;
+use crate::journal::{DurableLength, JournalId};
+use longshore_proto::name::StateKey;
 use longshore_proto::state::State;
 
 /// All that is known of a task.
@@ -107,6 +108,39 @@ fn own_witness<'a>(
     own.durable.iter().find(|witness| !has_read(own) || !is_anothers(witness)).copied()
 }
 
+/// A document that the destination of a materialization refused: it is passed over where it is read, and a dead letter once the checkpoint has
+/// passed it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Skip {
+    /// Where it stands, and for whom it is passed over.
+    pub at: SkipId,
+    /// The collection it belongs to.
+    pub collection: String,
+    /// Its key, as a JSON array.
+    pub key_json: Bytes,
+    /// The code of the error.
+    pub code: String,
+    /// Why it is passed over.
+    pub reason: String,
+    /// Its length.
+    pub bytes: u64,
+    /// Where in the journal it stands again, for this binding alone: it waits until the checkpoint has passed that too.
+    pub replayed_at: Option<u64>,
+    /// Nobody wants it any more.
+    pub dropped: bool,
+}
+
+/// Names a document that one binding passes over.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SkipId {
+    /// The journal.
+    pub journal: JournalId,
+    /// The binding.
+    pub binding: StateKey,
+    /// Its offset there.
+    pub offset: u64,
+}
+
 /// What one commit changes; what is not named stays.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TaskChanges {
@@ -124,6 +158,12 @@ pub struct TaskChanges {
     pub durable: Vec<DurableLength>,
     /// Each replaces the one of the same resource path; a lower generation than the remembered one is refused.
     pub remember: Vec<RememberedBinding>,
+    /// Documents that are passed over from now on. One that is known stays as it is.
+    pub skips: Vec<Skip>,
+    /// Where they stand again.
+    pub replayed: Vec<(SkipId, u64)>,
+    /// Nobody wants these any more.
+    pub dropped: Vec<SkipId>,
 }
 
 /// What becomes of something that may be there or not.
@@ -141,7 +181,8 @@ pub enum Change<T> {
 impl TaskRecord {
     /// Takes the changes in, all or none. `Err`: a rule they break.
     pub(super) fn apply(&mut self, changes: TaskChanges) -> Result<(), String> {
-        let TaskChanges { checkpoint, state, extent, spec, pending, durable, remember } = changes;
+        // Skips are no part of the record.
+        let TaskChanges { checkpoint, state, extent, spec, pending, durable, remember, .. } = changes;
         for binding in &remember {
             let known = self.remembered.iter().find(|known| known.resource_path == binding.resource_path);
             if known.is_some_and(|known| known.generation > binding.generation) {
@@ -185,7 +226,7 @@ pub(super) fn generation_went_back(binding: &RememberedBinding) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::{JournalId, SegmentName};
+    use crate::journal::SegmentName;
 
     fn witness(journal: u8, length_bytes: u64) -> DurableLength {
         let segment = SegmentName { number: 1, epoch: Epoch(1) };

@@ -6,11 +6,11 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use longshore_proto::name::StateKey;
 use longshore_proto::state::State;
 
-use super::letters;
 use super::record::generation_went_back;
 use super::{
     Change, Checkpoint, Epoch, Extent, Pending, RememberedBinding, SpecVersion, StoreError, TaskChanges, TaskRecord,
 };
+use super::{letters, skips};
 use crate::journal::{DurableLength, JournalId, SegmentName};
 
 /// Of the tables below.
@@ -49,6 +49,7 @@ pub(super) fn prepare(connection: &Connection, file: &str) -> Result<(), StoreEr
     let version = check_version(connection, file)?;
     // An index of what lies in journals: it may be missing, and is made anew then.
     connection.execute_batch(letters::TABLES).map_err(failed)?;
+    connection.execute_batch(skips::TABLE).map_err(failed)?;
     if version == SCHEMA_VERSION {
         return Ok(());
     }
@@ -202,7 +203,8 @@ pub(super) fn commit(
             ],
         )?;
     }
-    changes.remember.iter().try_for_each(|binding| remember(connection, task, binding))
+    changes.remember.iter().try_for_each(|binding| remember(connection, task, binding))?;
+    skips::commit(connection, task, changes)
 }
 
 fn remember(connection: &Connection, task: &str, binding: &RememberedBinding) -> Result<(), StoreError> {
@@ -281,7 +283,7 @@ fn all<T>(
     rows.collect::<rusqlite::Result<Vec<T>>>().map_err(reading)
 }
 
-fn state_key(text: &str) -> Result<StateKey, StoreError> {
+pub(super) fn state_key(text: &str) -> Result<StateKey, StoreError> {
     StateKey::parse(text).ok_or_else(|| damaged(&format!("{text} is not a state key")))
 }
 

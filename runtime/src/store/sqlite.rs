@@ -9,8 +9,8 @@ use std::thread::JoinHandle;
 
 use rusqlite::Connection;
 
-use super::rows;
-use super::{Epoch, StoreError, TaskChanges, TaskRecord, TaskStore};
+use super::{Epoch, Skip, StoreError, TaskChanges, TaskRecord, TaskStore};
+use super::{rows, skips};
 
 /// Pieces of work that may wait for the thread; each caller waits for its own, so this bounds nothing but callers.
 const WAITING: usize = 64;
@@ -119,6 +119,11 @@ impl TaskStore for SqliteStore {
     fn commit(&self, task: &str, epoch: Epoch, changes: TaskChanges) -> Result<(), StoreError> {
         let task = task.to_owned();
         self.ask(move |connection| rows::commit(connection, &task, epoch, &changes))
+    }
+
+    fn skips(&self, task: &str) -> Result<Vec<Skip>, StoreError> {
+        let task = task.to_owned();
+        self.ask(move |connection| skips::of(connection, &task))
     }
 
     fn tasks(&self) -> Result<Vec<String>, StoreError> {

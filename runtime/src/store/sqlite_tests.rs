@@ -35,6 +35,7 @@ fn everything() -> TaskChanges {
             delta_updates: true,
             active: true,
         }],
+        ..TaskChanges::default()
     }
 }
 

@@ -1,20 +1,26 @@
 //! Replaying and dropping dead letters while nothing runs: the state directory is held, the journal is acquired with an epoch of its own.
+//! Letters of captures are held against what the catalog says now; those of materializations go to their destination again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use longshore_proto::Error;
+use longshore_proto::name::StateKey;
 use longshore_proto::session::Collection;
 
 use crate::capture::admission::Admission;
 use crate::catalog::{CaptureTask, Catalog};
-use crate::journal::{Journal, LocalId, NewBinding, SchemaVersion, Writer, journal_dir};
+use crate::document::reduce::Reducer;
+use crate::journal::{Filter, Journal, JournalId, LocalId, NewBinding, SchemaVersion, Writer, journal_dir};
+use crate::letters::refused::{self, Keeps, Order, Receiver};
 use crate::letters::scan::catch_up;
 use crate::letters::settle::{self, Selection, Settled};
-use crate::store::{Epoch, StateDirectory, TaskChanges};
+use crate::materialize::checkpoint::Checkpoint;
+use crate::store::{Epoch, Skip, SkipId, StateDirectory, TaskChanges, TaskRecord};
 
 use super::policy;
 use super::problem::Problem;
+use super::spec::{self, SpecBinding};
 
 /// Whether a capture has a journal here.
 #[must_use]
@@ -58,6 +64,90 @@ pub fn drop_letters(state: &StateDirectory, capture: &str, selection: &Selection
     Ok(settled)
 }
 
+/// Sends letters that a materialization's destination refused to it again: those that wait and are meant. `told` hears of those that stay.
+/// Blocks until it is durable.
+///
+/// # Errors
+/// As [`replay`]; journals are done one after the other.
+pub fn replay_refused(
+    state: &StateDirectory,
+    task: &str,
+    selection: &Selection,
+    force: bool,
+    told: &mut dyn FnMut(&Skip, &Error),
+) -> Result<Settled, Problem> {
+    let record = state.store().load(task)?.unwrap_or_default();
+    let receivers = receivers(&record)?;
+    let mut sum = Settled::default();
+    for (journal, Refused { skips, meant }) in refused_of(state, task, &record, selection)? {
+        let (mut held, capture) = Held::acquire_of(state, journal)?;
+        let order = Order { task, skips: &skips, meant: &meant, receivers: &receivers, force };
+        let Settled { settled, kept } = refused::replay(&*held.journal, &mut *held.writer, &order, told)?;
+        held.end(state, &capture)?;
+        sum = Settled { settled: sum.settled + settled, kept: sum.kept + kept };
+    }
+    Ok(sum)
+}
+
+/// Marks letters of a materialization that wait and are meant as dropped. Blocks until it is durable.
+///
+/// # Errors
+/// As [`replay_refused`].
+pub fn drop_refused(state: &StateDirectory, task: &str, selection: &Selection) -> Result<Settled, Problem> {
+    let store = state.store();
+    let record = store.load(task)?.unwrap_or_default();
+    let mut dropped = Vec::new();
+    for (journal, Refused { meant, .. }) in refused_of(state, task, &record, selection)? {
+        let (held, capture) = Held::acquire_of(state, journal)?;
+        let again = refused::resent(&mut *held.journal.reader(Filter::Letters), task)?;
+        held.end(state, &capture)?;
+        dropped.extend(meant.into_iter().filter(|at| !again.contains(&(at.binding.clone(), at.offset))));
+    }
+    let settled = dropped.len() as u64;
+    if settled > 0 {
+        let epoch = store.take_epoch(task, Epoch(0))?;
+        store.commit(task, epoch, TaskChanges { dropped, ..TaskChanges::default() })?;
+    }
+    Ok(Settled { settled, kept: 0 })
+}
+
+/// What a materialization passes over in one journal, and which of it waits and is meant.
+struct Refused {
+    skips: Vec<Skip>,
+    meant: BTreeSet<SkipId>,
+}
+
+fn refused_of(
+    state: &StateDirectory,
+    task: &str,
+    record: &TaskRecord,
+    selection: &Selection,
+) -> Result<BTreeMap<JournalId, Refused>, Problem> {
+    let checkpoint = Checkpoint::of_record(record, state.installation())?;
+    let waits = |skip: &&Skip| refused::is_letter(skip, &checkpoint) && refused::mark(skip, &checkpoint).is_none();
+    let wanted = |skip: &&Skip| selection.wants(skip.at.offset, &skip.at.binding, &skip.collection);
+    let of_journal = |skips: Vec<Skip>| {
+        let meant = skips.iter().filter(waits).filter(wanted).map(|skip| skip.at.clone()).collect();
+        Refused { skips, meant }
+    };
+    let journals = refused::by_journal(state.store().skips(task)?).into_iter();
+    let journals = journals.map(|(journal, skips)| (journal, of_journal(skips)));
+    Ok(journals.filter(|(_, refused)| !refused.meant.is_empty()).collect())
+}
+
+/// The bindings of a task as it was last applied.
+fn receivers(record: &TaskRecord) -> Result<BTreeMap<StateKey, Receiver>, Error> {
+    let receiver = |SpecBinding { binding, .. }: SpecBinding| {
+        let keeps = match binding.delta_updates {
+            true => Keeps::Every,
+            false if Reducer::compile(&binding.collection.schema_json)?.is_some() => Keeps::Reduced,
+            false => Keeps::Last,
+        };
+        Ok((binding.state_key, Receiver { keeps, key: binding.collection.key }))
+    };
+    spec::of_materialization(record.spec.as_ref())?.into_iter().map(receiver).collect()
+}
+
 /// A capture's journal that is written by us alone.
 struct Held {
     journal: Arc<dyn Journal>,
@@ -72,6 +162,22 @@ impl Held {
         let epoch = store.take_epoch(capture, Epoch(0))?;
         let writer = journal.acquire(epoch)?;
         Ok(Self { journal, writer, epoch })
+    }
+
+    /// The one with this id, and whose it is.
+    fn acquire_of(state: &StateDirectory, journal: JournalId) -> Result<(Self, String), Problem> {
+        let store = state.store();
+        for capture in state.journals()? {
+            let record = store.load(&capture)?.unwrap_or_default();
+            if record.durable.iter().any(|length| length.journal == journal) {
+                let held = Self::acquire(state, &capture)?;
+                if held.writer.journal() == journal {
+                    return Ok((held, capture));
+                }
+            }
+        }
+        let message = format!("journal {journal}, in which the letters lie, is not there any more");
+        Err(Error::config("state.journal", message).suggest("put the state directory back, or drop the letters").into())
     }
 
     /// Notes what is durable, and brings the index up to it.

@@ -13,7 +13,7 @@ use longshore_proto::materialize::message::{Apply, Open, Pending, Spec, Validate
 use longshore_proto::session::{Binding, Owner};
 use longshore_proto::state::StatePatch;
 
-use crate::catalog::MaterializationTask;
+use crate::catalog::{MaterializationTask, OnConflict};
 use crate::connector::{GRACE, Kind, MaterializeClient};
 use crate::journal::Known;
 use crate::materialize::checkpoint::{Checkpoint, Extent};
@@ -168,6 +168,7 @@ impl MaterializeRunner {
         };
         Ok(match self.transact(client, opening).await? {
             End::Stopped | End::Drained => Next::Done,
+            End::Rejected => Next::After(Duration::ZERO),
             // No failure; but a source that widens with every row must not make us spin.
             End::SchemaGrew => {
                 let elapsed = self.begun.map_or(BETWEEN_SESSIONS, |begun| begun.elapsed());
@@ -218,7 +219,8 @@ impl MaterializeRunner {
             journals: &sources.values().filter_map(holds).collect(),
             collections: self.task.bindings.iter().map(|binding| binding.collection.as_str()).collect(),
         };
-        let (bindings, joined) = older.bindings(spec::of_materialization(record.spec.as_ref())?);
+        let (bindings, mut joined) = older.bindings(spec::of_materialization(record.spec.as_ref())?);
+        joined.iter_mut().for_each(|joined| joined.sets_aside = self.sets_aside(joined.counted_as));
         let config_json = prepare::config_of(&context.catalog, &self.task, &spec)?;
         let ends = Box::pin(std::future::pending());
         let opening = Opening { owner, record, spec, config_json, bindings, joined, sources, ends, only_rerun: true };
@@ -226,7 +228,7 @@ impl MaterializeRunner {
             self.transact(client, opening).await.map_err(|error| error.while_doing(format!("finishing {what}")))?;
         Ok(match end {
             End::Stopped | End::Drained => Next::Done,
-            End::SchemaGrew => Next::After(Duration::ZERO),
+            End::SchemaGrew | End::Rejected => Next::After(Duration::ZERO),
         })
     }
 
@@ -272,9 +274,15 @@ impl MaterializeRunner {
                     .suggest("run the capture that writes it first")
             })?;
             let wants_existence = applied.plan.validated.get(index).is_some_and(|said| said.wants_existence);
-            Ok(Joined { journal, wants_existence, counted_as: Some(index) })
+            Ok(Joined { journal, wants_existence, counted_as: Some(index), sets_aside: self.sets_aside(Some(index)) })
         };
         applied.bindings.iter().enumerate().map(joined).collect()
+    }
+
+    /// What is to be done with documents that the destination refuses is the catalog's of now to say, under whichever spec they are sent.
+    fn sets_aside(&self, binding: Option<usize>) -> bool {
+        let binding = binding.and_then(|index| self.task.bindings.get(index));
+        binding.is_some_and(|binding| binding.on_conflict == OnConflict::DeadLetter)
     }
 
     /// Validate, and what the bindings are called from now on. Changes nothing yet.

@@ -76,7 +76,7 @@ impl Older<'_> {
             if let Some(counter) = counted_as {
                 free[counter] = None;
             }
-            Some((binding, Joined { journal, wants_existence, counted_as }))
+            Some((binding, Joined { journal, wants_existence, counted_as, sets_aside: false }))
         };
         spec.into_iter().filter_map(joined).unzip()
     }
@@ -153,7 +153,7 @@ mod tests {
     }
 
     fn joined(n: u8, wants_existence: bool, counted_as: Option<usize>) -> Joined {
-        Joined { journal: journal(n), wants_existence, counted_as }
+        Joined { journal: journal(n), wants_existence, counted_as, sets_aside: false }
     }
 
     #[test]

@@ -1,18 +1,19 @@
 //! The model destinations, one for each guarantee. What they hold survives their connectors; a connector of an earlier session may go on
 //! as a zombie.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use longshore_proto::Error;
 use longshore_proto::batch::{BatchBuilder, KeysBuilder};
 use longshore_proto::materialize::message::{
-    Committed, Exists, Guarantee, Load, Loaded, Open, Opened, Store, ToConnector, ToRuntime,
+    Committed, Exists, Guarantee, Load, Loaded, Open, Opened, Rejected, Store, ToConnector, ToRuntime,
 };
 use longshore_proto::materialize::order::Session as Order;
 use longshore_proto::session::{Binding, ClosePolicy, Recorded};
 use longshore_proto::state::StatePatch;
 
+use super::source::POISON;
 use super::{Mistake, Violation};
 
 /// Rows by key, of one binding.
@@ -41,6 +42,8 @@ pub struct Destination {
     marks: Vec<(u64, u64)>,
     /// What was stored under each number: a replay says the same.
     pub said: BTreeMap<u64, Vec<Store>>,
+    /// It takes what it refused before.
+    pub is_mended: bool,
 }
 
 /// What a transaction changes.
@@ -72,6 +75,10 @@ pub struct Connector {
     changes: Vec<Change>,
     stored: usize,
     order_of_stores: Vec<(usize, Vec<u8>)>,
+    /// Keys of documents that it refuses, all of one binding.
+    refused: Option<(usize, BTreeSet<String>)>,
+    /// It has said so.
+    has_rejected: bool,
 }
 
 impl Connector {
@@ -93,6 +100,8 @@ impl Connector {
             changes: Vec::new(),
             stored: 0,
             order_of_stores: Vec::new(),
+            refused: None,
+            has_rejected: false,
         }
     }
 
@@ -109,6 +118,10 @@ impl Connector {
             self.to_runtime.push_back(Ok(None));
             return Ok(());
         };
+        if self.has_rejected {
+            // What was under way is dropped.
+            return Ok(());
+        }
         let answer = match message {
             ToConnector::Open(open) => destination.opened(self, *open).map(Some),
             ToConnector::Acknowledge { transaction } => {
@@ -139,11 +152,24 @@ impl Connector {
             }
             ToConnector::Store(store) => {
                 destination.store(self, &store)?;
-                Ok(None)
+                // Some say it at once, and some go at once too.
+                match transaction_says(self.transaction) {
+                    When::AtTheEnd => Ok(None),
+                    when @ (When::AtOnce | When::AndGo) => {
+                        let rejected = self.rejected(destination);
+                        if rejected.is_some() && when == When::AndGo {
+                            self.to_runtime.extend(rejected.map(|rejected| Ok(Some(rejected))));
+                            self.to_runtime.push_back(Ok(None));
+                            return Ok(());
+                        }
+                        Ok(rejected)
+                    }
+                }
             }
-            ToConnector::Commit { transaction, checkpoint } => {
-                destination.commit(self, transaction, checkpoint).map(Some)
-            }
+            ToConnector::Commit { transaction, checkpoint } => match self.rejected(destination) {
+                Some(rejected) => Ok(Some(rejected)),
+                None => destination.commit(self, transaction, checkpoint).map(Some),
+            },
             ToConnector::Truncate { .. } => return Err("Truncate was sent though no source truncates".to_owned()),
         };
         match answer {
@@ -151,6 +177,18 @@ impl Connector {
             Err(error) => self.to_runtime.push_back(Err(error)),
         }
         Ok(())
+    }
+
+    /// Nothing of the transaction stays where the destination has transactions; the next one under its number may be another.
+    fn rejected(&mut self, destination: &mut Destination) -> Option<ToRuntime> {
+        let (binding, refused) = self.refused.take()?;
+        self.has_rejected = true;
+        self.changes.clear();
+        destination.said.remove(&self.transaction);
+        let mut keys = KeysBuilder::new();
+        refused.iter().for_each(|key| keys.push(key.as_bytes()));
+        let (code, reason, reasons) = ("model.poison".to_owned(), "it is poison".to_owned(), Vec::new());
+        Some(ToRuntime::Rejected(Rejected { binding, keys: keys.finish()?, code, reason, reasons }))
     }
 
     fn answer(&mut self, message: ToRuntime) {
@@ -173,6 +211,7 @@ impl Destination {
             staged: BTreeMap::new(),
             marks: Vec::new(),
             said: BTreeMap::new(),
+            is_mended: false,
         }
     }
 
@@ -251,6 +290,19 @@ impl Destination {
             return Err(format!("binding {name}: keys go with standard bindings and with no others"));
         }
         for (i, document) in store.documents.documents().map(text).enumerate() {
+            // Reduced, one that merges is poison still: so is every document that has the mark.
+            if document.contains(POISON) && !self.is_mended {
+                let key = keys.get(i).cloned().unwrap_or_else(|| key_of(&document));
+                let refused = connector.refused.get_or_insert_with(|| (index, BTreeSet::new()));
+                if refused.0 == index {
+                    refused.1.insert(key);
+                }
+                continue;
+            }
+            if connector.refused.is_some() && self.guarantee == Guarantee::AtLeastOnce {
+                // Stored now, it would be there before what comes again.
+                continue;
+            }
             let change = match keys.get(i) {
                 None => Change::Append(name.clone(), document),
                 Some(key) => {
@@ -339,6 +391,28 @@ impl Destination {
             Change::Append(name, document) => self.logs.entry(name).or_default().push(document),
         }
     }
+}
+
+/// When a connector says that it refuses something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum When {
+    AtTheEnd,
+    AtOnce,
+    AndGo,
+}
+
+fn transaction_says(transaction: u64) -> When {
+    match transaction % 3 {
+        0 => When::AtTheEnd,
+        1 => When::AtOnce,
+        2.. => When::AndGo,
+    }
+}
+
+/// Of a document that came without.
+fn key_of(document: &str) -> String {
+    let id = document.split_once(r#""id":"#).map_or("", |(_, rest)| rest);
+    format!("[{}]", id.split(',').next().unwrap_or_default())
 }
 
 /// Bindings together, keys ascending, each once.

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use longshore::journal::{Entry, Filter, Journal, JournalError, Mark, Writer};
+use longshore::journal::{Entry, Filter, Journal, JournalError, Mark, Resent, Writer};
+use longshore::letters::refused::{self, Order};
 use longshore::letters::settle::{Selection, replay};
 use longshore_proto::Error;
 use longshore_proto::batch::BatchBuilder;
@@ -16,8 +17,19 @@ use super::source::{BAD, Source};
 pub struct Found {
     /// Documents in their order.
     pub documents: Vec<String>,
+    /// The same with where they stand, and among them those that were sent again.
+    pub entries: Vec<(u64, Said)>,
     letters: BTreeMap<u64, String>,
     replayed: BTreeSet<u64>,
+}
+
+/// A document in the journal, and for whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Said {
+    /// For everybody.
+    Document(String),
+    /// For a binding, by its durable name, that refused the one at this offset.
+    Again(String, u64, String),
 }
 
 /// How letters are replayed.
@@ -60,13 +72,37 @@ fn replay_in_two(journal: &dyn Journal, writer: &mut dyn Writer, ends_between: b
     Ok(waiting.len() as u64)
 }
 
+/// Sends the letters of the destination to it again, as it is shipped; or without a look at what was sent before. How many that were.
+pub fn resend(journal: &dyn Journal, writer: &mut dyn Writer, order: &Order<'_>, looks: bool) -> Result<u64, Error> {
+    if looks {
+        return Ok(refused::replay(journal, writer, order, &mut |_, _| {})?.settled);
+    }
+    let meant = || order.skips.iter().filter(|skip| order.meant.contains(&skip.at));
+    refused::documents(&mut *journal.reader(Filter::All), meant(), |skip, local, document| {
+        let (task, binding) = (order.task.to_owned(), skip.at.binding.clone());
+        let document = document.to_vec().into();
+        Ok(writer.resend(local, &Resent { task, binding, letter: skip.at.offset, document })?)
+    })?;
+    let _durable = writer.commit(&StatePatch::new())?;
+    Ok(meant().count() as u64)
+}
+
 /// Reads all of it.
 pub fn find(journal: &dyn Journal) -> Result<Found, JournalError> {
     let (mut reader, mut found) = (journal.reader(Filter::All), Found::default());
     while let Some(entry) = reader.next()? {
         match entry {
-            Entry::Documents { documents, .. } => {
-                found.documents.extend(documents.documents().map(|d| String::from_utf8_lossy(d).into_owned()));
+            Entry::Documents { first_offset, documents, .. } => {
+                let documents = documents.documents().map(|d| String::from_utf8_lossy(d).into_owned());
+                for (offset, document) in (first_offset..).zip(documents) {
+                    found.documents.push(document.clone());
+                    found.entries.push((offset, Said::Document(document)));
+                }
+            }
+            Entry::Resent { offset, resent, .. } => {
+                let document = String::from_utf8_lossy(&resent.document).into_owned();
+                let said = Said::Again(resent.binding.as_str().to_owned(), resent.letter, document);
+                found.entries.push((offset, said));
             }
             Entry::Letter { offset, letter, .. } => {
                 found.letters.insert(offset, String::from_utf8_lossy(&letter.document).into_owned());

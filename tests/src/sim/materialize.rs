@@ -10,11 +10,13 @@ use bytes::Bytes;
 use longshore::journal::{CommittedEnd, Journal, JournalId, Position, Schemas};
 use longshore::materialize::checkpoint::{Checkpoint, Extent, Place};
 use longshore::materialize::gather::{Gatherer, Source, Target};
+use longshore::materialize::reduce::Budget;
 use longshore::materialize::resume::{self, Remembered, Resume, Standing};
+use longshore::materialize::skips::Skips;
 use longshore::materialize::transaction::{Action, Beginning, End, Event, Limits, Transaction};
 use longshore::materialize::turns::{Ends, Selection};
 use longshore::store::{Epoch, MemoryStore, TaskChanges, TaskRecord, TaskStore};
-use longshore_proto::materialize::message::{Guarantee, Open, Opened, ToConnector, ToRuntime};
+use longshore_proto::materialize::message::{Guarantee, Open, Opened, Rejected, ToConnector, ToRuntime};
 use longshore_proto::session::{Binding, Recorded};
 use longshore_proto::{Error, Side};
 
@@ -53,6 +55,7 @@ pub struct MaterializeTask {
     record: TaskRecord,
     write: Option<TaskChanges>,
     work: Option<Work>,
+    rejected: Option<Rejected>,
     age: bool,
     seen: Option<CommittedEnd>,
     mistake: Mistake,
@@ -65,6 +68,7 @@ enum Work {
     Advance(Option<Selection>, Ends),
     Loads,
     Stores,
+    FindRejected(Box<Extent>),
 }
 
 /// What may happen next.
@@ -120,7 +124,10 @@ impl MaterializeTask {
             | Mistake::LoadAnOlderRow
             | Mistake::CheckpointBeforeItsLetter
             | Mistake::LetterBeforeItsCheckpoint
-            | Mistake::ReplayBeforeItsMark => {}
+            | Mistake::ReplayBeforeItsMark
+            | Mistake::ForgetWhatWasRefused
+            | Mistake::SkipOneOfAKey
+            | Mistake::ResendWithoutLooking => {}
         }
         let ours = match &record.checkpoint.bytes {
             none if none.is_empty() => Checkpoint::beginning(installation()),
@@ -137,7 +144,13 @@ impl MaterializeTask {
         let places: Vec<_> =
             spec.bindings.iter().map(|b| Place { journal: id, binding: b.state_key.clone() }).collect();
         let sources = vec![Source { journal: Arc::clone(&journal), schemas: spec.schemas.clone() }];
-        let gatherer = Gatherer::new(sources, targets, budget_bytes, spill_dir)?;
+        let mut remembered = store.skips(TASK).map_err(Error::from)?;
+        if mistake == Mistake::ForgetWhatWasRefused {
+            remembered.clear();
+        }
+        let skips = Skips::new(&remembered)?;
+        let budget = Budget { bytes: budget_bytes, spill_dir };
+        let gatherer = Gatherer::new(sources, targets, (TASK, skips), budget)?;
         let begun = extent.as_ref().map_or(0, |extent| extent.transaction);
         let beginning = Beginning {
             guarantee,
@@ -172,6 +185,7 @@ impl MaterializeTask {
             record,
             write: None,
             work: None,
+            rejected: None,
             age: false,
             seen: None,
             mistake,
@@ -262,7 +276,10 @@ impl MaterializeTask {
                         present.loaded(&loaded)?;
                         Ok(None)
                     }
-                    ToRuntime::Rejected(_) => Err(Broken::Rule("the model destination rejects nothing".to_owned())),
+                    ToRuntime::Rejected(rejected) => {
+                        self.rejected = Some(rejected);
+                        self.event(Event::Rejected)
+                    }
                     ToRuntime::Progress(_) => Ok(None),
                 }
             }
@@ -330,6 +347,14 @@ impl MaterializeTask {
                 self.gatherer.stores(&mut outlet)?;
                 Event::StoresSent
             }
+            Work::FindRejected(extent) => {
+                let rejected = self.rejected.take().ok_or_else(|| Broken::Rule("nothing was rejected".to_owned()))?;
+                let mut skips = self.gatherer.rejected(&extent.spans, &rejected)?;
+                if self.mistake == Mistake::SkipOneOfAKey {
+                    skips.truncate(1);
+                }
+                Event::RejectedFound { skips }
+            }
         };
         for message in said {
             self.say(message)?;
@@ -362,6 +387,7 @@ impl MaterializeTask {
                 Action::SendLoads => self.work = Some(Work::Loads),
                 Action::Flush { transaction } => self.say(ToConnector::Flush { transaction })?,
                 Action::SendStores => self.work = Some(Work::Stores),
+                Action::FindRejected { extent } => self.work = Some(Work::FindRejected(extent)),
                 Action::Commit { transaction, checkpoint } => {
                     self.say(ToConnector::Commit { transaction, checkpoint })?
                 }

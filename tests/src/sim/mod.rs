@@ -52,4 +52,10 @@ pub enum Mistake {
     LetterBeforeItsCheckpoint,
     /// A letter's document is committed before the mark that says so.
     ReplayBeforeItsMark,
+    /// The next session does not know what the destination refused.
+    ForgetWhatWasRefused,
+    /// Of a key that was refused only the first document is passed over.
+    SkipOneOfAKey,
+    /// Letters are sent again without a look at whether they were before.
+    ResendWithoutLooking,
 }

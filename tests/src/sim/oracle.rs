@@ -2,39 +2,120 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use longshore::store::Skip;
 use longshore_proto::materialize::message::Guarantee;
 use serde_json::Value;
 
 use super::Violation;
 use super::destination::{Destination, Rows};
-use super::letters::Found;
-use super::source::{Document, Source};
+use super::letters::{Found, Said};
+use super::source::{Document, POISON, Source};
 
-/// Compares every binding with what the formula says, and with what was replayed of it.
-pub fn verify(
-    source: &Source,
-    journal: &Found,
-    destination: &Destination,
-    standard: &[String],
-    delta: &[String],
-    reduces: bool,
-) -> Result<(), Violation> {
+/// All there is to be compared.
+#[derive(Debug, Clone, Copy)]
+#[allow(missing_docs)]
+pub struct All<'a> {
+    pub source: &'a Source,
+    pub journal: &'a Found,
+    pub destination: &'a Destination,
+    /// What the destination refused, as the task store has it.
+    pub skips: &'a [Skip],
+}
+
+/// What one binding has to hold.
+struct Meant {
+    /// Documents for it, in order, without those that wait.
+    documents: Vec<String>,
+    /// Documents that it refused once, whatever became of them.
+    refused: BTreeSet<String>,
+}
+
+/// Compares every binding with what the formula says, with what was replayed of it, and with what it refused.
+pub fn verify(all: &All<'_>, standard: &[String], delta: &[String], reduces: bool) -> Result<(), Violation> {
+    let All { source, journal, destination, .. } = all;
     journal.verify(source)?;
     let formula: BTreeMap<String, Document> =
         source.all().into_iter().map(|document| (document.json.clone(), document)).collect();
-    let documents: Vec<&Document> = journal.documents.iter().filter_map(|json| formula.get(json)).collect();
     for name in standard {
-        let got = destination.rows.get(name).cloned().unwrap_or_default();
+        let meant = meant(all, name, reduces)?;
+        let documents: Vec<&Document> = meant.documents.iter().filter_map(|json| formula.get(json)).collect();
+        let mut got = destination.rows.get(name).cloned().unwrap_or_default();
+        let mut expected = documents.clone();
+        if destination.guarantee == Guarantee::AtLeastOnce {
+            // Stored at once, before it refused another one of the key: it may be there or not.
+            let keys: BTreeSet<u64> = meant.refused.iter().filter_map(|json| Some(formula.get(json)?.id)).collect();
+            expected.retain(|document| !keys.contains(&document.id));
+            keys.iter().for_each(|id| drop(got.remove(&format!("[{id}]"))));
+        }
         match reduces {
             true => sums(name, &documents, &got)?,
-            false => last(name, &documents, &got)?,
+            false => last(name, &expected, &got)?,
         }
     }
     for name in delta {
         let got = destination.logs.get(name).cloned().unwrap_or_default();
-        log(name, &journal.documents, &got, destination.guarantee)?;
+        log(name, &meant(all, name, false)?, &got, destination.guarantee)?;
     }
     Ok(())
+}
+
+/// Documents in = stored and dead-lettered: whatever is not passed over has to be there, and what is passed over was refused, or waits for one
+/// of its key that was.
+fn meant(all: &All<'_>, name: &str, is_reduced: bool) -> Result<Meant, Violation> {
+    let skips: BTreeMap<u64, &Skip> =
+        all.skips.iter().filter(|skip| skip.at.binding.as_str() == name).map(|skip| (skip.at.offset, skip)).collect();
+    let mut meant = Meant { documents: Vec::new(), refused: BTreeSet::new() };
+    let mut again: BTreeMap<u64, u64> = BTreeMap::new();
+    let mut poisoned: BTreeSet<Vec<u8>> = BTreeSet::new();
+    for (offset, said) in &all.journal.entries {
+        let document = match said {
+            Said::Document(document) => document,
+            Said::Again(to, letter, document) if to == name => {
+                if let Some(first) = again.insert(*letter, *offset) {
+                    return Err(format!("{name}: the letter at {letter} stands again at {first} and at {offset}"));
+                }
+                if !skips.contains_key(letter) {
+                    return Err(format!("{name}: a letter at {letter} was sent again, and there is none"));
+                }
+                document
+            }
+            Said::Again(..) => continue,
+        };
+        match skips.get(offset) {
+            None => {
+                let waits_for = skips.values().find(|skip| {
+                    let waits = again.get(&skip.at.offset).is_none_or(|at| at > offset);
+                    skip.at.offset < *offset && waits && has_key(document, &skip.key_json)
+                });
+                if let (Some(skip), true, Said::Document(_)) = (waits_for, is_reduced, said) {
+                    return Err(format!("{name}: {document} did not wait for the letter at {}", skip.at.offset));
+                }
+                meant.documents.push(document.clone());
+            }
+            Some(skip) => {
+                if document.contains(POISON) {
+                    poisoned.insert(skip.key_json.to_vec());
+                }
+                meant.refused.insert(document.clone());
+            }
+        }
+    }
+    for skip in skips.values() {
+        if !poisoned.contains(&skip.key_json[..]) {
+            return Err(format!("{name}: the document at {} was refused by nobody", skip.at.offset));
+        }
+        if let Some(at) = skip.replayed_at
+            && again.get(&skip.at.offset) != Some(&at)
+        {
+            return Err(format!("{name}: the letter at {} does not stand again at {at}", skip.at.offset));
+        }
+    }
+    Ok(meant)
+}
+
+fn has_key(document: &str, key_json: &[u8]) -> bool {
+    let key = String::from_utf8_lossy(key_json);
+    document.contains(&format!(r#""id":{},"#, key.trim_matches(['[', ']'])))
 }
 
 /// The last document of each key.
@@ -50,9 +131,18 @@ fn last(name: &str, all: &[&Document], got: &Rows) -> Result<(), Violation> {
     if *got == expected { Ok(()) } else { Err(format!("rows of {name}: expected {expected:?}, got {got:?}")) }
 }
 
+/// A row while it is made.
+#[derive(Default)]
+struct Sum {
+    last: Value,
+    n: Option<i64>,
+    seen: Vec<Value>,
+    poison: bool,
+}
+
 /// Since each row was made: the sum, what was seen of it in order, and else the last document.
 fn sums(name: &str, all: &[&Document], got: &Rows) -> Result<(), Violation> {
-    let mut expected: BTreeMap<String, (Value, Option<i64>, Vec<Value>)> = BTreeMap::new();
+    let mut expected: BTreeMap<String, Sum> = BTreeMap::new();
     for document in all {
         let key = format!("[{}]", document.id);
         if document.delete {
@@ -60,15 +150,19 @@ fn sums(name: &str, all: &[&Document], got: &Rows) -> Result<(), Violation> {
             continue;
         }
         let json = parsed(&document.json)?;
-        let (last, n, seen) = expected.entry(key).or_default();
-        seen.extend(json["seen"].as_array().cloned().unwrap_or_default());
-        *n = document.n.map(|of| of + n.unwrap_or(0)).or(*n);
-        *last = json;
+        let sum = expected.entry(key).or_default();
+        sum.seen.extend(json["seen"].as_array().cloned().unwrap_or_default());
+        sum.n = document.n.map(|of| of + sum.n.unwrap_or(0)).or(sum.n);
+        sum.poison |= json["poison"] == true;
+        sum.last = json;
     }
-    for (key, (row, n, seen)) in &mut expected {
+    for (key, Sum { last: row, n, seen, poison }) in &mut expected {
         row["seen"] = Value::from(std::mem::take(seen));
         if let Some(n) = n {
             row["n"] = Value::from(*n);
+        }
+        if *poison {
+            row["poison"] = Value::from(true);
         }
         let got = got.get(key).map(|got| parsed(got)).transpose()?;
         if got.as_ref() != Some(row) {
@@ -85,7 +179,8 @@ fn parsed(json: &str) -> Result<Value, Violation> {
     serde_json::from_str(json).map_err(|error| format!("a document that is none: {json}: {error}"))
 }
 
-fn log(name: &str, all: &[String], got: &[String], guarantee: Guarantee) -> Result<(), Violation> {
+fn log(name: &str, meant: &Meant, got: &[String], guarantee: Guarantee) -> Result<(), Violation> {
+    let all = &meant.documents;
     let short = |documents: &[String]| {
         let place = |document: &String| all.iter().position(|other| other == document);
         documents.iter().map(place).collect::<Vec<_>>()
@@ -96,9 +191,16 @@ fn log(name: &str, all: &[String], got: &[String], guarantee: Guarantee) -> Resu
             Err(format!("documents of {name}: expected each of {} once and in order, got {:?}", all.len(), short(got)))
         }
         Guarantee::AtLeastOnce => {
+            let is_there = |document: &&String| got.contains(document);
+            if let Some(lost) = all.iter().find(|document| !is_there(document)) {
+                return Err(format!("documents of {name}: {lost} is lost"));
+            }
+            // What was stored before another of its key was refused came early.
             let mut seen = BTreeSet::new();
-            let first: Vec<String> = got.iter().filter(|document| seen.insert((*document).clone())).cloned().collect();
-            if first == all { Ok(()) } else { Err(format!("documents of {name}: some are lost: {:?}", short(got))) }
+            let straight = |document: &&String| !meant.refused.contains(*document);
+            let first: Vec<&String> = got.iter().filter(straight).filter(|document| seen.insert(*document)).collect();
+            let expected: Vec<&String> = all.iter().filter(straight).collect();
+            if first == expected { Ok(()) } else { Err(format!("documents of {name} in disorder: {:?}", short(got))) }
         }
     }
 }

@@ -20,6 +20,8 @@ pub const KEYS: u64 = 7;
 
 /// What is in a document that is not admitted.
 pub const BAD: &str = r#""bad":true,"#;
+/// What is in a document that the destination refuses until it is mended, and in what is reduced from one.
+pub const POISON: &str = r#""poison":true"#;
 
 /// What survives the source's connector.
 #[derive(Debug, Clone)]
@@ -58,7 +60,14 @@ impl Source {
             // Replayed, it comes at any time later: nothing else has its key.
             let id = if bad { KEYS + 10 * t + i } else { chance % KEYS };
             let delete = !bad && (chance >> 8).is_multiple_of(5);
-            let mark = if bad { BAD } else { "" };
+            let poison = !bad && (chance >> 20).is_multiple_of(11);
+            let mark = if bad {
+                BAD.to_owned()
+            } else if poison {
+                format!("{POISON},")
+            } else {
+                String::new()
+            };
             let op = if delete { "d" } else { "u" };
             let body = "x".repeat(((chance >> 16) % 400) as usize);
             let n = Some((chance >> 40) as i64 % 1000 - 500).filter(|n| n % 4 != 0);

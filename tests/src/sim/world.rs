@@ -9,9 +9,10 @@ use std::sync::Arc;
 use longshore::capture::transaction::End as CaptureEnd;
 use longshore::journal::storage::sim::{Plan, SimStorage, Strikes};
 use longshore::journal::{Evidence, FileJournal, FileJournalOptions, Journal, JournalId};
-use longshore::materialize::checkpoint::Extent;
+use longshore::letters::refused::{self, Keeps, Order, Receiver};
+use longshore::materialize::checkpoint::{Checkpoint, Extent};
 use longshore::materialize::transaction::End;
-use longshore::store::{Epoch, MemoryStore, TaskRecord, TaskStore};
+use longshore::store::{Epoch, MemoryStore, Skip, TaskRecord, TaskStore};
 use longshore_proto::materialize::message::Guarantee;
 use longshore_proto::name::{InstallationId, StateKey};
 use longshore_proto::session::{Binding, Collection, Owner};
@@ -80,8 +81,12 @@ pub fn run(seed: u64, options: &Options) -> Result<Report, Violation> {
     let (standard, delta) = world.names();
     let reduces = world.reduces;
     let journal = world.journal().map_err(|violation| at(&world, violation))?;
-    oracle::verify(&world.source, &journal, &world.destination, &standard, &delta, reduces)
-        .map_err(|violation| at(&world, violation))?;
+    let skips = world.skips();
+    let all = oracle::All { source: &world.source, journal: &journal, destination: &world.destination, skips: &skips };
+    oracle::verify(&all, &standard, &delta, reduces).map_err(|violation| at(&world, violation))?;
+    if skips.iter().any(|skip| skip.code == longshore::materialize::skips::JOINED) {
+        world.count("joined");
+    }
     world.report.operations = world.disk.operations();
     world.report.strikes = world.disk.strikes();
     Ok(world.report)
@@ -138,6 +143,8 @@ enum Step {
     StartCapture,
     /// Somebody replays the dead letters, while no capture runs.
     Replay,
+    /// Somebody sends the destination again what it refused, perhaps mended, while nothing runs.
+    Resend,
     StartMaterialization,
     Capture(capture::Step),
     Materialize(materialize::Step),
@@ -224,7 +231,12 @@ impl World {
             Some(task) => due.extend(task.due().into_iter().map(Step::Capture)),
         }
         match &runtime.materialization {
-            None if runtime.journal.id().is_some() => due.push(Step::StartMaterialization),
+            None if runtime.journal.id().is_some() => {
+                due.push(Step::StartMaterialization);
+                if runtime.capture.is_none() && !runtime.ends_told {
+                    due.push(Step::Resend);
+                }
+            }
             None => {}
             Some(task) => due.extend(task.due().into_iter().map(Step::Materialize)),
         }
@@ -255,6 +267,7 @@ impl World {
                 }
             }
             Step::Replay => self.replay(),
+            Step::Resend => self.resend(),
             Step::StartMaterialization => self.start_materialization(),
             Step::Capture(step) => {
                 let task = self.runtime.as_mut().and_then(|runtime| runtime.capture.as_mut());
@@ -312,6 +325,43 @@ impl World {
             }
             Err(error) => self.session_ended(Broken::Session(error), false),
         }
+    }
+
+    fn resend(&mut self) -> Result<(), Violation> {
+        self.destination.is_mended |= self.dice.once_in(2);
+        let Some(runtime) = &self.runtime else { return Ok(()) };
+        let (journal, record) = (Arc::clone(&runtime.journal), self.record());
+        let skips = self.skips();
+        let checkpoint = Checkpoint::of_record(&record, &installation()).map_err(|error| error.to_string())?;
+        let waits = |skip: &&Skip| refused::is_letter(skip, &checkpoint) && refused::mark(skip, &checkpoint).is_none();
+        let meant = skips.iter().filter(waits).map(|skip| skip.at.clone()).collect();
+        let reduces = self.reduces;
+        let receiver = |binding: Binding| {
+            let keeps = match binding.delta_updates {
+                true => Keeps::Every,
+                false if reduces => Keeps::Reduced,
+                false => Keeps::Last,
+            };
+            (binding.state_key, Receiver { keeps, key: binding.collection.key })
+        };
+        let receivers = self.bindings().into_iter().map(receiver).collect();
+        let order = Order { task: TASK, skips: &skips, meant: &meant, receivers: &receivers, force: false };
+        let Ok(epoch) = self.store.take_epoch("capture", Epoch(0)) else { return Ok(()) };
+        let looks = self.options.mistake != Mistake::ResendWithoutLooking;
+        let writer = journal.acquire(epoch).map_err(Error::from);
+        match writer.and_then(|mut writer| letters::resend(&*journal, &mut *writer, &order, looks)) {
+            Ok(0) => Ok(()),
+            Ok(_) => {
+                self.count("resent");
+                Ok(())
+            }
+            Err(error) => self.session_ended(Broken::Session(error), false),
+        }
+    }
+
+    /// All that the destination refused.
+    fn skips(&self) -> Vec<Skip> {
+        self.store.skips(TASK).unwrap_or_default()
     }
 
     fn journal(&self) -> Result<letters::Found, Violation> {
@@ -437,6 +487,14 @@ impl World {
                         self.is_over = true;
                     }
                     End::SchemaGrew => self.count("schema grew"),
+                    End::Rejected => {
+                        self.count("rejected");
+                        // Sometimes somebody stops everything and looks after it.
+                        if self.dice.once_in(3) {
+                            self.capture_over();
+                            self.resend()?;
+                        }
+                    }
                     End::Stopped => self.count("stopped"),
                 }
             }
@@ -447,6 +505,10 @@ impl World {
 
     fn capture_ended(&mut self, end: CaptureEnd) {
         self.note(&format!("{end:?}"));
+        self.capture_over();
+    }
+
+    fn capture_over(&mut self) {
         if let Some(runtime) = &mut self.runtime {
             runtime.capture = None;
         }

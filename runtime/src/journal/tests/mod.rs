@@ -100,7 +100,8 @@ fn read_from(reader: &mut dyn Reader) -> Result<Vec<Seen>, JournalError> {
             | Entry::Schema { .. }
             | Entry::Control { .. }
             | Entry::Letter { .. }
-            | Entry::Settled { .. } => {}
+            | Entry::Settled { .. }
+            | Entry::Resent { .. } => {}
         }
     }
     assert!(documents.is_empty(), "documents without their commit");

@@ -1,7 +1,7 @@
 //! What is written is read back in order, across segments, filters, positions and abandoned transactions.
 
 use super::*;
-use crate::journal::{Control, Durable, Letter, Mark};
+use crate::journal::{Control, Durable, Letter, Mark, Resent};
 
 #[test]
 fn a_new_journal_is_empty_and_knows_its_id() {
@@ -148,7 +148,11 @@ fn a_filter_lets_through_its_collections_and_every_commit() {
             Entry::Documents { first_offset, .. } => documents.push(first_offset),
             Entry::Control { offset, control, .. } => controls.push((offset, control)),
             Entry::Commit(_) => commits += 1,
-            Entry::Bindings(_) | Entry::Schema { .. } | Entry::Letter { .. } | Entry::Settled { .. } => {}
+            Entry::Bindings(_)
+            | Entry::Schema { .. }
+            | Entry::Letter { .. }
+            | Entry::Settled { .. }
+            | Entry::Resent { .. } => {}
         }
     }
     assert_eq!(documents, (0..10).map(|i| i * 4 + 2).collect::<Vec<_>>());
@@ -272,8 +276,13 @@ fn letters_take_offsets_and_only_who_asks_for_them_sees_them() {
     writer.letter(local, &letter(b"{}")).unwrap();
     writer.abandon();
     writer.settle(local, Mark::Dropped, &[at, at + 1]).unwrap();
+    let state_key = StateKey::new(&["lake".to_owned()], 2);
+    let resent = Resent { task: "lake".into(), binding: state_key, letter: 7, document: "{\"id\":7}".into() };
+    writer.resend(local, &resent).unwrap();
+    let too_large = Resent { document: vec![b' '; (16 << 20) + 1].into(), ..resent.clone() };
+    assert!(writer.resend(local, &too_large).is_err());
     assert_eq!(writer.commit(&StatePatch::new()).unwrap().documents, 0);
-    assert_eq!(writer.next_offset(), at + 2 + documents(2).len() as u64 + 1);
+    assert_eq!(writer.next_offset(), at + 2 + documents(2).len() as u64 + 2);
 
     let seen = |filter: Filter| {
         let (mut reader, mut seen) = (journal.reader(filter), Vec::new());
@@ -282,16 +291,20 @@ fn letters_take_offsets_and_only_who_asks_for_them_sees_them() {
                 Entry::Letter { offset, letter, .. } => format!("letter {} of {}", offset - at, letter.document.len()),
                 Entry::Settled { mark, letters, .. } => format!("{} {}", mark.word(), letters.len()),
                 Entry::Documents { .. } => "documents".to_owned(),
+                Entry::Resent { offset, resent: found, .. } => {
+                    assert_eq!((offset, &found), (writer.next_offset() - 1, &resent));
+                    "resent".to_owned()
+                }
                 Entry::Bindings(_) | Entry::Schema { .. } | Entry::Control { .. } => continue,
                 Entry::Commit(_) => "commit".to_owned(),
             });
         }
         seen
     };
-    let letters = ["letter 0 of 15", "commit", "letter 1 of 20000000", "commit", "dropped 2", "commit"];
+    let letters = ["letter 0 of 15", "commit", "letter 1 of 20000000", "commit", "dropped 2", "resent", "commit"];
     assert_eq!(seen(Filter::Letters), letters);
-    let all = ["documents", letters[0], "commit", letters[2], "documents", "commit", "dropped 2", "commit"];
+    let all = ["documents", letters[0], "commit", letters[2], "documents", "commit", "dropped 2", "resent", "commit"];
     assert_eq!(seen(Filter::All), all);
-    let documents = ["documents", "commit", "documents", "commit", "commit"];
+    let documents = ["documents", "commit", "documents", "commit", "resent", "commit"];
     assert_eq!(seen(Filter::Collections(["shop/orders".to_owned()].into())), documents);
 }

@@ -9,7 +9,7 @@ impl Transaction {
     pub(super) fn stop_requested(&mut self) {
         self.ending = match self.ending {
             Some(End::Drained) => Some(End::Drained),
-            Some(End::Stopped | End::SchemaGrew) | None => Some(End::Stopped),
+            Some(End::Stopped | End::SchemaGrew | End::Rejected) | None => Some(End::Stopped),
         };
         self.head = match std::mem::replace(&mut self.head, Head::Resting) {
             Head::Gathering(_) | Head::Asking(_) | Head::Asked(_) => Head::Resting,
@@ -21,19 +21,31 @@ impl Transaction {
             | Head::Storing(_)
             | Head::Committing(_)
             | Head::Settling(_)
+            | Head::Refused
+            | Head::Skipping
             | Head::HalfClosed
             | Head::Finished) => other,
         };
     }
 
     pub(super) fn half_close_when_over(&mut self, out: &mut Vec<Action>) {
-        if let (Head::Resting, Tail::Idle, Some(_)) = (&self.head, self.tail, self.ending) {
-            self.head = Head::HalfClosed;
-            out.push(Action::HalfClose);
+        if let (Head::Resting, Tail::Idle, Some(end)) = (&self.head, self.tail, self.ending) {
+            if self.peer_ended {
+                self.head = Head::Finished;
+                out.push(Action::Finish(end));
+            } else {
+                self.head = Head::HalfClosed;
+                out.push(Action::HalfClose);
+            }
         }
     }
 
+    /// After Rejected the connector need not wait for us.
     pub(super) fn stream_ended(&mut self, out: &mut Vec<Action>) -> Result<(), Error> {
+        if matches!(self.head, Head::Refused | Head::Skipping) {
+            self.peer_ended = true;
+            return Ok(());
+        }
         let (Head::HalfClosed, Some(end)) = (&self.head, self.ending) else {
             return Err(self.unexpected("the end of the stream"));
         };

@@ -4,6 +4,7 @@ use longshore_proto::Error;
 
 use super::{Action, Advanced, End, Head, Then, Transaction};
 use crate::materialize::checkpoint::Extent;
+use crate::materialize::skips::JOINED_MAX;
 use crate::materialize::turns::{self, Ends, Reading, Selection, Take, Turn};
 
 /// Documents are read.
@@ -45,16 +46,19 @@ impl Transaction {
             self.take_turns();
             selection = Selection::of(&self.places, self.turn, &self.ends);
         }
-        out.push(Action::Read(selection.clone()));
-        self.head = Head::Gathering(Gathering::of(selection, None));
-        self.advance(out);
+        self.read(selection, None, out);
     }
 
     /// Begins with what was under way when the last session ended.
     pub(super) fn gather_again(&mut self, extent: Extent, out: &mut Vec<Action>) {
-        let selection = Selection::exactly(&extent);
+        self.read(Selection::exactly(&extent), Some(extent), out);
+    }
+
+    fn read(&mut self, selection: Selection, rerun: Option<Extent>, out: &mut Vec<Action>) {
+        self.joined.clear();
+        self.replayed.clear();
         out.push(Action::Read(selection.clone()));
-        self.head = Head::Gathering(Gathering::of(selection, Some(extent)));
+        self.head = Head::Gathering(Gathering::of(selection, rerun));
         self.advance(out);
     }
 
@@ -88,10 +92,12 @@ impl Transaction {
     }
 
     pub(super) fn advanced(&mut self, advanced: Advanced, out: &mut Vec<Action>) -> Result<(), Error> {
-        let Advanced { documents, bytes, positions, then } = advanced;
+        let Advanced { documents, bytes, positions, joined, replayed, then } = advanced;
         let limits = self.limits;
         // A session that is ending has dropped what was being read.
         let Head::Gathering(gathering) = &mut self.head else { return Ok(()) };
+        self.joined.extend(joined);
+        self.replayed.extend(replayed);
         gathering.reading = false;
         gathering.documents += documents;
         gathering.bytes += bytes;
@@ -114,6 +120,7 @@ impl Transaction {
         }
         let full = gathering.bytes >= limits.close_bytes
             || gathering.documents >= limits.close_documents
+            || self.joined.len() >= JOINED_MAX
             || gathering.age == Age::Over;
         let (is_rerun, is_empty) = (gathering.rerun.is_some(), gathering.documents == 0);
         match then {

@@ -159,7 +159,10 @@ impl World {
         let Some(backup) = self.backups.last().cloned() else { return false };
         drop(self.materialization_over());
         self.zombies.clear();
+        // What it was told is no part of it: who compares replays remembers it.
+        let said = std::mem::take(&mut self.destination.said);
         self.destination = backup;
+        self.destination.said = said;
         true
     }
 
