@@ -145,3 +145,73 @@ fn letters_and_their_replay_killed_at_random_moments() {
         serde_json::json!({ "test": "letter-kills", "seed": dice.seed, "kills": killed, "lost": 0, "twice": 0 })
     );
 }
+
+/// A destination that refuses some, the runtime and its connectors killed, what it refused sent again, killed again.
+#[test]
+fn what_a_destination_refuses_killed_at_random_moments() {
+    const DOCUMENTS: u64 = 300;
+    const RUN: [&str; 3] = ["run", "--until", "caught-up"];
+    let (kills, mut dice) = plan();
+    let of = |on_conflict, types: &str| {
+        let schema =
+            format!("schema: {{ type: object, properties: {{ id: {{ type: integer }}, v: {{ type: {types} }} }} }}");
+        Catalog { per_checkpoint: 4, pace_ms: 5, on_conflict, ..Catalog::of(&schema) }
+    };
+    // The column is made for integers; then texts come too.
+    let is_refused = |id: u64| id > 3 && id.is_multiple_of(7);
+    let v = |id: u64| if is_refused(id) { format!("\"text {id}\"") } else { id.to_string() };
+    let documents: Vec<String> = (0..DOCUMENTS).map(|id| format!("{{\"id\":{id},\"v\":{}}}", v(id))).collect();
+    let bad: Vec<u64> = (0..DOCUMENTS).filter(|id| is_refused(*id)).collect();
+    let mut killed = 0;
+    while killed < kills {
+        let scene = Scene::new();
+        of("dead_letter", "integer").write(&scene);
+        verbatim::source(&scene, &documents[..4]);
+        scene.longshore(RUN).expect_code(0);
+        of("dead_letter", "[integer, string]").write(&scene);
+        verbatim::source(&scene, &documents);
+        let mut kill = |words: &[&str], (least, most): (u64, u64)| {
+            let mut running = scene.start(words);
+            if !wait(&mut running, dice.milliseconds(least, most)) {
+                return;
+            }
+            if words[0] == "run" && dice.below(2) == 0 {
+                killed += u64::from(kill_a_connector(&running, &mut dice).unwrap_or(false));
+                wait(&mut running, dice.milliseconds(least, most));
+            }
+            if running.is_running() {
+                running.kill();
+                killed += 1;
+            }
+        };
+        for _ in 0..3 {
+            kill(&RUN, (30, 700));
+        }
+        scene.longshore(RUN).expect_code(0);
+        let waiting = verbatim::letters(&scene);
+        let mut letters: Vec<u64> = waiting.iter().filter_map(|letter| letter["document"]["id"].as_u64()).collect();
+        letters.sort_unstable();
+        assert_eq!(letters, bad, "each that is refused is a letter once");
+        let (rows, log) = verbatim::arrived(&scene);
+        assert_eq!((rows.cast_unsigned(), log.len() as u64), (DOCUMENTS - bad.len() as u64, DOCUMENTS));
+
+        of("widen", "[integer, string]").write(&scene);
+        scene.longshore(RUN).expect_code(0);
+        for _ in 0..2 {
+            kill(&["dlq", "replay", "table"], (2, 120));
+        }
+        kill(&RUN, (30, 400));
+        scene.longshore(["dlq", "replay", "table"]).expect_code(0);
+        scene.longshore(RUN).expect_code(0);
+        let (rows, log) = verbatim::arrived(&scene);
+        assert_eq!((rows.cast_unsigned(), log.len() as u64), (DOCUMENTS, DOCUMENTS));
+        assert!(log.values().all(|times| *times == 1), "sent to others too: {log:?}");
+        assert!(verbatim::letters(&scene).is_empty());
+        let all = scene.longshore(["dlq", "list", "--all", "--json"]).expect_code(0).objects("letter");
+        assert_eq!(all.len(), bad.len(), "each was sent again once, and taken");
+    }
+    println!(
+        "ledger: {}",
+        serde_json::json!({ "test": "refused-kills", "seed": dice.seed, "kills": killed, "lost": 0, "twice": 0 })
+    );
+}

@@ -28,7 +28,7 @@ struct Long {
     slices: u64,
 }
 
-const LONG: [Long; 6] = [
+const LONG: [Long; 7] = [
     Long {
         file: "kills",
         test: "runtime_killed_at_random_moments",
@@ -54,6 +54,13 @@ const LONG: [Long; 6] = [
         file: "kills",
         test: "letters_and_their_replay_killed_at_random_moments",
         name: "letter-kills",
+        amount: ("LONGSHORE_KILLS", 10),
+        slices: 2,
+    },
+    Long {
+        file: "kills",
+        test: "what_a_destination_refuses_killed_at_random_moments",
+        name: "refused-kills",
         amount: ("LONGSHORE_KILLS", 10),
         slices: 2,
     },
