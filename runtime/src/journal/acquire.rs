@@ -53,7 +53,7 @@ pub(super) fn look(engine: &Engine) -> Result<Option<(Survey, Replica)>, Journal
     let mut replica = Replica::at_head(head, true);
     replay(&mut found.segment, &mut replica, 0, committed_bytes)?;
     replica.drop_open();
-    let links = walk_back(&*engine.storage, engine.dir(), Link::new(head, None), head)?;
+    let links = walk_back(engine, Link::new(head, None), head)?;
     let end = end_of(head.journal, head.segment, committed_bytes, &replica);
     engine.found(links, replica.known(), end);
     Ok(Some((found.survey, replica)))
@@ -299,9 +299,10 @@ impl<'a> Opening<'a> {
         // Whoever raised the fence meanwhile has found the tail without us.
         self.engine.fenced(epoch, &self.engine.segments()?)?;
         let head = self.head.ok_or_else(|| self.unknown("opening", std::io::Error::other("nothing was written")))?;
-        let links = walk_back(&*self.engine.storage, self.engine.dir(), Link::new(&head, None), &head)?;
+        let links = walk_back(self.engine, Link::new(&head, None), &head)?;
         let end = end_of(self.journal, self.name, self.given_bytes, &replica);
         self.engine.found(links, replica.known(), end);
+        self.engine.sweep()?;
         Ok(FileWriter::new(self.engine, self.into_tail(), replica, end))
     }
 

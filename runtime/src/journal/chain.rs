@@ -1,10 +1,8 @@
 //! The segments that count: those reachable backwards from the newest one with a valid head. Any other file does not exist.
 
-use std::path::Path;
-
 use super::body::Head;
+use super::file::Engine;
 use super::segment::SegmentFile;
-use super::storage::Storage;
 use super::{JournalError, Position, SegmentName};
 
 /// One of them, as its own head and its successor's say.
@@ -34,11 +32,13 @@ impl Link {
 }
 
 /// The links up to and with `last`, oldest first. A predecessor that is missing, shorter than its successor says, or of another journal is
-/// corruption.
-pub(super) fn walk_back(storage: &dyn Storage, dir: &Path, last: Link, head: &Head) -> Result<Vec<Link>, JournalError> {
+/// corruption, unless the journal was trimmed to begin here.
+pub(super) fn walk_back(engine: &Engine, last: Link, head: &Head) -> Result<Vec<Link>, JournalError> {
+    let (storage, dir) = (&*engine.storage, engine.dir());
     let mut links = vec![last];
     let (journal, mut before) = (head.journal, head.predecessor);
-    while let Some((name, sealed_bytes)) = before {
+    let first = engine.trimmed().filter(|trim| trim.journal == journal).map(|trim| trim.first);
+    while let Some((name, sealed_bytes)) = before.filter(|_| links.last().map(|link| link.name) != first) {
         let damaged = |offset, reason: String| JournalError::Corrupt {
             file: dir.join(name.to_string()).display().to_string(),
             offset,

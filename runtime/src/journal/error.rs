@@ -90,6 +90,18 @@ pub enum JournalError {
         /// What is there instead.
         found: String,
     },
+    /// A reader asked for what was trimmed.
+    #[error(
+        "journal {journal} begins at offset {begins_at}: what stood before was trimmed, and with it offset {wanted}"
+    )]
+    Trimmed {
+        /// The journal.
+        journal: JournalId,
+        /// What was asked for.
+        wanted: u64,
+        /// The first that is there.
+        begins_at: u64,
+    },
     /// The open transaction would exceed the limit. Abandon it.
     #[error(
         "transaction {transaction} of journal {file} exceeds max_transaction_bytes: {bytes} of {limit_bytes} bytes; commit more often"
@@ -126,6 +138,7 @@ impl From<JournalError> for Error {
             JournalError::NewerVersion { .. } => Self::config("journal.newer", text),
             JournalError::OtherJournal { .. } => Self::config("journal.other", text),
             JournalError::UnknownPosition { .. } => Self::config("journal.position", text),
+            JournalError::Trimmed { .. } => Self::config("journal.trimmed", text),
             JournalError::TransactionTooLarge { .. } => Self::config("journal.transaction_too_large", text),
             JournalError::Refused { .. } => Self::config("journal.refused", text),
         }

@@ -13,7 +13,8 @@ use super::recent::Recent;
 use super::segment::io_error;
 use super::storage::{FileStorage, Storage};
 use super::{
-    CommittedEnd, Evidence, Filter, Journal, JournalError, JournalId, Known, Position, Reader, SegmentName, Writer,
+    CommittedEnd, Evidence, Filter, Journal, JournalError, JournalId, Known, Position, Reader, SegmentName, Trim,
+    Trimmed, Writer,
 };
 use crate::store::Epoch;
 
@@ -99,6 +100,22 @@ impl Journal for FileJournal {
     fn start_before(&self, offset: u64) -> Position {
         self.engine.start_before(offset)
     }
+
+    fn begins_at(&self) -> u64 {
+        self.engine.begins_at()
+    }
+
+    fn holds_all_of(&self, collection: &str) -> Result<bool, JournalError> {
+        self.engine.holds_all_of(collection, &self.known())
+    }
+
+    fn trimmable(&self, low_water: u64) -> Option<Trim> {
+        self.engine.trimmable(low_water)
+    }
+
+    fn trim(&self, trim: &Trim) -> Result<Trimmed, JournalError> {
+        self.engine.trim(trim)
+    }
 }
 
 #[derive(Debug)]
@@ -117,11 +134,14 @@ struct Shared {
     /// Oldest first.
     links: Arc<Vec<Link>>,
     known: Known,
+    /// Where it was trimmed to.
+    trimmed: Option<Trim>,
 }
 
 impl Engine {
     pub(super) fn new(storage: Arc<dyn Storage>, options: FileJournalOptions) -> Self {
-        let shared = Shared { id: None, links: Arc::default(), known: Known::default() };
+        let trimmed = options.evidence.trimmed;
+        let shared = Shared { id: None, links: Arc::default(), known: Known::default(), trimmed };
         Self {
             storage,
             options,
@@ -185,8 +205,24 @@ impl Engine {
     /// The journal as an acquire, or who only looks at it, found it.
     pub(super) fn found(&self, links: Vec<Link>, known: Known, end: CommittedEnd) {
         let mut shared = self.shared();
-        *shared = Shared { id: Some(end.durable.journal), links: Arc::new(links), known };
+        let trimmed = shared.trimmed;
+        *shared = Shared { id: Some(end.durable.journal), links: Arc::new(links), known, trimmed };
         self.committed.send_replace(Some(end));
+    }
+
+    pub(super) fn trimmed(&self) -> Option<Trim> {
+        self.shared().trimmed
+    }
+
+    /// Everything before this is gone from now on; the segments that were part of the journal till now.
+    pub(super) fn begin_at(&self, trim: &Trim) -> Vec<SegmentName> {
+        let mut shared = self.shared();
+        shared.trimmed = Some(*trim);
+        let first = shared.links.iter().position(|link| link.name == trim.first).unwrap_or(0);
+        let mut links = shared.links.to_vec();
+        let dropped = links.drain(..first).map(|link| link.name).collect();
+        shared.links = Arc::new(links);
+        dropped
     }
 
     /// A writer has begun its next segment; `false`: it is not the newest writer of this process any more.

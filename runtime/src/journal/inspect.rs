@@ -118,6 +118,17 @@ impl Inspection {
         self.replica.known()
     }
 
+    /// The first offset that is there.
+    #[must_use]
+    pub fn begins_at(&self) -> u64 {
+        self.engine.begins_at()
+    }
+
+    /// Whether all documents of a collection are there, as far as they were not captured again under a newer generation.
+    pub fn holds_all_of(&self, collection: &str) -> Result<bool, JournalError> {
+        self.engine.holds_all_of(collection, &self.known())
+    }
+
     /// A position at or before this offset from which a reader may go on.
     #[must_use]
     pub fn start_before(&self, offset: u64) -> Position {

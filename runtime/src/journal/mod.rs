@@ -25,6 +25,7 @@ mod segment;
 pub mod storage;
 mod survey;
 mod track;
+mod trim;
 mod writer;
 
 #[cfg(test)]
@@ -42,6 +43,7 @@ pub use error::JournalError;
 pub use file::{FileJournal, FileJournalOptions, SEGMENT_BYTES, TRANSACTION_MAX_BYTES, journal_dir};
 pub use inspect::{Checked, Inspection, SegmentReport, TornTail, journal_names};
 pub use position::{Committed, CommittedEnd, Durable, DurableLength, Evidence, JournalId, Position, SegmentName};
+pub use trim::{Trim, Trimmed};
 
 /// The log of one capture task. One process at a time writes it (the one with the highest epoch); readers of the same process follow it.
 ///
@@ -66,6 +68,19 @@ pub trait Journal: Send + Sync + std::fmt::Debug {
 
     /// A position at or before this offset from which a reader may go on, as near as is known without reading.
     fn start_before(&self, offset: u64) -> Position;
+
+    /// The first offset that is there: 0, or where it was trimmed to.
+    fn begins_at(&self) -> u64;
+
+    /// Whether all documents of a collection are there, as far as they were not captured again under a newer generation.
+    fn holds_all_of(&self, collection: &str) -> Result<bool, JournalError>;
+
+    /// What can go when everything before this offset was passed by all that need it. Make it durable in the task store, with the committed
+    /// end's witness, before [`Journal::trim`].
+    fn trimmable(&self, low_water: u64) -> Option<Trim>;
+
+    /// Unlinks what stands before.
+    fn trim(&self, trim: &Trim) -> Result<Trimmed, JournalError>;
 }
 
 /// What a journal knows of its bindings at its committed end.

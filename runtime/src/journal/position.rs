@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use super::Trim;
 use crate::store::Epoch;
 
 /// Random id of a journal. In every checkpoint, so that a journal that was deleted and begun anew is not taken for the old one.
@@ -63,6 +64,8 @@ pub struct Evidence {
     pub durable: Option<DurableLength>,
     /// Positions in readers' checkpoints.
     pub positions: Vec<(JournalId, Position)>,
+    /// Where it was trimmed to.
+    pub trimmed: Option<Trim>,
 }
 
 /// A segment's number in the journal and the epoch that opened it: its file name.

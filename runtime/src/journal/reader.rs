@@ -62,7 +62,10 @@ impl Reader for FileReader {
         if position.offset > end.position.offset {
             return Err(unknown(format!("it ends at {}", end.position)));
         }
-        let links = self.engine.links();
+        let (links, begins_at) = (self.engine.links(), self.engine.begins_at());
+        if position.offset < begins_at {
+            return Err(JournalError::Trimmed { journal: end.durable.journal, wanted: position.offset, begins_at });
+        }
         let starts_at =
             |link: &&Link| link.position.offset < position.offset || link.position == position && !link.continues;
         let Some(link) = links.iter().rev().find(starts_at) else {
@@ -85,7 +88,9 @@ impl Reader for FileReader {
     fn next(&mut self) -> Result<Option<Entry>, JournalError> {
         let Some(end) = self.engine.committed_end() else { return Ok(None) };
         let links = self.engine.links();
+        let is_trimmed = |place: &Place| !place.inside && links.iter().all(|link| link.name != place.segment.name);
         let mut place = match (self.place.take(), links.first()) {
+            (Some(place), Some(first)) if is_trimmed(&place) => place.at_first(&self.engine, first)?,
             (Some(place), _) => place,
             (None, Some(first)) => Place::at_link(&self.engine, first)?,
             (None, None) => return Ok(None),
@@ -205,6 +210,16 @@ impl Place {
         let mut replica = Replica::at_head(&head, false);
         let at = replay_opening(&mut segment, &mut replica, &head)?;
         Ok(Self { segment, at, replica, inside: false })
+    }
+
+    /// The segment that it stood at the end of is gone: it goes on where the journal begins now.
+    fn at_first(self, engine: &Engine, first: &Link) -> Result<Self, JournalError> {
+        let Position { offset, .. } = self.replica.track.position;
+        if self.replica.track.position != first.position {
+            let Some(journal) = engine.id() else { return Ok(self) };
+            return Err(JournalError::Trimmed { journal, wanted: offset, begins_at: first.position.offset });
+        }
+        Self::at_link(engine, first)
     }
 
     /// Goes to the first frame of the next transaction that was committed.

@@ -44,6 +44,13 @@ impl Storage for FileStorage {
         entries.filter_map(|entry| entry.map(|e| e.file_name().into_string().ok()).transpose()).collect()
     }
 
+    fn remove(&self, file: &Path) -> io::Result<()> {
+        match std::fs::remove_file(file) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         File::open(dir)?.sync_all()
     }

@@ -24,6 +24,9 @@ pub trait Storage: Send + Sync + fmt::Debug {
     /// The names in a directory, in any order; none if it is not there.
     fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
 
+    /// Takes a file's name away. Whoever has it open reads on; no error if it is gone already.
+    fn remove(&self, file: &Path) -> io::Result<()>;
+
     /// Makes the names in a directory durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
 }

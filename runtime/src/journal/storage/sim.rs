@@ -39,6 +39,8 @@ pub struct Strikes {
     pub sectors_torn: u64,
     /// A name that was not synced did not survive.
     pub names_lost: u64,
+    /// A name that was taken away, and not synced, is there again.
+    pub names_back: u64,
     /// A sync failed.
     pub sync_errors: u64,
     /// A write was cut short by a full disk.
@@ -170,8 +172,8 @@ impl SimStorage {
         Self { disk: Arc::new(Mutex::new(copy)) }
     }
 
-    /// Takes a name away, durably.
-    pub fn remove(&self, file: &Path) {
+    /// Takes a name away, durably, as nobody should.
+    pub fn lose(&self, file: &Path) {
         let mut disk = self.lock();
         if let (Some(dir), Some(name)) = (file.parent(), file.file_name().and_then(|n| n.to_str()))
             && let Some(dir) = disk.dirs.get_mut(dir)
@@ -222,6 +224,14 @@ impl Storage for SimStorage {
         let disk = self.lock();
         disk.alive()?;
         Ok(disk.dirs.get(dir).map(|d| d.cache.keys().cloned().collect()).unwrap_or_default())
+    }
+
+    fn remove(&self, file: &Path) -> io::Result<()> {
+        let mut disk = self.lock();
+        disk.operation()?;
+        let (dir, name) = split(file)?;
+        disk.dirs.get_mut(dir).ok_or(io::ErrorKind::NotFound)?.cache.remove(name);
+        Ok(())
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
@@ -386,11 +396,22 @@ impl SimFile {
 impl SimDir {
     fn power_cut(&mut self, dice: Dice<'_>, strikes: &mut Strikes) {
         let unsynced: Vec<_> = self.cache.iter().filter(|(name, _)| !self.durable.contains_key(*name)).collect();
+        let mut kept = Vec::new();
         for (name, index) in unsynced {
             if dice(2) == 0 {
-                self.durable.insert(name.clone(), *index);
+                kept.push((name.clone(), *index));
             } else {
                 strikes.names_lost += 1;
+            }
+        }
+        self.durable.extend(kept);
+        // One that was taken away is there again, or not.
+        let removed: Vec<_> = self.durable.keys().filter(|name| !self.cache.contains_key(*name)).cloned().collect();
+        for name in removed {
+            if dice(2) == 0 {
+                self.durable.remove(&name);
+            } else {
+                strikes.names_back += 1;
             }
         }
         self.cache = self.durable.clone();

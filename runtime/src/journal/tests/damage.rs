@@ -68,9 +68,9 @@ fn the_same_cut_before_a_witness_is_a_typed_stop() {
     for cut in byte(&ends[3])..byte(&ends[6]) {
         let torn = disk.copy();
         torn.damage(&segment(1, 1), |bytes| bytes.truncate(cut));
-        let remembered = Evidence { durable: Some(ends[6]), positions: Vec::new() };
+        let remembered = Evidence { durable: Some(ends[6]), ..Evidence::default() };
         check_stops(&torn.copy(), remembered, None);
-        let reader = Evidence { durable: None, positions: vec![(JournalId([7; 16]), positions[6])] };
+        let reader = Evidence { durable: None, positions: vec![(JournalId([7; 16]), positions[6])], trimmed: None };
         check_stops(&torn, reader, None);
     }
     // A frame that is found behind the hole says what its writer knew durable.
@@ -182,7 +182,7 @@ fn a_head_that_is_damaged_after_it_counted_is_corruption() {
     for byte in 0..byte(&ends[0]) {
         let damaged = disk.copy();
         damaged.flip_bit(&segment(1, 1), byte, 6);
-        match remembering(&damaged, Evidence { durable: Some(ends[1]), positions: Vec::new() }).acquire(Epoch(2)) {
+        match remembering(&damaged, Evidence { durable: Some(ends[1]), ..Evidence::default() }).acquire(Epoch(2)) {
             Err(JournalError::Corrupt { offset, .. }) => assert!(offset <= byte as u64),
             other => panic!("byte {byte}: expected a typed stop, got {other:?}"),
         }
@@ -202,7 +202,7 @@ fn a_missing_or_shortened_sealed_segment_is_corruption() {
     let mut writer = journal(&disk, 500).acquire(Epoch(1)).unwrap();
     (1..=9).for_each(|n| assert!(write(&mut *writer, n).is_ok()));
     for change in [
-        |disk: &SimStorage| disk.remove(&segment(2, 1)),
+        |disk: &SimStorage| disk.lose(&segment(2, 1)),
         |disk: &SimStorage| {
             disk.damage(&segment(2, 1), |bytes| bytes.truncate(bytes.len() - 1));
         },
@@ -219,7 +219,7 @@ fn a_missing_or_shortened_sealed_segment_is_corruption() {
 #[test]
 fn a_journal_that_is_gone_or_another_is_told_from_the_remembered_one() {
     let (disk, ends, _) = six();
-    let remembered = |durable| Evidence { durable: Some(durable), positions: Vec::new() };
+    let remembered = |durable| Evidence { durable: Some(durable), ..Evidence::default() };
     let gone = remembering(&SimStorage::default(), remembered(ends[6])).acquire(Epoch(2)).unwrap_err();
     assert!(matches!(gone, JournalError::OtherJournal { .. }), "{gone}");
     let other = DurableLength { journal: JournalId([8; 16]), ..ends[6] };

@@ -198,6 +198,11 @@ impl Storage for Hooked {
         self.disk.list(dir)
     }
 
+    fn remove(&self, file: &Path) -> io::Result<()> {
+        self.tick();
+        self.disk.remove(file)
+    }
+
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         self.tick();
         self.disk.sync_dir(dir)

@@ -6,6 +6,7 @@ mod fence;
 mod inspect;
 mod order;
 mod real;
+mod trim;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
