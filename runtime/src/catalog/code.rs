@@ -68,6 +68,7 @@ codes! {
     KeyNotInSchema = "collection.key-not-in-schema", "a key pointer leads to nothing in the collection's schema";
     Schema = "collection.schema", "a collection's schema is not a JSON Schema";
     Reduce = "collection.reduce", "a `reduce` in a collection's schema is none, would never count, or is for another type";
+    Retention = "collection.retention", "collections of one capture say different things of `retention`";
     VariableSyntax = "variable.syntax", "`${…}` is not written as one of its forms";
     VariableUnset = "variable.unset", "an environment variable that is needed is not set";
     VariableAge = "variable.age", "an `${age:…}` cannot be decrypted";

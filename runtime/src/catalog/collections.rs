@@ -11,11 +11,12 @@ use super::fields::{Keys, check_name, choice, entries, fields, list, text};
 use super::node::{Node, Value};
 use super::schema::Schema;
 use super::typed::untyped;
-use super::{CollectionDecl, Validation};
+use super::{CollectionDecl, Retention, Validation};
 use crate::document::reduce;
 
 const COLLECTION: Keys =
-    Keys { known: &["key", "schema", "validation"], later: &["retention"], example: "`key: [/id]`" };
+    Keys { known: &["key", "schema", "validation", "retention"], later: &[], example: "`key: [/id]`" };
+const RETENTIONS: [(&str, Retention); 2] = [("all", Retention::All), ("consumed", Retention::Consumed)];
 const VALIDATIONS: [(&str, Validation); 3] =
     [("enforce", Validation::Enforce), ("infer", Validation::Infer), ("off", Validation::Off)];
 const KEY: &str = "key: [/id]";
@@ -28,7 +29,7 @@ pub(super) fn read(root: Option<&Node>, findings: &mut Vec<Diagnostic>) -> BTree
     for entry in entries(root, "`collections`", example, findings).unwrap_or_default() {
         check_name(&entry.key, "collection", entry.key_span, findings);
         let who = format!("collection `{}`", entry.key);
-        let (mut key, mut schema, mut validation) = (None, None, None);
+        let (mut key, mut schema, mut validation, mut retention) = (None, None, None, Retention::default());
         if let Some(fields) = fields(&entry.value, &who, COLLECTION, findings) {
             schema = fields.optional("schema").and_then(|node| read_schema(node, &who, findings));
             key = fields.optional("key").and_then(|node| read_key(node, &who, schema.as_ref(), findings));
@@ -36,8 +37,10 @@ pub(super) fn read(root: Option<&Node>, findings: &mut Vec<Diagnostic>) -> BTree
                 check_reductions(node, schema, key.as_deref().unwrap_or_default(), findings);
             }
             validation = choice(&fields, "validation", &VALIDATIONS, findings);
+            retention = choice(&fields, "retention", &RETENTIONS, findings).unwrap_or_default();
         }
-        collections.insert(entry.key.clone(), CollectionDecl { key, schema, validation, span: entry.key_span });
+        let span = entry.key_span;
+        collections.insert(entry.key.clone(), CollectionDecl { key, schema, validation, retention, span });
     }
     collections
 }

@@ -180,8 +180,20 @@ pub struct CollectionDecl {
     pub schema: Option<serde_json::Value>,
     /// What is done with the schema; where nothing is written, a written schema is enforced and any other inferred.
     pub validation: Option<Validation>,
+    /// How long the journal keeps its documents.
+    pub retention: Retention,
     /// Where the name stands.
     pub span: Span,
+}
+
+/// How long a journal keeps documents.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Retention {
+    /// For good: whoever comes later gets them all.
+    #[default]
+    All,
+    /// Until every materialization that reads them has them.
+    Consumed,
 }
 
 /// What is done with a collection's schema.
@@ -224,6 +236,15 @@ impl Catalog {
     /// of capture `nyc`".
     pub fn typed(&self, node: &Node, schema_json: &[u8], what: &str) -> Result<Typed, Diagnostics> {
         typed::typed(node, schema_json, what, &self.source, &self.variables).map_err(|list| self.diagnostics(list))
+    }
+
+    /// Whether the journal of a capture is trimmed: all that it writes says so, which is checked.
+    #[must_use]
+    pub fn is_trimmed(&self, capture: &CaptureTask) -> bool {
+        let consumed = |binding: &CaptureBinding| {
+            self.collections.get(&binding.collection).is_some_and(|of| of.retention == Retention::Consumed)
+        };
+        !capture.bindings.is_empty() && capture.bindings.iter().all(consumed)
     }
 
     /// Where a JSON pointer into a task's config or, with a binding, into its resource stands; as near as it can be said.

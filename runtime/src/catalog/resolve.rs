@@ -20,6 +20,7 @@ use super::variables::Variables;
 use super::yaml;
 use super::{
     CaptureBinding, CaptureTask, Catalog, CollectionDecl, Endpoint, MaterializationBinding, MaterializationTask,
+    Retention,
 };
 use crate::capture::letters::OnViolation;
 use crate::connector::container::Pins;
@@ -369,6 +370,25 @@ impl Resolver<'_> {
         }
     }
 
+    /// A journal holds all that its capture writes, and is trimmed as a whole.
+    fn retention(&mut self, capture: &CaptureTask, collections: &BTreeMap<String, CollectionDecl>) {
+        let of = |retention: Retention| {
+            let mut found = capture.bindings.iter().filter(|binding| {
+                collections.get(&binding.collection).is_some_and(|declared| declared.retention == retention)
+            });
+            found.next()
+        };
+        if let (Some(consumed), Some(kept)) = (of(Retention::Consumed), of(Retention::All)) {
+            let message = format!(
+                "`{}` has `retention: consumed`, and `{}` of the same capture `{}` keeps all: they lie in one journal",
+                consumed.collection, kept.collection, capture.name
+            );
+            let help = "say the same of both, or give one of them a capture of its own";
+            let span = collections.get(&consumed.collection).map_or(consumed.span, |declared| declared.span);
+            self.findings.push(Diagnostic::error(Code::Retention, span, message, help));
+        }
+    }
+
     /// One capture writes a collection, and what is read is written.
     fn writers(
         &mut self,
@@ -393,6 +413,7 @@ impl Resolver<'_> {
                 }
             }
         }
+        captures.iter().for_each(|capture| self.retention(capture, collections));
         if self.findings.iter().any(|finding| finding.severity == Severity::Error) {
             // A capture that could not be read may be the writer.
             return;

@@ -137,7 +137,9 @@ pub(super) enum Verb {
         verb: DlqVerb,
     },
     /// Look into the durable log of a capture
-    #[command(after_help = "A running `longshore run` is not disturbed: nothing is locked and nothing is written.")]
+    #[command(
+        after_help = "A running `longshore run` is not disturbed: nothing is locked and, but for `release`, nothing is written."
+    )]
     Journal {
         #[command(subcommand)]
         verb: JournalVerb,
@@ -249,6 +251,27 @@ pub(super) enum JournalVerb {
         Documents go to standard output as they are stored. With --json each is an object with offset, binding and collection, and the\n\
         other entries are there too: bindings, schema, control, commit. Only what is committed is shown.")]
     Read(JournalReadArgs),
+    /// Who reads each journal, and how far they are: what a trimmed journal is held back by
+    #[command(after_help = "Examples:\n  \
+        longshore journal readers                     of all of them, beside longshore.yaml\n  \
+        longshore journal readers nyc flights.yaml    of the one of capture nyc\n\n\
+        A journal whose collections say `retention: consumed` is trimmed up to the reader that is farthest behind. Paused and failing readers\n\
+        count, and those that are not in the catalog any more.")]
+    Readers(LookArgs),
+    /// Let a materialization hold no journal back any more
+    #[command(after_help = "Examples:\n  \
+        longshore journal release lake                  it is gone for good, beside longshore.yaml\n  \
+        longshore journal release lake flights.yaml\n\n\
+        What it has not read may be trimmed then. Put back into the catalog and run, it holds journals back again; if something it still\n\
+        needs is gone by then, it stops and says so. Nothing may run meanwhile.")]
+    Release(JournalReleaseArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct JournalReleaseArgs {
+    /// The materialization, then the catalog, which only says where the state is
+    #[arg(value_name = "TASK [CATALOG]", required = true)]
+    pub(super) words: Vec<String>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -3,6 +3,8 @@
 
 use std::path::PathBuf;
 
+use longshore_proto::Error;
+use longshore_proto::name::StateKey;
 use serde_json::json;
 
 use super::args::{CheckArgs, Global, split_words};
@@ -11,7 +13,7 @@ use super::logs;
 use super::output::{Failure, Output};
 use super::run::state_directory;
 use super::visit::{Past, Visited};
-use crate::catalog::{Catalog, Code, Diagnostics};
+use crate::catalog::{CaptureTask, Catalog, Code, Diagnostics, MaterializationTask};
 use crate::connector::container::{self, Sandbox};
 use crate::connector::{Launched, Part, Way};
 use crate::materialize::checkpoint::Checkpoint;
@@ -144,6 +146,7 @@ impl Checking<'_> {
                     let recorded = plan.recorded.as_ref();
                     let bindings = (state_keys.as_slice(), has_delta);
                     resume::at_validate(&task.name, plan.spec.guarantee, &ours, recorded, bindings)?;
+                    self.begins_where_the_journal_does(task, &state_keys, &ours)?;
                     Ok((plan, Held::of(launched)))
                 })
                 .await;
@@ -155,6 +158,24 @@ impl Checking<'_> {
                 Err(problem) => self.failed(&task.name, problem),
             }
         }
+    }
+
+    /// A binding that is new reads from the beginning, which a trimmed journal does not have any more.
+    fn begins_where_the_journal_does(
+        &self,
+        task: &MaterializationTask,
+        state_keys: &[StateKey],
+        ours: &Checkpoint,
+    ) -> Result<(), Error> {
+        for (index, (binding, key)) in task.bindings.iter().zip(state_keys).enumerate() {
+            let writes = |capture: &&CaptureTask| capture.bindings.iter().any(|b| b.collection == binding.collection);
+            let is_new = ours.places.keys().all(|place| place.binding != *key);
+            let Some(capture) = self.catalog.captures.iter().find(writes).filter(|_| is_new) else { continue };
+            if !super::visit::holds_all_of(&self.state, &capture.name, &binding.collection)? {
+                return Err(resume::begins_too_late(&task.name, key).at_binding(index));
+            }
+        }
+        Ok(())
     }
 
     fn passed(&self, task: &str, kind: &str, connector: &str, version: &str, bindings: &[Planned]) {

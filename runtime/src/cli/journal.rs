@@ -1,4 +1,4 @@
-//! `longshore journal list|check|read`: what lies in the durable log of a capture, and whether all of it is whole.
+//! `longshore journal list|check|read|readers|release`: what lies in the durable log of a capture, whether all of it is whole, and who needs it.
 
 use longshore_proto::batch::Batch;
 use serde::Serialize;
@@ -10,7 +10,7 @@ use super::dlq::embedded;
 use super::look::{Look, Unreadable, damaged};
 use super::output::{Failure, Output};
 use super::view::{grouped, size};
-use super::{catalogs, logs};
+use super::{catalogs, journal_readers, logs};
 use crate::journal::{Checked, Control, Entry, Filter, Inspection, JournalError, Letter, LocalId, Reader, Resent};
 
 /// Printed at once at most.
@@ -22,6 +22,8 @@ pub(super) fn journal(global: &Global, verb: JournalVerb, output: &Output) -> Re
         JournalVerb::List(args) => each(global, args, output, list),
         JournalVerb::Check(args) => each(global, args, output, check),
         JournalVerb::Read(args) => read(global, args, output),
+        JournalVerb::Readers(args) => journal_readers::readers(global, args, output),
+        JournalVerb::Release(args) => journal_readers::release(global, args, output),
     }
 }
 
@@ -77,11 +79,16 @@ fn list(capture: &str, journal: &Inspection, output: &Output) -> Result<(), Jour
         "journal",
         json!({
             "task": capture, "journal": journal.id().to_string(), "segments": count, "bytes": bytes,
-            "transactions": end.transaction, "end_offset": end.position.offset, "epoch": epoch, "bindings": bindings,
+            "transactions": end.transaction, "begin_offset": journal.begins_at(), "end_offset": end.position.offset, "epoch": epoch,
+            "bindings": bindings,
         }),
     );
+    let begins = match journal.begins_at() {
+        0 => String::new(),
+        offset => format!("begins at offset {}, ", grouped(offset)),
+    };
     output.line(format_args!(
-        "{capture}  {}, {}, {} transactions, ends at offset {}, epoch {}, journal {}",
+        "{capture}  {}, {}, {} transactions, {begins}ends at offset {}, epoch {}, journal {}",
         segments_word(count as u64),
         size(bytes),
         grouped(end.transaction),
@@ -145,6 +152,7 @@ fn tell_damage(capture: &str, error: &JournalError, output: &Output) {
         | JournalError::OtherJournal { file, .. } => (Some(file), None, error.to_string()),
         JournalError::Fenced { .. }
         | JournalError::UnknownPosition { .. }
+        | JournalError::Trimmed { .. }
         | JournalError::TransactionTooLarge { .. }
         | JournalError::Refused { .. } => (None, None, error.to_string()),
     };

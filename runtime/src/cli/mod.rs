@@ -11,6 +11,7 @@ mod discover;
 mod dlq;
 mod dlq_args;
 mod journal;
+mod journal_readers;
 mod letters;
 mod lock;
 mod logs;

@@ -90,6 +90,13 @@ impl Past {
     }
 }
 
+/// Whether the journal of a capture, if it has one yet, holds all of a collection.
+pub(super) fn holds_all_of(state_directory: &Path, capture: &str, collection: &str) -> Result<bool, Error> {
+    let Some(state) = StateLook::open(state_directory)? else { return Ok(true) };
+    let journal = state.journal(capture, state.evidence(capture)?)?;
+    Ok(journal.map(|journal| journal.holds_all_of(collection)).transpose()?.unwrap_or(true))
+}
+
 /// An installation that nobody knows; no session.
 pub(super) fn somebody_new(task: &str) -> Result<Owner, Error> {
     let mut random = [0; 16];

@@ -52,7 +52,7 @@ pub fn behind(
     let mut reader = make();
     match reader.seek(index.position) {
         Ok(()) => Ok(Some(reader)),
-        Err(JournalError::UnknownPosition { .. }) => Ok(None),
+        Err(JournalError::UnknownPosition { .. } | JournalError::Trimmed { .. }) => Ok(None),
         Err(error) => Err(error),
     }
 }

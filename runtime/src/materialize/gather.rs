@@ -238,10 +238,10 @@ impl Gatherer {
         Ok(Stored { rows: stores.finish()?, passed_over: self.passed_over.clone(), replayed: self.replayed })
     }
 
-    /// How journals stand to the places' positions in what somebody remembers.
-    pub fn standing(journal: &dyn Journal, position: Position) -> Result<Standing, JournalError> {
+    /// How a journal stands to a position in what somebody remembers of it, for one who reads this collection.
+    pub fn standing(journal: &dyn Journal, position: Position, collection: &str) -> Result<Standing, JournalError> {
         if position == Position::BEGINNING {
-            return Ok(Standing::Has);
+            return Ok(if journal.holds_all_of(collection)? { Standing::Has } else { Standing::Trimmed });
         }
         let end = journal.committed().borrow().map_or(Position::BEGINNING, |end| end.position);
         if position.offset > end.offset {
@@ -250,6 +250,7 @@ impl Gatherer {
         match journal.reader(Filter::Collections(BTreeSet::new())).seek(position) {
             Ok(()) => Ok(Standing::Has),
             Err(JournalError::UnknownPosition { .. }) => Ok(Standing::Differs),
+            Err(JournalError::Trimmed { .. }) => Ok(Standing::Trimmed),
             Err(
                 error @ (JournalError::Fenced { .. }
                 | JournalError::Corrupt { .. }

@@ -46,6 +46,8 @@ pub enum Standing {
     Differs,
     /// It ends before.
     Short,
+    /// It was trimmed, and begins behind it.
+    Trimmed,
 }
 
 /// How a session begins. `checkpoint` is where it goes on, `acknowledge` what it acknowledges first.
@@ -163,6 +165,7 @@ fn same_journals(known: &Remembered<'_>, checkpoint: &Checkpoint, whose: &str) -
             Standing::Has => continue,
             Standing::Differs => "has another history there",
             Standing::Short => "ends before",
+            Standing::Trimmed => return Err(trimmed(known, place, position, whose)),
         };
         let message = format!("task {task}: {whose} remembers {place} at {position}, but the journal {found}");
         return Err(stop("state.position", message, task, known.has_delta));
@@ -270,6 +273,34 @@ fn rerun(known: &Remembered<'_>, extent: &Extent, acknowledge: u64) -> Result<Re
     }
     Ok(Resume::Rerun { checkpoint: known.ours.clone(), acknowledge, extent: extent.clone() })
 }
+
+/// What a binding would read first is gone.
+fn trimmed(known: &Remembered<'_>, place: &Place, position: Position, whose: &str) -> Error {
+    match position == Position::BEGINNING {
+        true => begins_too_late(known.task, &place.binding),
+        false => {
+            let message = format!(
+                "task {}: {whose} remembers {place} at {position}, but the journal was trimmed (`retention: consumed`) and begins behind that: \
+                 the destination, or the state, went back too far",
+                known.task
+            );
+            Error::config("journal.trimmed", message).suggest(CAPTURE_AGAIN)
+        }
+    }
+}
+
+/// A binding that begins at the beginning of a collection, which the journal does not have any more.
+#[must_use]
+pub fn begins_too_late(task: &str, binding: &StateKey) -> Error {
+    let message = format!(
+        "task {task}: binding {binding} has to read its collection from the beginning, but the journal was trimmed (`retention: consumed`) when \
+         all others had passed that"
+    );
+    Error::config("journal.trimmed", message).suggest(CAPTURE_AGAIN)
+}
+
+const CAPTURE_AGAIN: &str = "capture the collection again, so that the journal holds all of it: longshore run --fresh CAPTURE/COLLECTION (all \
+    who read it get it again; delta bindings then hold it twice), or take the binding out";
 
 fn lost(task: &str, ours: &Checkpoint) -> Error {
     let message = format!(

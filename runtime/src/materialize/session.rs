@@ -67,6 +67,8 @@ pub struct MaterializeSession<'a> {
     pub joined: Vec<Joined>,
     /// The bindings are those of an older spec, opened for the transaction of `record` that was begun under it and for nothing else.
     pub only_rerun: bool,
+    /// A journal it reads is trimmed up to what is committed: what it only passes by is committed too.
+    pub commits_skipped: bool,
     /// What the task store knows of the task.
     pub record: TaskRecord,
     /// The journals it reads, by the capture that writes them.
@@ -142,11 +144,14 @@ struct Facts {
     epoch: Epoch,
     guarantee: Guarantee,
     places: Vec<Place>,
+    /// What each of them reads.
+    collections: Vec<String>,
     has_delta: bool,
     spec_version: u64,
     ours: Checkpoint,
     extent: Option<Extent>,
     only_rerun: bool,
+    commits_skipped: bool,
     joined: Vec<Joined>,
 }
 
@@ -185,11 +190,13 @@ impl Facts {
             epoch: Epoch(owner.epoch),
             guarantee: session.guarantee,
             places: targets.iter().map(place).collect(),
+            collections: targets.iter().map(|target| target.binding.collection.name.clone()).collect(),
             has_delta: targets.iter().any(|target| target.binding.delta_updates),
             spec_version: record.spec.as_ref().map_or(0, |spec| spec.version),
             ours,
             extent: Extent::of_record(record)?,
             only_rerun: session.only_rerun,
+            commits_skipped: session.commits_skipped,
             joined: session.joined.clone(),
         })
     }
@@ -204,6 +211,7 @@ impl Facts {
             last_number: record.checkpoint.transaction.max(begun),
             is_pending: record.pending.is_some(),
             only_rerun: self.only_rerun,
+            commits_skipped: self.commits_skipped,
             limits: Limits::default(),
         };
         Transaction::new(beginning, self.ours.clone())
@@ -523,7 +531,9 @@ fn compare(
     let failed = std::cell::RefCell::new(None);
     let standing = |place: &Place, position: Position| {
         let source = sources.iter().find(|source| source.journal.id() == Some(place.journal));
-        match source.map(|source| Gatherer::standing(&*source.journal, position)) {
+        let at = facts.places.iter().position(|other| other == place);
+        let collection = at.and_then(|at| facts.collections.get(at)).map_or("", String::as_str);
+        match source.map(|source| Gatherer::standing(&*source.journal, position, collection)) {
             Some(Ok(standing)) => standing,
             Some(Err(error)) => {
                 failed.borrow_mut().get_or_insert(error);

@@ -40,11 +40,13 @@ pub struct Limits {
     pub close_documents: u64,
     /// So long after its first document.
     pub close_age_ms: u64,
+    /// So long after something was passed by, if no document came, where that is committed too.
+    pub skipped_age_ms: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { close_bytes: 64 << 20, close_documents: 2_000_000, close_age_ms: 1_000 }
+        Self { close_bytes: 64 << 20, close_documents: 2_000_000, close_age_ms: 1_000, skipped_age_ms: 60_000 }
     }
 }
 
@@ -65,6 +67,8 @@ pub struct Beginning {
     pub is_pending: bool,
     /// The spec is not the newest one: the session is only for a transaction that must be run again under it.
     pub only_rerun: bool,
+    /// What was only passed by is committed too, in a transaction without documents: a journal it reads is trimmed up to what is committed.
+    pub commits_skipped: bool,
     /// When transactions close.
     pub limits: Limits,
 }
@@ -217,6 +221,7 @@ pub struct Transaction {
     last_number: u64,
     is_pending: bool,
     only_rerun: bool,
+    commits_skipped: bool,
     /// How far each place is read; ahead of `committed` also by what was skipped.
     places: BTreeMap<Place, Position>,
     turn: Turn,
@@ -278,8 +283,8 @@ impl Transaction {
     /// A session that is about to open.
     #[must_use]
     pub fn new(beginning: Beginning, ours: Checkpoint) -> Self {
-        let Beginning { guarantee, spec_version, places, state, last_number, is_pending, only_rerun, limits } =
-            beginning;
+        let Beginning { guarantee, spec_version, places, state, last_number, is_pending, .. } = beginning;
+        let Beginning { only_rerun, commits_skipped, limits, .. } = beginning;
         let places = places.into_iter().map(|place| (place, Position::BEGINNING)).collect();
         Self {
             guarantee,
@@ -290,6 +295,7 @@ impl Transaction {
             last_number,
             is_pending,
             only_rerun,
+            commits_skipped,
             places,
             turn: Turn::Leaders,
             ends: Ends::new(),

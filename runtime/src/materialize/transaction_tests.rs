@@ -35,7 +35,8 @@ impl Story {
             last_number: ours.transaction,
             is_pending: false,
             only_rerun: false,
-            limits: Limits { close_bytes: 100, close_documents: 10, close_age_ms: 1_000 },
+            commits_skipped: false,
+            limits: Limits { close_bytes: 100, close_documents: 10, close_age_ms: 1_000, skipped_age_ms: 60_000 },
         };
         Self { machine: Transaction::new(beginning, ours) }
     }
@@ -523,4 +524,42 @@ fn a_transaction_does_not_gather_letters_without_end() {
     let Event::Advanced(read) = read(3, 5, Then::More) else { unreachable!() };
     let joined = (0..skips::JOINED_MAX as u64).map(skip).collect();
     assert_eq!(story.go(Event::Advanced(Advanced { joined, ..read })), ["age 1000", "loads"]);
+}
+
+#[test]
+fn where_a_journal_is_trimmed_what_is_only_passed_by_is_committed_too() {
+    let end = |offset| Event::EndsNoted(Ends::from([(JournalId([1; 16]), offset)]));
+    let mut story = Story::opened(Guarantee::Transactional);
+    story.machine.commits_skipped = true;
+    assert_eq!(story.go(read(0, 9, Then::Nothing)), ["age 60000"]);
+    assert!(story.go(read(0, 9, Then::Nothing)).is_empty(), "it runs already");
+    assert_eq!(story.go(Event::AgeElapsed), ["loads"]);
+    assert_eq!(story.go(Event::LoadsSent), ["flush 1"]);
+    assert_eq!(story.go(flushed()), ["persist extent 1 of 0..9"]);
+    for event in [Event::Persisted, Event::StoresSent, committed(), Event::Persisted] {
+        story.go(event);
+    }
+    story.go(acknowledged());
+    story.go(Event::Persisted);
+    assert!(story.go(read(0, 9, Then::Nothing)).is_empty(), "nothing new was passed by");
+    assert_eq!(story.go(Event::MoreToRead), ["advance"]);
+    assert_eq!(story.go(read(0, 11, Then::Nothing)), ["age 60000"]);
+    assert_eq!(story.go(Event::MoreToRead), ["advance"]);
+    assert_eq!(story.go(read(1, 12, Then::Nothing)), ["age 1000"], "a document does not wait that long");
+    story.go(Event::AgeElapsed);
+    finish(&mut story);
+    story.go(Event::Persisted);
+    story.go(acknowledged());
+    story.go(Event::Persisted);
+
+    // At the end of a run nothing is waited for.
+    story.go(read(0, 15, Then::Nothing));
+    story.go(end(15));
+    assert_eq!(story.go(read(0, 15, Then::Nothing)), ["", "advance"], "nothing is read");
+    assert_eq!(story.go(read(0, 0, Then::Nothing)), ["loads"]);
+    finish(&mut story);
+    assert_eq!(story.go(Event::Persisted), ["published 3", "acknowledge 3"]);
+    story.go(acknowledged());
+    assert_eq!(story.go(Event::Persisted), ["half-close"]);
+    assert_eq!(story.go(Event::StreamEnded), ["Drained"]);
 }

@@ -43,6 +43,16 @@ impl LetterIndex {
         self.0.ask(move |connection| add(connection, &task, &page, read_to, anew))
     }
 
+    /// The position of the first letter that waits.
+    pub fn first_waiting(&self, task: &str) -> Result<Option<u64>, StoreError> {
+        let task = task.to_owned();
+        self.0.ask(move |connection| {
+            let sql = "SELECT min(position) FROM letter WHERE task = ?1 AND mark IS NULL";
+            let first: Option<i64> = connection.query_row(sql, [&task], |row| row.get(0)).map_err(reading)?;
+            Ok(first.map(i64::cast_unsigned))
+        })
+    }
+
     /// How many letters wait, by collection.
     pub fn waiting(&self, task: &str) -> Result<BTreeMap<String, u64>, StoreError> {
         let task = task.to_owned();

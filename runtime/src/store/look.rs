@@ -80,7 +80,8 @@ impl StateLook {
         let records = names.into_iter().map(|name| Ok((self.task(&name)?.unwrap_or_default(), name)));
         let records = records.collect::<Result<Vec<_>, StoreError>>()?;
         let durable = newest_witness(task, records.iter().map(|(record, name)| (name.as_str(), record)));
-        Ok(Evidence { durable, positions: Vec::new() })
+        let trimmed = records.iter().find(|(_, name)| name == task).and_then(|(record, _)| record.trimmed);
+        Ok(Evidence { durable, trimmed, positions: Vec::new() })
     }
 
     /// The journal of a task as it is found, held against what the store remembers of it; `None`: there is none.

@@ -9,6 +9,7 @@ mod lock;
 mod look;
 mod memory;
 mod record;
+mod retention;
 mod rows;
 mod skips;
 mod sqlite;

@@ -113,6 +113,30 @@ fn what_was_committed_is_loaded_and_what_was_not_named_stays() {
 }
 
 #[test]
+fn where_a_journal_was_trimmed_to_and_who_holds_none_back_is_remembered() {
+    check(|store| {
+        let epoch = store.take_epoch("shop", Epoch(0)).unwrap();
+        let trim = |number, offset| {
+            let first = SegmentName { number, epoch: Epoch(number) };
+            TaskChanges {
+                trimmed: Some(crate::journal::Trim { journal: JournalId([1; 16]), first, offset }),
+                ..TaskChanges::default()
+            }
+        };
+        let record = || store.load("shop").unwrap().unwrap();
+        assert_eq!((record().trimmed, record().released), (None, false));
+        store.commit("shop", epoch, trim(2, 40)).unwrap();
+        store.commit("shop", epoch, trim(7, 90)).unwrap();
+        store.commit("shop", Epoch(99), trim(9, 120)).unwrap_err();
+        store.commit("shop", epoch, TaskChanges { released: Some(true), ..TaskChanges::default() }).unwrap();
+        store.commit("shop", epoch, checkpoint(1)).unwrap();
+        assert_eq!((record().trimmed, record().released), (trim(7, 90).trimmed, true), "what is not named stays");
+        store.commit("shop", epoch, TaskChanges { released: Some(false), ..TaskChanges::default() }).unwrap();
+        assert!(!record().released);
+    });
+}
+
+#[test]
 fn an_older_epoch_changes_nothing() {
     check(|store| {
         let old = store.take_epoch("lake", Epoch(0)).unwrap();

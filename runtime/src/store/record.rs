@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::Epoch;
-use crate::journal::{DurableLength, JournalId};
+use crate::journal::{DurableLength, JournalId, Trim};
 use longshore_proto::name::StateKey;
 use longshore_proto::state::State;
 
@@ -26,6 +26,10 @@ pub struct TaskRecord {
     pub durable: Vec<DurableLength>,
     /// Every resource it ever had, by resource path.
     pub remembered: Vec<RememberedBinding>,
+    /// Captures: where the journal was trimmed to.
+    pub trimmed: Option<Trim>,
+    /// Materializations: it holds no journal back. It does again from its next Apply on.
+    pub released: bool,
 }
 
 /// Where a materialization is.
@@ -164,6 +168,10 @@ pub struct TaskChanges {
     pub replayed: Vec<(SkipId, u64)>,
     /// Nobody wants these any more.
     pub dropped: Vec<SkipId>,
+    /// Where the journal is trimmed to.
+    pub trimmed: Option<Trim>,
+    /// Whether it holds journals back.
+    pub released: Option<bool>,
 }
 
 /// What becomes of something that may be there or not.
@@ -182,7 +190,8 @@ impl TaskRecord {
     /// Takes the changes in, all or none. `Err`: a rule they break.
     pub(super) fn apply(&mut self, changes: TaskChanges) -> Result<(), String> {
         // Skips are no part of the record.
-        let TaskChanges { checkpoint, state, extent, spec, pending, durable, remember, .. } = changes;
+        let TaskChanges { checkpoint, state, extent, spec, pending, durable, remember, trimmed, released, .. } =
+            changes;
         for binding in &remember {
             let known = self.remembered.iter().find(|known| known.resource_path == binding.resource_path);
             if known.is_some_and(|known| known.generation > binding.generation) {
@@ -192,6 +201,8 @@ impl TaskRecord {
         self.checkpoint = checkpoint.unwrap_or_else(|| std::mem::take(&mut self.checkpoint));
         self.state = state.unwrap_or_else(|| std::mem::take(&mut self.state));
         self.spec = spec.or(self.spec.take());
+        self.trimmed = trimmed.or(self.trimmed);
+        self.released = released.unwrap_or(self.released);
         extent.apply_to(&mut self.extent);
         pending.apply_to(&mut self.pending);
         for witness in durable {

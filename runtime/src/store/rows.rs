@@ -10,7 +10,7 @@ use super::record::generation_went_back;
 use super::{
     Change, Checkpoint, Epoch, Extent, Pending, RememberedBinding, SpecVersion, StoreError, TaskChanges, TaskRecord,
 };
-use super::{letters, skips};
+use super::{letters, retention, skips};
 use crate::journal::{DurableLength, JournalId, SegmentName};
 
 /// Of the tables below.
@@ -50,6 +50,7 @@ pub(super) fn prepare(connection: &Connection, file: &str) -> Result<(), StoreEr
     // An index of what lies in journals: it may be missing, and is made anew then.
     connection.execute_batch(letters::TABLES).map_err(failed)?;
     connection.execute_batch(skips::TABLE).map_err(failed)?;
+    connection.execute_batch(retention::TABLES).map_err(failed)?;
     if version == SCHEMA_VERSION {
         return Ok(());
     }
@@ -135,6 +136,8 @@ pub(super) fn load(connection: &Connection, task: &str) -> Result<Option<TaskRec
         pending,
         durable: durable(connection, task)?,
         remembered: remembered(connection, task)?,
+        trimmed: retention::trimmed(connection, task)?,
+        released: retention::released(connection, task)?,
     }))
 }
 
@@ -204,7 +207,8 @@ pub(super) fn commit(
         )?;
     }
     changes.remember.iter().try_for_each(|binding| remember(connection, task, binding))?;
-    skips::commit(connection, task, changes)
+    skips::commit(connection, task, changes)?;
+    retention::commit(connection, task, changes)
 }
 
 fn remember(connection: &Connection, task: &str, binding: &RememberedBinding) -> Result<(), StoreError> {

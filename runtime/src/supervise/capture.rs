@@ -141,6 +141,7 @@ impl CaptureRunner {
 
     /// What the journal has of dead letters that the index does not know: after a crash, or of the last session.
     async fn index_letters(&self) -> Result<(), Problem> {
+        let _turn = self.context.letters_turn.lock().await;
         let (journal, index, task) = (self.journal(), self.context.letters.clone(), self.task.name.clone());
         let waiting = blocking(move || {
             catch_up(&index, &task, &*journal)?;

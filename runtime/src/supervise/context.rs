@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use longshore_proto::Error;
@@ -38,6 +38,10 @@ pub(super) struct Context {
     pub(super) ready: watch::Sender<BTreeSet<String>>,
     /// What the materializations of this run write, each alone.
     pub(super) claims: Claims,
+    /// The last epoch of each task that this run took.
+    pub(super) epochs: Mutex<BTreeMap<String, Epoch>>,
+    /// Whoever reads all of a capture's letters, and whoever trims its journal: one after the other.
+    pub(super) letters_turn: tokio::sync::Mutex<()>,
     /// The run ends when caught up.
     pub(super) until_caught_up: bool,
     /// Finish what is under way and end.
@@ -80,8 +84,21 @@ impl Context {
 
     /// A session's own epoch, durable, above `floor`.
     pub(super) async fn take_epoch(&self, task: &str, floor: Epoch) -> Result<Epoch, Problem> {
-        let (store, task) = (Arc::clone(&self.store), task.to_owned());
-        Ok(blocking(move || store.take_epoch(&task, floor)).await?)
+        let (store, of) = (Arc::clone(&self.store), task.to_owned());
+        let epoch = blocking(move || store.take_epoch(&of, floor)).await?;
+        self.epochs.lock().unwrap_or_else(PoisonError::into_inner).insert(task.to_owned(), epoch);
+        Ok(epoch)
+    }
+
+    /// The last epoch of a task that this run took.
+    pub(super) fn epoch(&self, task: &str) -> Option<Epoch> {
+        self.epochs.lock().unwrap_or_else(PoisonError::into_inner).get(task).copied()
+    }
+
+    /// Whether the journal of one of these captures is trimmed.
+    pub(super) fn trims<'a>(&self, captures: impl IntoIterator<Item = &'a String>) -> bool {
+        let named = |name: &String| self.catalog.captures.iter().find(|task| task.name == *name);
+        captures.into_iter().filter_map(named).any(|task| self.catalog.is_trimmed(task))
     }
 
     /// What the task store knows of a task; of one that never ran, nothing.

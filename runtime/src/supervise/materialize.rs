@@ -250,6 +250,7 @@ impl MaterializeRunner {
             takes_deletes: spec.deletes,
             joined,
             only_rerun,
+            commits_skipped: context.trims(sources.keys()),
             record,
             sources,
             store: Arc::clone(&context.store),
@@ -395,6 +396,8 @@ impl MaterializeRunner {
             }
             Some(spec) => {
                 changes.spec = Some(spec.clone());
+                // From now on it holds journals back, whatever the user said before.
+                changes.released = Some(false);
                 // The destination begins anew; what was on its way to it before must not be taken for unfinished.
                 if let Some(extent) = Extent::of_record(record)?.filter(|_| self.starts_over()) {
                     changes.extent = Change::Set(extent.given_up().stored());

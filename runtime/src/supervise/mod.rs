@@ -20,15 +20,17 @@ mod materialize;
 mod policy;
 pub mod prepare;
 mod problem;
+pub mod readers;
 mod reducing;
 mod rerun;
+mod retention;
 mod retry;
 mod selecting;
 pub mod spec;
 mod task;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use longshore_proto::Error;
@@ -139,6 +141,8 @@ impl Run {
             ends: Ends::new(),
             ready: watch::Sender::new(BTreeSet::new()),
             claims: Claims::default(),
+            epochs: Mutex::default(),
+            letters_turn: tokio::sync::Mutex::default(),
             until_caught_up: options.until_caught_up,
             stop,
         });
@@ -202,9 +206,11 @@ impl Run {
         let mut ended = Vec::new();
         let mut noted = false;
         let caught_up = context.ends.of(&writers);
-        tokio::pin!(caught_up);
+        let trimming = retention::keep(&context);
+        tokio::pin!(caught_up, trimming);
         loop {
             tokio::select! {
+                never = &mut trimming => match never {},
                 _ = &mut caught_up, if context.until_caught_up && !noted => noted = true,
                 joined = running.join_next() => {
                     let Some(joined) = joined else { break };
@@ -227,6 +233,8 @@ impl Run {
                 context.stop.cancel();
             }
         }
+        // What the last transactions passed can go too.
+        retention::trim_all(&context).await;
         ended.sort_by_key(|e| tasks.iter().position(|t| t.task == e.task.task));
         Ok(ended)
     }
@@ -257,7 +265,8 @@ fn evidence(store: &dyn TaskStore, capture: &str) -> Result<Evidence, Problem> {
         let places = Checkpoint::parse(&record.checkpoint.bytes)?.places;
         positions.extend(places.into_iter().map(|(place, position)| (place.journal, position)));
     }
-    Ok(Evidence { durable, positions })
+    let trimmed = records.iter().find(|(_, name)| name == capture).and_then(|(record, _)| record.trimmed);
+    Ok(Evidence { durable, positions, trimmed })
 }
 
 /// What the options say of each task.

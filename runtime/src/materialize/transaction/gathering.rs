@@ -1,9 +1,12 @@
 //! The first part of a transaction: how long documents are read into it, and for whom.
 
+use std::collections::BTreeMap;
+
 use longshore_proto::Error;
 
 use super::{Action, Advanced, End, Head, Then, Transaction};
-use crate::materialize::checkpoint::Extent;
+use crate::journal::Position;
+use crate::materialize::checkpoint::{Checkpoint, Extent, Place};
 use crate::materialize::skips::JOINED_MAX;
 use crate::materialize::turns::{self, Ends, Reading, Selection, Take, Turn};
 
@@ -23,6 +26,8 @@ pub(super) struct Gathering {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Age {
     NoDocumentYet,
+    /// Nothing but what is passed by, which is to be committed in time.
+    OnlySkipped,
     Running,
     Over,
 }
@@ -37,8 +42,13 @@ impl Transaction {
     /// Begins the next transaction, with whoever's turn it is.
     pub(super) fn gather(&mut self, out: &mut Vec<Action>) {
         if turns::reached(&self.places, &self.ends) {
-            self.ending = Some(End::Drained);
-            self.head = Head::Resting;
+            if !self.has_skipped() {
+                self.ending = Some(End::Drained);
+                self.head = Head::Resting;
+                return;
+            }
+            // It is there when that is committed.
+            self.read(Selection::default(), None, Age::Over, out);
             return;
         }
         let mut selection = Selection::of(&self.places, self.turn, &self.ends);
@@ -46,19 +56,19 @@ impl Transaction {
             self.take_turns();
             selection = Selection::of(&self.places, self.turn, &self.ends);
         }
-        self.read(selection, None, out);
+        self.read(selection, None, Age::NoDocumentYet, out);
     }
 
     /// Begins with what was under way when the last session ended.
     pub(super) fn gather_again(&mut self, extent: Extent, out: &mut Vec<Action>) {
-        self.read(Selection::exactly(&extent), Some(extent), out);
+        self.read(Selection::exactly(&extent), Some(extent), Age::NoDocumentYet, out);
     }
 
-    fn read(&mut self, selection: Selection, rerun: Option<Extent>, out: &mut Vec<Action>) {
+    fn read(&mut self, selection: Selection, rerun: Option<Extent>, age: Age, out: &mut Vec<Action>) {
         self.joined.clear();
         self.replayed.clear();
         out.push(Action::Read(selection.clone()));
-        self.head = Head::Gathering(Gathering::of(selection, rerun));
+        self.head = Head::Gathering(Gathering { age, ..Gathering::of(selection, rerun) });
         self.advance(out);
     }
 
@@ -83,8 +93,9 @@ impl Transaction {
     }
 
     pub(super) fn aged(&mut self, out: &mut Vec<Action>) -> Result<(), Error> {
+        let has_skipped = self.has_skipped();
         let Head::Gathering(gathering) = &mut self.head else { return Ok(()) };
-        if gathering.documents == 0 {
+        if gathering.documents == 0 && !(has_skipped && gathering.age == Age::OnlySkipped) {
             return Ok(());
         }
         gathering.age = Age::Over;
@@ -114,9 +125,16 @@ impl Transaction {
                 self.places.insert(take.place.clone(), to);
             }
         }
-        if gathering.documents > 0 && gathering.age == Age::NoDocumentYet {
-            gathering.age = Age::Running;
-            out.push(Action::StartAge { ms: limits.close_age_ms });
+        match gathering.age {
+            Age::NoDocumentYet | Age::OnlySkipped if gathering.documents > 0 => {
+                gathering.age = Age::Running;
+                out.push(Action::StartAge { ms: limits.close_age_ms });
+            }
+            Age::NoDocumentYet if self.commits_skipped && is_ahead(&self.committed, &self.places) => {
+                gathering.age = Age::OnlySkipped;
+                out.push(Action::StartAge { ms: limits.skipped_age_ms });
+            }
+            Age::NoDocumentYet | Age::OnlySkipped | Age::Running | Age::Over => {}
         }
         let full = gathering.bytes >= limits.close_bytes
             || gathering.documents >= limits.close_documents
@@ -149,7 +167,7 @@ impl Transaction {
         if gathering.rerun.is_some() {
             return self.close(out);
         }
-        if gathering.documents > 0 {
+        if gathering.documents > 0 || gathering.age == Age::Over {
             let at_its_end = |reading: &Reading| {
                 let offset = |take: &Take| self.places.get(&take.place).map_or(0, |at| at.offset);
                 self.ends.get(&reading.journal).is_some_and(|end| reading.takes.iter().all(|take| offset(take) >= *end))
@@ -199,4 +217,13 @@ impl Transaction {
         out.push(Action::SendLoads);
         Ok(())
     }
+
+    /// Something was passed by that is to be committed too.
+    fn has_skipped(&self) -> bool {
+        self.commits_skipped && is_ahead(&self.committed, &self.places)
+    }
+}
+
+fn is_ahead(committed: &Checkpoint, places: &BTreeMap<Place, Position>) -> bool {
+    !Extent::between(committed, places).is_empty()
 }
