@@ -293,6 +293,8 @@ fn of_collections(changes: &mut Vec<Change>) {
     ];
     changes.extend(schemas.map(|schema| Change::set("in", "/collections/t~1a/schema", schema)));
     changes.extend(reduced().map(|schema| Change::set("db", "/collections/t~1a/schema", schema)));
+    let retentions = ["all", "consumed", "some"].map(Value::from);
+    changes.extend(retentions.map(|word| Change::set("in", "/collections/t~1a/retention", word)));
     let validations = ["enforce", "infer", "off", "strict"].map(Value::from);
     changes.extend(validations.map(|word| Change::set("in", "/collections/t~1a/validation", word)));
     let violations = ["stop", "dead_letter", "skip"].map(Value::from);

@@ -5,7 +5,7 @@
 use longshore_tests::killing::{kill, kill_a_connector, plan, wait};
 use longshore_tests::scene::{Scene, is_connector};
 use longshore_tests::verbatim::{self, Catalog};
-use longshore_tests::{carriers, nyc};
+use longshore_tests::{carriers, destination, nyc};
 
 const RUN: [&str; 4] = ["run", "--until", "caught-up", "flights.yaml"];
 
@@ -213,5 +213,75 @@ fn what_a_destination_refuses_killed_at_random_moments() {
     println!(
         "ledger: {}",
         serde_json::json!({ "test": "refused-kills", "seed": dice.seed, "kills": killed, "lost": 0, "twice": 0 })
+    );
+}
+
+/// Bindings come and go, and a materialization that nobody had before comes and reads from the beginning; killed all the while.
+#[test]
+fn bindings_and_materializations_that_come_and_go_killed_at_random_moments() {
+    const RUN: [&str; 3] = ["run", "--until", "caught-up"];
+    const ROUND: u64 = 300;
+    let (kills, mut dice) = plan();
+    let catalog = |scene: &Scene, tables: &[&str], is_late_there: bool| {
+        let binding = |name: &&str| format!("      - {{ collection: t/{name}, resource: {{ table: {name} }} }}\n");
+        let tables: String = tables.iter().map(binding).collect();
+        let late = match is_late_there {
+            true => {
+                "  late:\n    connector: sqlite\n    config: { path: ./late.db }\n    bindings:\n      - { collection: t/a, resource: { table: a } }\n      - { collection: t/b, resource: { table: log }, delta_updates: true }\n"
+            }
+            false => "",
+        };
+        scene.write(
+            "longshore.yaml",
+            format!(
+                "captures:\n  in:\n    connector: files\n    config: {{ path: ./data, format: jsonl }}\n    bindings:\n      \
+                 - {{ resource: {{ glob: b.jsonl }}, collection: t/b }}\n      - {{ resource: {{ glob: a.jsonl }}, collection: t/a }}\n\
+                 collections:\n  t/a: {{ key: [/id] }}\n  t/b: {{ key: [/id] }}\nmaterializations:\n  out:\n    connector: sqlite\n    \
+                 config: {{ path: ./out.db }}\n    bindings:\n{tables}{late}"
+            ),
+        );
+    };
+    let number = |scene: &Scene, file: &str, query: &str| destination::number(&scene.join(file), query).cast_unsigned();
+    let mut killed = 0;
+    while killed < kills {
+        let scene = Scene::new();
+        scene.write("data/a.jsonl", "").write("data/b.jsonl", "");
+        let mut rows = 0;
+        // Of each round: the tables of `out`, and whether `late` is there.
+        let rounds: [(&[&str], bool); 4] = [(&["a"], false), (&["b", "a"], false), (&["b"], true), (&["a", "b"], true)];
+        for (tables, is_late_there) in rounds {
+            let line = |id: u64| format!("{{\"id\":{id},\"body\":\"{:0150}\"}}\n", id * 3);
+            let more: String = (rows..rows + ROUND).map(line).collect();
+            scene.append("data/a.jsonl", &more);
+            scene.append("data/b.jsonl", &more);
+            rows += ROUND;
+            catalog(&scene, tables, is_late_there);
+            for _ in 0..2 {
+                let mut running = scene.start(RUN);
+                if wait(&mut running, dice.milliseconds(20, 500)) {
+                    if dice.below(3) == 0 {
+                        killed += u64::from(kill_a_connector(&running, &mut dice).unwrap_or(false));
+                    } else {
+                        running.kill();
+                        killed += 1;
+                        continue;
+                    }
+                }
+                running.finish().expect_code(0);
+            }
+            scene.longshore(RUN).expect_code(0);
+            for table in tables {
+                assert_eq!(number(&scene, "out.db", &format!("SELECT count(*) FROM {table}")), rows, "{table}");
+            }
+            if is_late_there {
+                assert_eq!(number(&scene, "late.db", "SELECT count(*) FROM a"), rows);
+                assert_eq!(number(&scene, "late.db", "SELECT count(*) FROM log"), rows, "each once");
+                assert_eq!(number(&scene, "late.db", "SELECT count(DISTINCT id) FROM log"), rows);
+            }
+        }
+    }
+    println!(
+        "ledger: {}",
+        serde_json::json!({ "test": "binding-kills", "seed": dice.seed, "kills": killed, "lost": 0, "twice": 0 })
     );
 }

@@ -44,6 +44,7 @@ fn nothing_is_lost_or_doubled_on_a_thousand_bad_days() {
                 ("sectors reordered", strikes.sectors_reordered),
                 ("sectors torn", strikes.sectors_torn),
                 ("names lost", strikes.names_lost),
+                ("names back", strikes.names_back),
                 ("sync errors", strikes.sync_errors),
                 ("short writes", strikes.short_writes),
             ] {
@@ -59,7 +60,7 @@ fn nothing_is_lost_or_doubled_on_a_thousand_bad_days() {
         assert!(times > 0, "{what}: never");
     }
     let kinds = ["go on", "promote", "replay", "rerun", "schema grew", "stopped", "drained", "replayed"];
-    for what in kinds.into_iter().chain(["rejected", "resent", "joined"]) {
+    for what in kinds.into_iter().chain(["rejected", "resent", "joined", "trimmed"]) {
         assert!(seen.contains_key(what), "{what}: never seen");
     }
 }
@@ -130,6 +131,8 @@ fn every_mistake_made_on_purpose_is_found() {
         (Mistake::ForgetWhatWasRefused, Transactional),
         (Mistake::SkipOneOfAKey, Idempotent),
         (Mistake::ResendWithoutLooking, Idempotent),
+        (Mistake::TrimWhatIsNeeded, Idempotent),
+        (Mistake::TrimBeforeItIsDurable, AtLeastOnce),
     ];
     for (mistake, guarantee) in mistakes {
         let wrong = Options { guarantee, faults: Faults::Random, mistake };

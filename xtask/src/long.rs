@@ -28,7 +28,7 @@ struct Long {
     slices: u64,
 }
 
-const LONG: [Long; 7] = [
+const LONG: [Long; 9] = [
     Long {
         file: "kills",
         test: "runtime_killed_at_random_moments",
@@ -63,6 +63,20 @@ const LONG: [Long; 7] = [
         name: "refused-kills",
         amount: ("LONGSHORE_KILLS", 10),
         slices: 2,
+    },
+    Long {
+        file: "kills",
+        test: "bindings_and_materializations_that_come_and_go_killed_at_random_moments",
+        name: "binding-kills",
+        amount: ("LONGSHORE_KILLS", 20),
+        slices: 1,
+    },
+    Long {
+        file: "retention",
+        test: "trimmed_journals_killed_at_random_moments",
+        name: "retention-kills",
+        amount: ("LONGSHORE_KILLS", 20),
+        slices: 1,
     },
     Long {
         file: "growth",

@@ -13,12 +13,10 @@ use super::Violation;
 use super::source::{BAD, Source};
 
 /// What the journal holds.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Found {
-    /// Documents in their order.
-    pub documents: Vec<String>,
-    /// The same with where they stand, and among them those that were sent again.
-    pub entries: Vec<(u64, Said)>,
+    /// Documents with where they stand, and among them those that were sent again.
+    pub entries: BTreeMap<u64, Said>,
     letters: BTreeMap<u64, String>,
     replayed: BTreeSet<u64>,
 }
@@ -93,16 +91,13 @@ pub fn find(journal: &dyn Journal) -> Result<Found, JournalError> {
     while let Some(entry) = reader.next()? {
         match entry {
             Entry::Documents { first_offset, documents, .. } => {
-                let documents = documents.documents().map(|d| String::from_utf8_lossy(d).into_owned());
-                for (offset, document) in (first_offset..).zip(documents) {
-                    found.documents.push(document.clone());
-                    found.entries.push((offset, Said::Document(document)));
-                }
+                let documents = documents.documents().map(|d| Said::Document(String::from_utf8_lossy(d).into_owned()));
+                found.entries.extend((first_offset..).zip(documents));
             }
             Entry::Resent { offset, resent, .. } => {
                 let document = String::from_utf8_lossy(&resent.document).into_owned();
                 let said = Said::Again(resent.binding.as_str().to_owned(), resent.letter, document);
-                found.entries.push((offset, said));
+                found.entries.insert(offset, said);
             }
             Entry::Letter { offset, letter, .. } => {
                 found.letters.insert(offset, String::from_utf8_lossy(&letter.document).into_owned());
@@ -115,12 +110,36 @@ pub fn find(journal: &dyn Journal) -> Result<Found, JournalError> {
 }
 
 impl Found {
+    /// What was there before a part of it was trimmed, and what is there now.
+    #[must_use]
+    pub fn with(&self, now: Self) -> Self {
+        let mut all = self.clone();
+        all.entries.extend(now.entries);
+        all.letters.extend(now.letters);
+        all.replayed.extend(now.replayed);
+        all
+    }
+
+    /// Documents for everybody, in their order.
+    pub fn documents(&self) -> impl Iterator<Item = &String> {
+        self.entries.values().filter_map(|said| match said {
+            Said::Document(document) => Some(document),
+            Said::Again(..) => None,
+        })
+    }
+
+    /// Where the first letter stands that was not replayed.
+    #[must_use]
+    pub fn first_waiting(&self) -> Option<u64> {
+        self.letters.keys().copied().find(|at| !self.replayed.contains(at))
+    }
+
     /// Documents in = stored and dead-lettered, each once; and of the letters exactly those are stored that were replayed.
     pub fn verify(&self, source: &Source) -> Result<(), Violation> {
         let (bad, good): (Vec<_>, Vec<_>) = source.all().into_iter().partition(|document| document.bad);
         let texts = |documents: Vec<super::source::Document>| documents.into_iter().map(|document| document.json);
         let (replayed, stored): (Vec<String>, Vec<String>) =
-            self.documents.iter().cloned().partition(|document| document.contains(BAD));
+            self.documents().cloned().partition(|document| document.contains(BAD));
         if stored != texts(good).collect::<Vec<_>>() {
             return Err(format!("the journal does not hold each document once and in order: {stored:?}"));
         }

@@ -21,7 +21,7 @@ use longshore_proto::session::{Binding, Recorded};
 use longshore_proto::{Error, Side};
 
 use super::Mistake;
-use super::capture::Broken;
+use super::capture::{Broken, COLLECTION};
 use super::destination::{Connector, Destination};
 use super::world::{installation, owner};
 
@@ -127,7 +127,9 @@ impl MaterializeTask {
             | Mistake::ReplayBeforeItsMark
             | Mistake::ForgetWhatWasRefused
             | Mistake::SkipOneOfAKey
-            | Mistake::ResendWithoutLooking => {}
+            | Mistake::ResendWithoutLooking
+            | Mistake::TrimWhatIsNeeded
+            | Mistake::TrimBeforeItIsDurable => {}
         }
         let ours = match &record.checkpoint.bytes {
             none if none.is_empty() => Checkpoint::beginning(installation()),
@@ -160,7 +162,8 @@ impl MaterializeTask {
             last_number: record.checkpoint.transaction.max(begun),
             is_pending: record.pending.is_some(),
             only_rerun,
-            limits: Limits { close_bytes: 4_000, close_documents: 12, close_age_ms: 1 },
+            commits_skipped: true,
+            limits: Limits { close_bytes: 4_000, close_documents: 12, close_age_ms: 1, skipped_age_ms: 9 },
         };
         let open = Open {
             owner: owner(TASK, epoch),
@@ -307,8 +310,9 @@ impl MaterializeTask {
     fn compare(&self, recorded: Option<&Recorded>) -> Result<Resume, Broken> {
         let extent = self.record.extent.as_ref().map(|extent| Extent::parse(&extent.bytes)).transpose()?;
         let journal = &self.journal;
-        let standing =
-            |_: &Place, position: Position| Gatherer::standing(&**journal, position).unwrap_or(Standing::Differs);
+        let standing = |_: &Place, position: Position| {
+            Gatherer::standing(&**journal, position, COLLECTION).unwrap_or(Standing::Differs)
+        };
         let remembered = Remembered {
             task: TASK,
             guarantee: self.guarantee,

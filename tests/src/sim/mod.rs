@@ -58,4 +58,8 @@ pub enum Mistake {
     SkipOneOfAKey,
     /// Letters are sent again without a look at whether they were before.
     ResendWithoutLooking,
+    /// The journal is trimmed up to its end, whoever is behind.
+    TrimWhatIsNeeded,
+    /// Segments go before it is durable that they do.
+    TrimBeforeItIsDurable,
 }

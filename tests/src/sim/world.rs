@@ -1,6 +1,7 @@
 //! What happens next, and what fails: one runtime, its two tasks, the systems at both ends, and whoever outlived a session.
 
 mod faults;
+mod upkeep;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
@@ -9,10 +10,9 @@ use std::sync::Arc;
 use longshore::capture::transaction::End as CaptureEnd;
 use longshore::journal::storage::sim::{Plan, SimStorage, Strikes};
 use longshore::journal::{Evidence, FileJournal, FileJournalOptions, Journal, JournalId};
-use longshore::letters::refused::{self, Keeps, Order, Receiver};
-use longshore::materialize::checkpoint::{Checkpoint, Extent};
+use longshore::materialize::checkpoint::Extent;
 use longshore::materialize::transaction::End;
-use longshore::store::{Epoch, MemoryStore, Skip, TaskRecord, TaskStore};
+use longshore::store::{Epoch, MemoryStore, TaskRecord, TaskStore};
 use longshore_proto::materialize::message::Guarantee;
 use longshore_proto::name::{InstallationId, StateKey};
 use longshore_proto::session::{Binding, Collection, Owner};
@@ -120,6 +120,9 @@ struct World {
     /// The collection is reduced by more than the last write.
     reduces: bool,
     budget_bytes: usize,
+    /// The journal is trimmed, and what it held before.
+    trims: bool,
+    archive: letters::Found,
     starts: u64,
     /// Faults are over from this step on.
     calm_from: u64,
@@ -150,6 +153,7 @@ enum Step {
     Materialize(materialize::Step),
     TellEnds,
     Zombie(usize),
+    Trim,
     Backup,
     /// Time passes, and the next fault comes nearer.
     Nothing,
@@ -161,6 +165,7 @@ impl World {
         let transactions = 5 + dice.below(10);
         let flushes_state = dice.once_in(6);
         let budget_bytes = if dice.once_in(8) { 1_500 } else { 1 << 20 };
+        let dice_trims = dice.once_in(2);
         // What may store a transaction twice would count twice.
         let reduces = options.guarantee != Guarantee::AtLeastOnce && dice.once_in(2);
         let calm_from = match options.faults {
@@ -186,6 +191,8 @@ impl World {
             has_late: false,
             reduces,
             budget_bytes,
+            trims: dice_trims,
+            archive: letters::Found::default(),
             starts: 0,
             calm_from,
             is_over: false,
@@ -246,6 +253,9 @@ impl World {
             due.push(Step::TellEnds);
         }
         due.extend((0..self.zombies.len()).map(Step::Zombie));
+        if self.trims && self.report.steps.is_multiple_of(8) && runtime.journal.trimmable(u64::MAX).is_some() {
+            due.push(Step::Trim);
+        }
         if !is_calm {
             due.push(if self.may_be_backed_up() { Step::Backup } else { Step::Nothing });
         }
@@ -296,6 +306,15 @@ impl World {
                 }
                 Ok(())
             }
+            Step::Trim => match self.trim() {
+                Ok(done) => {
+                    if done {
+                        self.count("trimmed");
+                    }
+                    Ok(())
+                }
+                Err(broken) => self.session_ended(broken, false),
+            },
             Step::Backup => {
                 self.backups.push(self.destination.clone());
                 if self.backups.len() > BACKUPS {
@@ -307,66 +326,9 @@ impl World {
         }
     }
 
-    fn replay(&mut self) -> Result<(), Violation> {
-        let Some(runtime) = &self.runtime else { return Ok(()) };
-        let Ok(epoch) = self.store.take_epoch("capture", Epoch(0)) else { return Ok(()) };
-        let journal = Arc::clone(&runtime.journal);
-        let how = if self.options.mistake == Mistake::ReplayBeforeItsMark {
-            letters::Replay::InTwo { ends_between: self.dice.once_in(3) }
-        } else {
-            letters::Replay::Whole
-        };
-        let writer = journal.acquire(epoch).map_err(Error::from);
-        match writer.and_then(|mut writer| letters::replay_all(&*journal, &mut *writer, how)) {
-            Ok(0) => Ok(()),
-            Ok(_) => {
-                self.count("replayed");
-                Ok(())
-            }
-            Err(error) => self.session_ended(Broken::Session(error), false),
-        }
-    }
-
-    fn resend(&mut self) -> Result<(), Violation> {
-        self.destination.is_mended |= self.dice.once_in(2);
-        let Some(runtime) = &self.runtime else { return Ok(()) };
-        let (journal, record) = (Arc::clone(&runtime.journal), self.record());
-        let skips = self.skips();
-        let checkpoint = Checkpoint::of_record(&record, &installation()).map_err(|error| error.to_string())?;
-        let waits = |skip: &&Skip| refused::is_letter(skip, &checkpoint) && refused::mark(skip, &checkpoint).is_none();
-        let meant = skips.iter().filter(waits).map(|skip| skip.at.clone()).collect();
-        let reduces = self.reduces;
-        let receiver = |binding: Binding| {
-            let keeps = match binding.delta_updates {
-                true => Keeps::Every,
-                false if reduces => Keeps::Reduced,
-                false => Keeps::Last,
-            };
-            (binding.state_key, Receiver { keeps, key: binding.collection.key })
-        };
-        let receivers = self.bindings().into_iter().map(receiver).collect();
-        let order = Order { task: TASK, skips: &skips, meant: &meant, receivers: &receivers, force: false };
-        let Ok(epoch) = self.store.take_epoch("capture", Epoch(0)) else { return Ok(()) };
-        let looks = self.options.mistake != Mistake::ResendWithoutLooking;
-        let writer = journal.acquire(epoch).map_err(Error::from);
-        match writer.and_then(|mut writer| letters::resend(&*journal, &mut *writer, &order, looks)) {
-            Ok(0) => Ok(()),
-            Ok(_) => {
-                self.count("resent");
-                Ok(())
-            }
-            Err(error) => self.session_ended(Broken::Session(error), false),
-        }
-    }
-
-    /// All that the destination refused.
-    fn skips(&self) -> Vec<Skip> {
-        self.store.skips(TASK).unwrap_or_default()
-    }
-
     fn journal(&self) -> Result<letters::Found, Violation> {
         let runtime = self.runtime.as_ref().ok_or("no runtime at the end")?;
-        letters::find(&*runtime.journal).map_err(|error| error.to_string())
+        letters::find(&*runtime.journal).map(|now| self.archive.with(now)).map_err(|error| error.to_string())
     }
 
     fn start_runtime(&mut self) -> Result<(), Violation> {
@@ -374,8 +336,10 @@ impl World {
         let id = hash(&[self.seed, self.starts]).to_le_bytes();
         let mut fresh = [0; 16];
         fresh[..8].copy_from_slice(&id);
-        let durable = self.record().durable.first().copied();
-        let evidence = Evidence { durable, positions: Vec::new() };
+        let of_capture = self.store.load("capture").ok().flatten().unwrap_or_default();
+        let witnesses = self.record().durable.into_iter().chain(of_capture.durable);
+        let durable = witnesses.reduce(|a, b| a.newer_of(b));
+        let evidence = Evidence { durable, trimmed: of_capture.trimmed, positions: Vec::new() };
         let options = FileJournalOptions {
             segment_bytes: 3_000,
             ..FileJournalOptions::new(PathBuf::from("journals/capture"), JournalId(fresh), evidence)

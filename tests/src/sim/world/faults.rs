@@ -1,6 +1,7 @@
 //! What fails, and how: each fault strikes between two steps, or inside the next operation of the disk or the store.
 
 use longshore::journal::storage::sim::Plan;
+use longshore::store::TaskStore;
 use longshore_proto::materialize::message::Guarantee;
 
 use super::World;
@@ -137,8 +138,11 @@ impl World {
             }
             Fault::Restore => fired = self.restore(),
             Fault::AddBinding => {
-                fired = !self.has_late;
-                self.has_late = true;
+                // On a trimmed journal it would be refused.
+                let of_capture = self.store.load("capture");
+                let is_trimmed = !of_capture.is_ok_and(|of| of.is_none_or(|of| of.trimmed.is_none()));
+                fired = !self.has_late && !is_trimmed;
+                self.has_late |= fired;
                 // The user's change comes with a new session.
                 drop(self.materialization_over());
             }
