@@ -199,7 +199,25 @@ fn a_letter_that_waits_holds_what_it_needs() {
     rows(&scene, "a", 150..160);
     scene.longshore(RUN).expect_code(0);
     assert!(Some(begins_at(&scene)) > letter["position"].as_u64());
-    scene.longshore(["dlq", "list", "--all", "--json"]).expect_code(0);
+    let all = scene.longshore(["dlq", "list", "--all", "--json"]).expect_code(0).objects("letter");
+    assert_eq!((all.len(), &all[0]["state"], &all[0]["document"]), (1, &json!("dropped"), &Value::Null));
+}
+
+/// Dropped first and refused then, its rows would be lost.
+#[test]
+fn a_table_that_is_to_start_over_is_left_alone_where_the_journal_cannot_fill_it_again() {
+    let scene = scene(&Flow::ALL);
+    for round in 1..3 {
+        scene.longshore(RUN).expect_code(0);
+        rows(&scene, "a", 50 * round..50 * (round + 1));
+    }
+    scene.longshore(RUN).expect_code(0);
+    let refused = scene.longshore(["run", "--until", "caught-up", "--yes", "--fresh", "db"]).expect_code(1);
+    assert!(refused.stderr.contains("journal.trimmed"), "{}", refused.stderr);
+    assert_eq!((count(&scene, "a"), count(&scene, "b")), (150, 50));
+    let both = ["run", "--until", "caught-up", "--yes", "--fresh", "db", "--fresh", "in"];
+    scene.longshore(both).expect_code(0);
+    assert_eq!((count(&scene, "a"), count(&scene, "b")), (150, 50), "captured again");
 }
 
 /// Rounds of new rows, in which runtime and connectors are killed; what everybody has goes in the meantime.

@@ -4,7 +4,6 @@
 use std::path::PathBuf;
 
 use longshore_proto::Error;
-use longshore_proto::name::StateKey;
 use serde_json::json;
 
 use super::args::{CheckArgs, Global, split_words};
@@ -13,7 +12,7 @@ use super::logs;
 use super::output::{Failure, Output};
 use super::run::state_directory;
 use super::visit::{Past, Visited};
-use crate::catalog::{CaptureTask, Catalog, Code, Diagnostics, MaterializationTask};
+use crate::catalog::{CaptureTask, Catalog, Code, Diagnostics};
 use crate::connector::container::{self, Sandbox};
 use crate::connector::{Launched, Part, Way};
 use crate::materialize::checkpoint::Checkpoint;
@@ -146,7 +145,9 @@ impl Checking<'_> {
                     let recorded = plan.recorded.as_ref();
                     let bindings = (state_keys.as_slice(), has_delta);
                     resume::at_validate(&task.name, plan.spec.guarantee, &ours, recorded, bindings)?;
-                    self.begins_where_the_journal_does(task, &state_keys, &ours)?;
+                    let named = plan.bindings.iter().map(|binding| binding.collection.name.as_str());
+                    let holds = |collection: &str| self.holds_all_of(collection);
+                    resume::at_beginning(&task.name, &ours, state_keys.iter().zip(named), &holds)?;
                     Ok((plan, Held::of(launched)))
                 })
                 .await;
@@ -160,22 +161,13 @@ impl Checking<'_> {
         }
     }
 
-    /// A binding that is new reads from the beginning, which a trimmed journal does not have any more.
-    fn begins_where_the_journal_does(
-        &self,
-        task: &MaterializationTask,
-        state_keys: &[StateKey],
-        ours: &Checkpoint,
-    ) -> Result<(), Error> {
-        for (index, (binding, key)) in task.bindings.iter().zip(state_keys).enumerate() {
-            let writes = |capture: &&CaptureTask| capture.bindings.iter().any(|b| b.collection == binding.collection);
-            let is_new = ours.places.keys().all(|place| place.binding != *key);
-            let Some(capture) = self.catalog.captures.iter().find(writes).filter(|_| is_new) else { continue };
-            if !super::visit::holds_all_of(&self.state, &capture.name, &binding.collection)? {
-                return Err(resume::begins_too_late(&task.name, key).at_binding(index));
-            }
+    /// Whether the journal there is, if there is one yet, holds all of a collection.
+    fn holds_all_of(&self, collection: &str) -> Result<bool, Error> {
+        let writes = |capture: &&CaptureTask| capture.bindings.iter().any(|binding| binding.collection == collection);
+        match self.catalog.captures.iter().find(writes) {
+            Some(capture) => super::visit::holds_all_of(&self.state, &capture.name, collection),
+            None => Ok(true),
         }
-        Ok(())
     }
 
     fn passed(&self, task: &str, kind: &str, connector: &str, version: &str, bindings: &[Planned]) {

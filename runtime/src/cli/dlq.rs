@@ -69,7 +69,10 @@ fn show(global: &Global, args: DlqShowArgs, output: &Output) -> Result<(), Failu
     }
     letters.each(|letter, document| {
         catalogs::note(format_args!("{}\n{}", heading(&task, letter), letter.message), output);
-        output.document(document);
+        match document {
+            Some(document) => output.document(document),
+            None => catalogs::note(format_args!("its document was trimmed from the journal"), output),
+        }
     })
 }
 
@@ -194,8 +197,8 @@ fn lines(letters: &Letters, output: &Output) -> Result<(), Failure> {
             code: &listed.code,
             reason: &listed.message,
             bytes: listed.bytes,
-            document: &embedded(document),
-            document_base64: std::str::from_utf8(document).is_err().then(|| BASE64.encode(document)),
+            document: &document.map_or_else(|| RawValue::NULL.to_owned(), embedded),
+            document_base64: document.filter(|d| std::str::from_utf8(d).is_err()).map(|d| BASE64.encode(d)),
         };
         if let Ok(line) = serde_json::to_string(&line) {
             output.documents(&format!("{line}\n"));

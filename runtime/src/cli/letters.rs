@@ -47,9 +47,13 @@ impl Letters {
         self.lie.iter_mut().for_each(|lie| lie.letters.retain(|letter| wanted(&letter.listed)));
     }
 
-    /// Each with its document.
-    pub(super) fn each(&self, mut show: impl FnMut(&Listed, &[u8])) -> Result<(), Failure> {
+    /// Each with its document; without, where that was trimmed since nobody waits for it any more.
+    pub(super) fn each(&self, mut show: impl FnMut(&Listed, Option<&[u8]>)) -> Result<(), Failure> {
         for Lie { journal, letters } in &self.lie {
+            let begins_at = journal.begins_at();
+            let gone = letters.iter().map(|letter| &letter.listed).filter(|listed| listed.offset < begins_at);
+            gone.for_each(|listed| show(listed, None));
+            let letters: Vec<&Letter> = letters.iter().filter(|letter| letter.listed.offset >= begins_at).collect();
             let Some(first) = letters.iter().map(|letter| letter.listed.offset).min() else { continue };
             let skips: Vec<&Skip> = letters.iter().filter_map(|letter| letter.skip.as_ref()).collect();
             let filter = match skips.is_empty() {
@@ -59,12 +63,12 @@ impl Letters {
             let mut reader = journal.reader(filter);
             reader.seek(journal.start_before(first)).map_err(damaged)?;
             if skips.is_empty() {
-                of_journal(&mut *reader, letters, &mut show).map_err(damaged)?;
+                of_journal(&mut *reader, &letters, &mut show).map_err(damaged)?;
                 continue;
             }
             refused::documents(&mut *reader, skips, |skip, _, document| {
                 let found = letters.iter().find(|letter| letter.skip.as_ref() == Some(skip));
-                found.into_iter().for_each(|letter| show(&letter.listed, document));
+                found.into_iter().for_each(|letter| show(&letter.listed, Some(document)));
                 Ok(())
             })?;
         }
@@ -74,8 +78,8 @@ impl Letters {
 
 fn of_journal(
     reader: &mut dyn crate::journal::Reader,
-    letters: &[Letter],
-    show: &mut impl FnMut(&Listed, &[u8]),
+    letters: &[&Letter],
+    show: &mut impl FnMut(&Listed, Option<&[u8]>),
 ) -> Result<(), JournalError> {
     let mut left: BTreeMap<u64, &Listed> =
         letters.iter().map(|letter| (letter.listed.offset, &letter.listed)).collect();
@@ -84,7 +88,7 @@ fn of_journal(
         if let Entry::Letter { offset, letter, .. } = entry
             && let Some(listed) = left.remove(&offset)
         {
-            show(listed, &letter.document);
+            show(listed, Some(&letter.document));
         }
     }
     Ok(())

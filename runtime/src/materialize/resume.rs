@@ -276,31 +276,45 @@ fn rerun(known: &Remembered<'_>, extent: &Extent, acknowledge: u64) -> Result<Re
 
 /// What a binding would read first is gone.
 fn trimmed(known: &Remembered<'_>, place: &Place, position: Position, whose: &str) -> Error {
-    match position == Position::BEGINNING {
-        true => begins_too_late(known.task, &place.binding),
-        false => {
-            let message = format!(
-                "task {}: {whose} remembers {place} at {position}, but the journal was trimmed (`retention: consumed`) and begins behind that: \
-                 the destination, or the state, went back too far",
-                known.task
-            );
-            Error::config("journal.trimmed", message).suggest(CAPTURE_AGAIN)
-        }
+    let task = known.task;
+    if position == Position::BEGINNING {
+        return begins_too_late(task, &place.binding);
     }
+    let message = format!(
+        "task {task}: {whose} remembers {place} at {position}, but the journal was trimmed (`retention: consumed`) and begins behind that: it \
+         went back too far (restored from an old copy?)"
+    );
+    Error::config("journal.trimmed", message).suggest(format!(
+        "put a newer copy back, or capture the collection again and fill the destination anew: longshore run --fresh CAPTURE --fresh {task}"
+    ))
 }
 
-/// A binding that begins at the beginning of a collection, which the journal does not have any more.
-#[must_use]
-pub fn begins_too_late(task: &str, binding: &StateKey) -> Error {
+/// Refuses bindings that are new, where the journal does not hold all of their collection any more. `holds` knows of each collection.
+pub fn at_beginning<'a>(
+    task: &str,
+    ours: &Checkpoint,
+    bindings: impl IntoIterator<Item = (&'a StateKey, &'a str)>,
+    holds: &dyn Fn(&str) -> Result<bool, Error>,
+) -> Result<(), Error> {
+    for (index, (binding, collection)) in bindings.into_iter().enumerate() {
+        let is_new = ours.places.keys().all(|place| place.binding != *binding);
+        if is_new && !holds(collection)? {
+            return Err(begins_too_late(task, binding).at_binding(index));
+        }
+    }
+    Ok(())
+}
+
+fn begins_too_late(task: &str, binding: &StateKey) -> Error {
     let message = format!(
         "task {task}: binding {binding} has to read its collection from the beginning, but the journal was trimmed (`retention: consumed`) when \
          all others had passed that"
     );
-    Error::config("journal.trimmed", message).suggest(CAPTURE_AGAIN)
+    Error::config("journal.trimmed", message).suggest(
+        "capture the collection again, so that the journal holds all of it: longshore run --fresh CAPTURE/COLLECTION (all who read it get it \
+         again; delta bindings then hold it twice), or take the binding out",
+    )
 }
-
-const CAPTURE_AGAIN: &str = "capture the collection again, so that the journal holds all of it: longshore run --fresh CAPTURE/COLLECTION (all \
-    who read it get it again; delta bindings then hold it twice), or take the binding out";
 
 fn lost(task: &str, ours: &Checkpoint) -> Error {
     let message = format!(

@@ -492,6 +492,11 @@ impl Transaction {
                 out.push(Action::FindRejected { extent: Box::new(extent) });
                 Ok(())
             }
+            Head::Recording(_) => {
+                let message = "the connector sent Rejected: expected keys that were stored in the transaction, got it before the first Store";
+                Err(Error::protocol(rules::REJECTED_KEYS, message)
+                    .suggest("the connector is at fault; tell its authors"))
+            }
             head @ (Head::Opening
             | Head::Adopting { .. }
             | Head::Resting
@@ -499,7 +504,6 @@ impl Transaction {
             | Head::Asking(_)
             | Head::Asked(_)
             | Head::Flushing(_)
-            | Head::Recording(_)
             | Head::Settling(_)
             | Head::Refused
             | Head::Skipping

@@ -485,6 +485,9 @@ fn what_the_destination_refuses_is_durable_before_the_session_ends() {
         }
     }
     assert_eq!(Story::opened(Guarantee::Transactional).refuses(Event::Rejected).code, "materialize.machine");
+    let mut too_early = Story::opened(Guarantee::Transactional);
+    whole().into_iter().take(4).for_each(|(event, _)| drop(too_early.go(event)));
+    assert_eq!(too_early.refuses(Event::Rejected).code, "M-16", "nothing was stored yet");
 }
 
 #[test]

@@ -18,6 +18,7 @@ use crate::connector::{GRACE, Kind, MaterializeClient};
 use crate::journal::Known;
 use crate::materialize::checkpoint::{Checkpoint, Extent};
 use crate::materialize::gather::Source;
+use crate::materialize::resume;
 use crate::materialize::session::{self, End, Joined, MaterializeSession, NotedEnds};
 use crate::progress::{Phase, Progress};
 use crate::store::{Change, Epoch, RememberedBinding, SpecVersion, TaskChanges, TaskRecord};
@@ -144,7 +145,10 @@ impl MaterializeRunner {
                     return self.finish(client, spec, owner, record, &extent, captures).await;
                 }
             }
-            self.applied = Some(self.apply(client, &owner, epoch, now, record, prepared?).await?);
+            let prepared = prepared?;
+            // Before Apply: what starts over loses its rows there.
+            self.begins_where_the_journals_do(&prepared, &record, &sources)?;
+            self.applied = Some(self.apply(client, &owner, epoch, now, record, prepared).await?);
         }
         let applied = self.applied.clone().ok_or_else(|| bug("a session without an applied spec"))?;
         let joined = self.joined(&applied, &sources)?;
@@ -278,6 +282,22 @@ impl MaterializeRunner {
             Ok(Joined { journal, wants_existence, counted_as: Some(index), sets_aside: self.sets_aside(Some(index)) })
         };
         applied.bindings.iter().enumerate().map(joined).collect()
+    }
+
+    /// A binding that is new, or starts over, reads from the beginning, which a trimmed journal does not have any more.
+    fn begins_where_the_journals_do(
+        &self,
+        prepared: &Prepared,
+        record: &TaskRecord,
+        sources: &BTreeMap<String, Source>,
+    ) -> Result<(), Error> {
+        let ours = Checkpoint::of_record(record, &self.context.installation)?;
+        let named = prepared.bindings.iter().map(|binding| (&binding.state_key, binding.collection.name.as_str()));
+        let holds = |collection: &str| {
+            let mut all = sources.values().map(|source| source.journal.holds_all_of(collection));
+            Ok(all.try_fold(true, |all, one| one.map(|one| all && one))?)
+        };
+        resume::at_beginning(&self.task.name, &ours, named, &holds)
     }
 
     /// What is to be done with documents that the destination refuses is the catalog's of now to say, under whichever spec they are sent.
