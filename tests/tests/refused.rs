@@ -188,6 +188,40 @@ fn documents_behind_a_letter_of_a_reduced_key_wait_with_it_and_keep_their_order(
 }
 
 #[test]
+fn letters_of_a_reduced_key_that_are_sent_again_together_come_in_their_order() {
+    let scene = Scene::new();
+    let write = |types: &str, on_conflict| {
+        let schema = format!(
+            "schema: {{ type: object, reduce: {{ strategy: merge }}, properties: {{ id: {{ type: integer }}, note: {{ type: {types} }}, \
+             seen: {{ type: array, reduce: {{ strategy: append }} }} }} }}"
+        );
+        Catalog { per_checkpoint: 1, ..catalog(&schema, on_conflict) }.write(&scene);
+    };
+    let documents = [
+        r#"{"id":1,"note":1,"seen":[1]}"#,
+        r#"{"id":1,"note":"two","seen":[2]}"#,
+        r#"{"id":1,"seen":[3]}"#,
+        r#"{"id":1,"note":4,"seen":[4]}"#,
+    ];
+    write("integer", "dead_letter");
+    source(&scene, &documents[..1]);
+    scene.longshore(RUN).expect_code(0);
+    write("[integer, string]", "dead_letter");
+    for until in 2..=4 {
+        source(&scene, &documents[..until]);
+        scene.longshore(RUN).expect_code(0);
+    }
+    assert_eq!(letters(&scene).len(), 3);
+    write("[integer, string]", "widen");
+    scene.longshore(RUN).expect_code(0);
+    let replayed = scene.longshore(["dlq", "replay", "table", "--json"]).expect_code(0);
+    assert_eq!(replayed.objects("replayed")[0]["letters"], 3, "{}", replayed.stdout);
+    scene.longshore(RUN).expect_code(0);
+    assert!(letters(&scene).is_empty());
+    assert_eq!(table(&scene, "SELECT count(*) FROM a WHERE id = 1 AND seen = '[1,2,3,4]' AND note = 4"), 1);
+}
+
+#[test]
 fn a_destination_that_refuses_nearly_everything_is_broken_and_stops_the_task() {
     let scene = Scene::new();
     let documents: Vec<String> = (0..150).map(|id| format!("{{\"id\":{id},\"v\":{BIG}}}")).collect();

@@ -109,6 +109,17 @@ pub struct Stored {
     pub replayed: u64,
 }
 
+/// Where a batch was read.
+#[derive(Debug, Clone, Copy)]
+struct Origin {
+    /// Of the selection.
+    reading: usize,
+    /// Offset of its first document.
+    first: u64,
+    /// It is a letter that is sent again.
+    again: bool,
+}
+
 /// What one binding takes of a batch.
 #[derive(Clone, Copy)]
 struct Taken {
@@ -317,7 +328,8 @@ impl Gatherer {
                 }
                 Some(Entry::Documents { local, first_offset, documents }) => {
                     let taken = self.taken(&self.selection.readings[i], local, first_offset, documents.len());
-                    inside |= self.take(i, taken, first_offset, &documents, sum)?;
+                    let from = Origin { reading: i, first: first_offset, again: false };
+                    inside |= self.take(from, taken, &documents, sum)?;
                 }
                 Some(Entry::Resent { offset, resent, .. }) if resent.task == self.task => {
                     let Some((target, documents)) = self.resent(i, offset, &resent) else { continue };
@@ -326,7 +338,8 @@ impl Gatherer {
                     self.skips.replayed(&place, resent.letter, offset);
                     self.replayed += 1;
                     sum.replayed.push((SkipId { journal, binding, offset: resent.letter }, offset));
-                    inside |= self.take(i, vec![Taken { target, from: 0, to: 1 }], offset, &documents, sum)?;
+                    let from = Origin { reading: i, first: offset, again: true };
+                    inside |= self.take(from, vec![Taken { target, from: 0, to: 1 }], &documents, sum)?;
                 }
                 Some(Entry::Resent { .. }) => {}
                 Some(Entry::Control { control, .. }) => {
@@ -352,25 +365,18 @@ impl Gatherer {
     }
 
     /// What is passed over counts as a document too: the transaction that passes it makes it a letter.
-    fn take(
-        &mut self,
-        i: usize,
-        taken: Vec<Taken>,
-        first: u64,
-        batch: &Batch,
-        sum: &mut Advanced,
-    ) -> Result<bool, Error> {
+    fn take(&mut self, of: Origin, taken: Vec<Taken>, batch: &Batch, sum: &mut Advanced) -> Result<bool, Error> {
         let (before, mut rows) = (sum.documents, Vec::new());
         for whole in taken {
             sum.documents += (whole.to - whole.from) as u64;
             let mut passed_over = whole.to - whole.from;
-            for taken in self.left_of(whole, first) {
+            for taken in self.left_of(whole, of.first) {
                 let part = || batch.documents().skip(taken.from).take(taken.to - taken.from);
                 passed_over -= taken.to - taken.from;
                 sum.bytes += part().map(|document| document.len() as u64).sum::<u64>();
                 if self.targets[taken.target].target.binding.delta_updates {
                     let Taken { target, from, to } = taken;
-                    self.deltas.hold(i, Piece { target, batch: batch.clone(), from, to });
+                    self.deltas.hold(of.reading, Piece { target, batch: batch.clone(), from, to });
                 } else {
                     rows.push(taken);
                 }
@@ -378,7 +384,7 @@ impl Gatherer {
             self.passed_over[whole.target] += passed_over as u64;
         }
         if !rows.is_empty() {
-            self.reduce(&rows, first, batch, &mut sum.joined)?;
+            self.reduce(&rows, of, batch, &mut sum.joined)?;
         }
         Ok(sum.documents > before)
     }
@@ -423,7 +429,7 @@ impl Gatherer {
     }
 
     /// All of these read one collection, so a document's key is taken out once.
-    fn reduce(&mut self, rows: &[Taken], at: u64, batch: &Batch, joined: &mut Vec<Skip>) -> Result<(), Error> {
+    fn reduce(&mut self, rows: &[Taken], of: Origin, batch: &Batch, joined: &mut Vec<Skip>) -> Result<(), Error> {
         let Self { targets, reduction, scanned, skips, passed_over, .. } = self;
         let held = reduction.hold(batch)?;
         for (i, document) in batch.documents().enumerate() {
@@ -436,10 +442,12 @@ impl Gatherer {
                     planned.target.binding.collection.name
                 ))
             })?;
-            let (delete, offset) = (scanned.op == Op::Delete, at + i as u64);
+            let (delete, offset) = (scanned.op == Op::Delete, of.first + i as u64);
             for taken in takers {
                 let planned = &targets[taken.target];
-                let passed = planned.rule.as_ref().and_then(|_| skips.of(&planned.place));
+                // A letter that is sent again waits for no other: whoever sent it has seen to their order.
+                let waits = planned.rule.is_some() && !of.again;
+                let passed = if waits { skips.of(&planned.place) } else { None };
                 if let Some(behind) = passed.and_then(|passed| passed.holds(&scanned.key_encoded, offset)) {
                     let Place { journal, binding } = planned.place.clone();
                     let (at, of) = (SkipId { journal, binding, offset }, &planned.target.binding.collection.name);

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use longshore::materialize::skips::JOINED;
 use longshore::store::Skip;
 use longshore_proto::materialize::message::Guarantee;
 use serde_json::Value;
@@ -93,6 +94,9 @@ fn meant(all: &All<'_>, name: &str, is_reduced: bool) -> Result<Meant, Violation
                 meant.documents.push(document.clone());
             }
             Some(skip) => {
+                if skip.code == JOINED && matches!(said, Said::Again(..)) {
+                    return Err(format!("{name}: the letter sent again at {offset} waits for another one"));
+                }
                 if document.contains(POISON) {
                     poisoned.insert(skip.key_json.to_vec());
                 }
