@@ -27,7 +27,7 @@ use super::gather::{Gatherer, Source, Stored, Target};
 use super::reduce::Budget;
 use super::resume::{self, Remembered, Resume, Standing};
 use super::skips::Skips;
-use super::speech::{Speech, Spoken};
+use super::speech::{OVER, Speech, Spoken};
 use super::transaction::{Action, Beginning, Event, Limits, Then, Transaction};
 use super::turns::{Ends, Selection};
 use crate::connector::{MaterializeClient, TransactReceiver};
@@ -122,6 +122,7 @@ pub async fn run(mut session: MaterializeSession<'_>) -> Result<End, Error> {
         abandon: Arc::default(),
         stored: Stored::default(),
         rejection: Rejection::None,
+        is_gone: false,
         age: None,
         overdue: None,
         stop,
@@ -231,6 +232,8 @@ struct Running {
     /// What the transaction under way has stored.
     stored: Stored,
     rejection: Rejection,
+    /// The connector has ended its half.
+    is_gone: bool,
     age: Option<Instant>,
     overdue: Option<Instant>,
     stop: CancellationToken,
@@ -281,9 +284,13 @@ impl Running {
                         self.find_rejected(rejected, extent)?;
                         continue;
                     }
-                    other @ (Rejection::None | Rejection::Told(_) | Rejection::Sought | Rejection::Gone) => {
+                    other @ (Rejection::None | Rejection::Told(_) | Rejection::Sought) => {
                         self.rejection = other;
-                        self.done(done?)
+                        match done {
+                            // Nobody listens any more: the stream tells why.
+                            Err(error) if error.code == OVER => continue,
+                            done => self.done(done?),
+                        }
                     }
                 },
                 Woken::Event(event) => event,
@@ -303,10 +310,10 @@ impl Running {
     }
 
     async fn wait(&mut self) -> Result<Woken, Error> {
-        let Self { receiver, spoken, work, write, stop, ends, overdue, age, sources, rejection, .. } = self;
+        let Self { receiver, spoken, work, write, stop, ends, overdue, age, sources, rejection, is_gone, .. } = self;
         let is_home = matches!(work, Work::Home(_));
         let is_refused = !matches!(rejection, Rejection::None);
-        let is_there = !matches!(rejection, Rejection::Gone);
+        let is_there = !*is_gone;
         tokio::select! {
             biased;
             () = stop.cancelled(), if overdue.is_none() => {
@@ -325,7 +332,7 @@ impl Running {
             },
             broken = spoken.broken(), if is_there => match is_refused {
                 true => Ok(Woken::Message(None)),
-                false => Err(explanation(receiver, broken).await),
+                false => explanation(receiver, broken).await.map(|said| Woken::Message(Some(said))),
             },
             () = sleep_until(*age), if age.is_some() => {
                 *age = None;
@@ -345,9 +352,7 @@ impl Running {
     async fn heard(&mut self, message: Option<ToRuntime>) -> Result<Option<Event>, Error> {
         Ok(match message {
             None => {
-                if !matches!(self.rejection, Rejection::None) {
-                    self.rejection = Rejection::Gone;
-                }
+                self.is_gone = true;
                 Some(Event::StreamEnded)
             }
             Some(ToRuntime::Opened(opened)) => Some(self.opened(opened).await?),
@@ -479,7 +484,7 @@ impl Running {
         let (mut outlet, abandon) = (self.speech.outlet(), Arc::clone(&self.abandon));
         self.work.give(move |gatherer| {
             let mut sink = |message| match abandon.load(Ordering::Relaxed) {
-                true => Err(Error::unavailable("materialize.over", "the session is over")),
+                true => Err(Error::unavailable(OVER, "the session is over")),
                 false => outlet.say(message),
             };
             cut(gatherer, &mut sink)
@@ -560,3 +565,7 @@ fn compare(
         None => resume,
     }
 }
+
+#[cfg(test)]
+#[path = "session_tests.rs"]
+mod tests;

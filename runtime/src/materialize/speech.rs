@@ -19,6 +19,9 @@ const MANY: usize = 4;
 /// More than these are never outstanding: Acknowledge, Flush and Commit wait for their answers.
 const FEW: usize = 8;
 
+/// The code of an error that says no more than that there is nobody to talk to.
+pub(super) const OVER: &str = "materialize.over";
+
 /// The session's end.
 #[derive(Debug)]
 pub(super) struct Speech {
@@ -61,6 +64,11 @@ impl Speech {
         self.put(Said::Message(Box::new(message), None))
     }
 
+    /// Whoever waits for room to say Loads or Stores waits no more: the other side may not read them, and what is said now is for nothing.
+    pub(super) fn no_more_room(&self) {
+        self.room.close();
+    }
+
     /// Ends our half when all before is said; what the reader says later is dropped.
     pub(super) fn half_close(&self) -> Result<(), Error> {
         self.put(Said::HalfClose)
@@ -84,7 +92,7 @@ impl Speech {
 impl Outlet {
     /// Waits for room. An error: nobody sends any more.
     pub(super) fn say(&mut self, message: ToConnector) -> Result<(), Error> {
-        let over = || Error::unavailable("materialize.over", "the stream has ended");
+        let over = || Error::unavailable(OVER, "the stream has ended");
         let room = self.runtime.block_on(Arc::clone(&self.room).acquire_owned()).map_err(|_| over())?;
         self.queue.blocking_send(Said::Message(Box::new(message), Some(room))).map_err(|_| over())
     }

@@ -75,9 +75,14 @@ impl Materialize for Echo {
 }
 
 async fn connect(directory: &Path) -> MaterializeClient {
+    connect_to(Echo, directory).await
+}
+
+/// A client of this connector, which is served over a socket in a directory.
+pub(crate) async fn connect_to<M: Materialize>(connector: M, directory: &Path) -> MaterializeClient {
     let (health, health_service) = tonic_health::server::health_reporter();
-    health.set_serving::<MaterializeServer<Echo>>().await;
-    let service = MaterializeServer::new(Echo).max_decoding_message_size(limits::MESSAGE_MAX_BYTES);
+    health.set_serving::<MaterializeServer<M>>().await;
+    let service = MaterializeServer::new(connector).max_decoding_message_size(limits::MESSAGE_MAX_BYTES);
     let server = tonic::transport::Server::builder()
         .add_service(health_service)
         .add_service(service.max_encoding_message_size(limits::MESSAGE_MAX_BYTES))

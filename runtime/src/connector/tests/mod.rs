@@ -1,6 +1,6 @@
 //! Launching, token, stopping, dying: with real processes. Each is this test binary again, playing one of the [`roles`].
 
-mod flow;
+pub(crate) mod flow;
 pub(crate) mod play;
 mod roles;
 

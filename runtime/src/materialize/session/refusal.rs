@@ -22,10 +22,8 @@ pub(super) enum Rejection {
     Told(Box<Rejected>),
     /// It is looked for as soon as the gatherer is home: whatever that still does is for nothing.
     Waiting(Box<Rejected>, Box<Extent>),
-    /// It is being looked for, or was found. The connector may go, in whatever way.
+    /// It is being looked for, or was found.
     Sought,
-    /// And it has gone.
-    Gone,
 }
 
 impl Running {
@@ -35,6 +33,7 @@ impl Running {
             return Err(Error::internal("materialize.session", "asked for what was rejected, and nothing was"));
         };
         self.abandon.store(true, Ordering::Relaxed);
+        self.speech.no_more_room();
         match self.work {
             Work::Home(_) => self.find_rejected(rejected, extent),
             Work::Out(_) | Work::Lost => {
@@ -63,19 +62,19 @@ impl Running {
     }
 }
 
-/// A connector that broke the stream says why to who listens.
-pub(super) async fn explanation(receiver: &mut TransactReceiver, broken: Error) -> Error {
+/// A connector that broke the stream says why to who listens: with an error, or with what it refuses.
+pub(super) async fn explanation(receiver: &mut TransactReceiver, broken: Error) -> Result<ToRuntime, Error> {
     let last_words = async {
         loop {
             match receiver.recv().await {
-                Err(error) => return error,
-                Ok(Some(ToRuntime::Rejected(rejected))) => return refusal("", &rejected),
+                Err(error) => return Err(error),
+                Ok(Some(said @ ToRuntime::Rejected(_))) => return Ok(said),
                 Ok(Some(_)) => {}
                 Ok(None) => std::future::pending().await,
             }
         }
     };
-    tokio::time::timeout(EXPLANATION, last_words).await.unwrap_or(broken)
+    tokio::time::timeout(EXPLANATION, last_words).await.unwrap_or(Err(broken))
 }
 
 pub(super) fn refusal(task: &str, rejected: &Rejected) -> Error {
@@ -87,5 +86,8 @@ pub(super) fn refusal(task: &str, rejected: &Rejected) -> Error {
         format!("task {task}: the destination cannot store the documents of key {}{more}: {reason}", shown.join(", "));
     Error::data(code.clone(), message)
         .at_binding(*binding)
-        .suggest("mend them at the source, or change the destination so that it takes them")
+        .suggest(
+            "mend them at the source, change the destination so that it takes them, or set them aside as dead letters: `on_conflict: dead_letter` \
+             on the binding",
+        )
 }
