@@ -284,3 +284,7 @@ pub fn by_journal(skips: Vec<Skip>) -> BTreeMap<JournalId, Vec<Skip>> {
     skips.into_iter().for_each(|skip| journals.entry(skip.at.journal).or_default().push(skip));
     journals
 }
+
+#[cfg(test)]
+#[path = "refused_tests.rs"]
+mod tests;

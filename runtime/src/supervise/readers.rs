@@ -110,3 +110,7 @@ fn of_beginning(
     });
     Ok(reading.collect())
 }
+
+#[cfg(test)]
+#[path = "readers_tests.rs"]
+mod tests;
