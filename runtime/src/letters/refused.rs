@@ -34,11 +34,10 @@ pub fn is_letter(skip: &Skip, checkpoint: &Checkpoint) -> bool {
     checkpoint.position(&place(skip)).offset > skip.at.offset
 }
 
-/// How many letters wait, as far as the task store knows.
+/// Whether it is a letter that nobody replayed or dropped, as far as the task store knows.
 #[must_use]
-pub fn waiting(skips: &[Skip], checkpoint: &Checkpoint) -> u64 {
-    let waits = |skip: &&Skip| is_letter(skip, checkpoint) && mark(skip, checkpoint).is_none();
-    skips.iter().filter(waits).count() as u64
+pub fn waits(skip: &Skip, checkpoint: &Checkpoint) -> bool {
+    is_letter(skip, checkpoint) && mark(skip, checkpoint).is_none()
 }
 
 fn place(skip: &Skip) -> Place {

@@ -32,7 +32,7 @@ use super::transaction::{Action, Beginning, Event, Limits, Then, Transaction};
 use super::turns::{Ends, Selection};
 use crate::connector::{MaterializeClient, TransactReceiver};
 use crate::journal::{CommittedEnd, JournalId, Position};
-use crate::letters::refused::waiting;
+use crate::letters::refused;
 use crate::progress::{Phase, Progress};
 use crate::store::{Epoch, StoreError, TaskChanges, TaskRecord, TaskStore};
 
@@ -173,7 +173,7 @@ async fn prepare(session: &mut MaterializeSession<'_>) -> Result<(CancellationTo
             Error::unavailable("materialize.spill", format!("making the directory {}: {error}", directory.display()))
         })?;
         let skips = store.skips(&task)?;
-        progress.letters_wait(waiting(&skips, &ours));
+        progress.letters_wait(skips.iter().filter(|skip| refused::waits(skip, &ours)).count() as u64);
         let skips = Skips::new(&skips)?;
         Gatherer::new(sources, targets, (&task, skips), Budget { bytes: BUDGET_BYTES, spill_dir: directory })
     })

@@ -124,10 +124,14 @@ fn refused_of(
     selection: &Selection,
 ) -> Result<BTreeMap<JournalId, Refused>, Problem> {
     let checkpoint = Checkpoint::of_record(record, state.installation())?;
-    let waits = |skip: &&Skip| refused::is_letter(skip, &checkpoint) && refused::mark(skip, &checkpoint).is_none();
     let wanted = |skip: &&Skip| selection.wants(skip.at.offset, &skip.at.binding, &skip.collection);
     let of_journal = |skips: Vec<Skip>| {
-        let meant = skips.iter().filter(waits).filter(wanted).map(|skip| skip.at.clone()).collect();
+        let meant = skips
+            .iter()
+            .filter(|skip| refused::waits(skip, &checkpoint))
+            .filter(wanted)
+            .map(|skip| skip.at.clone())
+            .collect();
         Refused { skips, meant }
     };
     let journals = refused::by_journal(state.store().skips(task)?).into_iter();
