@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::rows::{damaged, number, reading, writing};
+use super::rows::{has_table, journal_id, number, reading, writing};
 use super::{SqliteStore, StoreError};
-use crate::journal::{JournalId, Mark, Position};
+use crate::journal::{Mark, Position};
 use crate::letters::{Listed, Page, ReadTo};
 
 pub(super) const TABLES: &str = "
@@ -62,8 +62,7 @@ impl LetterIndex {
 
 /// A store that was made before there were letters has no tables for them until somebody runs it.
 pub(super) fn has_tables(connection: &Connection) -> Result<bool, StoreError> {
-    let sql = "SELECT count(*) FROM sqlite_master WHERE name = 'letter_index'";
-    connection.query_row(sql, [], |row| row.get::<_, i64>(0)).map(|count| count > 0).map_err(reading)
+    has_table(connection, "letter_index")
 }
 
 pub(super) fn read_to(connection: &Connection, task: &str) -> Result<Option<ReadTo>, StoreError> {
@@ -73,8 +72,10 @@ pub(super) fn read_to(connection: &Connection, task: &str) -> Result<Option<Read
         .optional()
         .map_err(reading)?;
     let Some((journal, offset, chain_crc)) = found else { return Ok(None) };
-    let journal = JournalId::parse(&journal).ok_or_else(|| damaged(&format!("{journal} is not a journal id")))?;
-    Ok(Some(ReadTo { journal, position: Position { offset: offset.cast_unsigned(), chain_crc } }))
+    Ok(Some(ReadTo {
+        journal: journal_id(&journal)?,
+        position: Position { offset: offset.cast_unsigned(), chain_crc },
+    }))
 }
 
 /// All letters of a task, in the order of the journal.

@@ -3,9 +3,9 @@
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::rows::{damaged, number, reading, writing};
+use super::rows::{damaged, has_table, journal_id, number, reading, writing};
 use super::{StoreError, TaskChanges};
-use crate::journal::{JournalId, SegmentName, Trim};
+use crate::journal::{SegmentName, Trim};
 
 /// Made where they are missing: a store of before journals were trimmed has none.
 pub(super) const TABLES: &str = "
@@ -16,7 +16,7 @@ CREATE TABLE IF NOT EXISTS released_reader (task TEXT PRIMARY KEY) STRICT;
 ";
 
 pub(super) fn trimmed(connection: &Connection, task: &str) -> Result<Option<Trim>, StoreError> {
-    if !has_tables(connection)? {
+    if !has_table(connection, "released_reader")? {
         return Ok(None);
     }
     let sql = "SELECT journal, segment, position FROM journal_trimmed WHERE task = ?1";
@@ -25,13 +25,13 @@ pub(super) fn trimmed(connection: &Connection, task: &str) -> Result<Option<Trim
         .optional()
         .map_err(reading)?;
     let Some((journal, segment, offset)) = row else { return Ok(None) };
-    let journal = JournalId::parse(&journal).ok_or_else(|| damaged(&format!("{journal} is not a journal id")))?;
+    let journal = journal_id(&journal)?;
     let first = SegmentName::parse(&segment).ok_or_else(|| damaged(&format!("{segment} is not a segment")))?;
     Ok(Some(Trim { journal, first, offset: offset.cast_unsigned() }))
 }
 
 pub(super) fn released(connection: &Connection, task: &str) -> Result<bool, StoreError> {
-    if !has_tables(connection)? {
+    if !has_table(connection, "released_reader")? {
         return Ok(false);
     }
     let sql = "SELECT 1 FROM released_reader WHERE task = ?1";
@@ -52,9 +52,4 @@ pub(super) fn commit(connection: &Connection, task: &str, changes: &TaskChanges)
         connection.execute(sql, [task]).map_err(writing)?;
     }
     Ok(())
-}
-
-fn has_tables(connection: &Connection) -> Result<bool, StoreError> {
-    let sql = "SELECT 1 FROM sqlite_master WHERE name = 'released_reader'";
-    Ok(connection.query_row(sql, [], |_| Ok(())).optional().map_err(reading)?.is_some())
 }

@@ -242,11 +242,9 @@ fn durable(connection: &Connection, task: &str) -> Result<Vec<DurableLength>, St
     let found: Vec<(String, String, i64, i64)> =
         all(connection, sql, Some(task), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
     let parse = |(journal, segment, length, transaction): (String, String, i64, i64)| {
-        let journal_id =
-            JournalId::parse(&journal).ok_or_else(|| damaged(&format!("{journal} is not a journal id")))?;
         let name = SegmentName::parse(&segment).ok_or_else(|| damaged(&format!("{segment} is not a segment")))?;
         Ok(DurableLength {
-            journal: journal_id,
+            journal: journal_id(&journal)?,
             segment: name,
             length_bytes: length.cast_unsigned(),
             transaction: transaction.cast_unsigned(),
@@ -289,6 +287,16 @@ fn all<T>(
 
 pub(super) fn state_key(text: &str) -> Result<StateKey, StoreError> {
     StateKey::parse(text).ok_or_else(|| damaged(&format!("{text} is not a state key")))
+}
+
+pub(super) fn journal_id(text: &str) -> Result<JournalId, StoreError> {
+    JournalId::parse(text).ok_or_else(|| damaged(&format!("{text} is not a journal id")))
+}
+
+/// A store that was made before a table was thought of does not have it until somebody runs it.
+pub(super) fn has_table(connection: &Connection, name: &str) -> Result<bool, StoreError> {
+    let sql = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ?1";
+    connection.query_row(sql, [name], |row| row.get::<_, i64>(0)).map(|count| count > 0).map_err(reading)
 }
 
 /// SQLite's integers are signed.

@@ -1,11 +1,10 @@
 //! The table of documents that destinations refused, and the statements over it. Called inside a savepoint, under the fence of the task.
 
 use bytes::Bytes;
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::{Connection, Row, params};
 
-use super::rows::{damaged, number, reading, state_key, writing};
+use super::rows::{has_table, journal_id, number, reading, state_key, writing};
 use super::{Skip, SkipId, StoreError, TaskChanges};
-use crate::journal::JournalId;
 
 /// Made where it is missing: a store of before there were skips has none.
 pub(super) const TABLE: &str = "
@@ -18,8 +17,7 @@ CREATE TABLE IF NOT EXISTS skip (
 ";
 
 pub(super) fn of(connection: &Connection, task: &str) -> Result<Vec<Skip>, StoreError> {
-    let is_there = "SELECT 1 FROM sqlite_master WHERE name = 'skip'";
-    if connection.query_row(is_there, [], |_| Ok(())).optional().map_err(reading)?.is_none() {
+    if !has_table(connection, "skip")? {
         return Ok(Vec::new());
     }
     let sql =
@@ -56,10 +54,12 @@ pub(super) fn commit(connection: &Connection, task: &str, changes: &TaskChanges)
 fn skip(row: &Row<'_>) -> Result<Skip, StoreError> {
     let text = |column: &str| row.get::<_, String>(column).map_err(reading);
     let unsigned = |column: &str| row.get::<_, i64>(column).map(i64::cast_unsigned).map_err(reading);
-    let journal = text("journal")?;
-    let journal = JournalId::parse(&journal).ok_or_else(|| damaged(&format!("{journal} is not a journal id")))?;
     Ok(Skip {
-        at: SkipId { journal, binding: state_key(&text("state_key")?)?, offset: unsigned("position")? },
+        at: SkipId {
+            journal: journal_id(&text("journal")?)?,
+            binding: state_key(&text("state_key")?)?,
+            offset: unsigned("position")?,
+        },
         collection: text("collection")?,
         key_json: Bytes::from(row.get::<_, Vec<u8>>("key").map_err(reading)?),
         code: text("code")?,
