@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal};
 
 use crate::dice::{Dice, number};
-use crate::scene::{Running, is_connector};
+use crate::scene::{Running, Scene, is_connector};
 
 /// How many kills `LONGSHORE_KILLS` asks for, five without it, and dice for their moments.
 #[must_use]
@@ -29,6 +29,28 @@ pub fn kill_a_connector(running: &Running, dice: &mut Dice) -> Option<bool> {
     }
     let victim = connectors[dice.below(connectors.len() as u64) as usize];
     Some(kill(victim))
+}
+
+/// Runs it up to a moment of so many milliseconds, at which it dies, or one of its connectors and it goes on to its end. How many were killed.
+pub fn run_into_a_kill(scene: &Scene, words: &[&str], (least, most): (u64, u64), dice: &mut Dice) -> u64 {
+    let mut running = scene.start(words);
+    let mut killed = 0;
+    if wait(&mut running, dice.milliseconds(least, most)) {
+        if dice.below(3) > 0 {
+            running.kill();
+            return 1;
+        }
+        killed = u64::from(kill_a_connector(&running, dice).unwrap_or(false));
+    }
+    running.finish().expect_code(0);
+    killed
+}
+
+/// The ledger's line of a test that got to its end: it counted that nothing was lost and nothing came twice.
+#[must_use]
+pub fn nothing_lost_or_twice(test: &str, dice: &Dice, killed: u64) -> String {
+    let line = serde_json::json!({ "test": test, "seed": dice.seed, "kills": killed, "lost": 0, "twice": 0 });
+    format!("ledger: {line}")
 }
 
 /// Kills a process; false: it was gone already.

@@ -2,7 +2,7 @@
 //!
 //! `LONGSHORE_KILLS` sets how many of each (a short slice by default; `cargo xtask test --long` asks for 50), `LONGSHORE_SEED` the seed.
 
-use longshore_tests::killing::{kill, kill_a_connector, plan, wait};
+use longshore_tests::killing::{kill, kill_a_connector, nothing_lost_or_twice, plan, run_into_a_kill, wait};
 use longshore_tests::scene::{Scene, is_connector};
 use longshore_tests::verbatim::{self, Catalog};
 use longshore_tests::{carriers, destination, nyc};
@@ -29,10 +29,7 @@ fn runtime_killed_at_random_moments() {
     }
     scene.longshore(RUN).expect_code(0);
     nyc::assert_everything_once(&scene);
-    println!(
-        "ledger: {}",
-        serde_json::json!({ "test": "runtime-kills", "seed": dice.seed, "kills": killed, "lost": 0, "twice": 0 })
-    );
+    println!("{}", nothing_lost_or_twice("runtime-kills", &dice, killed));
 }
 
 #[test]
@@ -53,10 +50,7 @@ fn connectors_killed_at_random_moments_are_started_again() {
         running.finish().expect_code(0);
         nyc::assert_everything_once(&scene);
     }
-    println!(
-        "ledger: {}",
-        serde_json::json!({ "test": "connector-kills", "seed": dice.seed, "kills": killed, "lost": 0, "twice": 0 })
-    );
+    println!("{}", nothing_lost_or_twice("connector-kills", &dice, killed));
 }
 
 #[test]
@@ -86,10 +80,7 @@ fn sums_killed_at_random_moments() {
         running.finish().expect_code(0);
         carriers::assert_reduced_once(&scene, FLIGHTS as u64);
     }
-    println!(
-        "ledger: {}",
-        serde_json::json!({ "test": "sum-kills", "seed": dice.seed, "kills": killed, "lost": 0, "twice": 0 })
-    );
+    println!("{}", nothing_lost_or_twice("sum-kills", &dice, killed));
 }
 
 #[test]
@@ -140,10 +131,7 @@ fn letters_and_their_replay_killed_at_random_moments() {
         assert!(log.values().all(|times| *times == 1), "replayed twice: {log:?}");
         assert!(verbatim::letters(&scene).is_empty());
     }
-    println!(
-        "ledger: {}",
-        serde_json::json!({ "test": "letter-kills", "seed": dice.seed, "kills": killed, "lost": 0, "twice": 0 })
-    );
+    println!("{}", nothing_lost_or_twice("letter-kills", &dice, killed));
 }
 
 /// A destination that refuses some, the runtime and its connectors killed, what it refused sent again, killed again.
@@ -210,10 +198,7 @@ fn what_a_destination_refuses_killed_at_random_moments() {
         let all = scene.longshore(["dlq", "list", "--all", "--json"]).expect_code(0).objects("letter");
         assert_eq!(all.len(), bad.len(), "each was sent again once, and taken");
     }
-    println!(
-        "ledger: {}",
-        serde_json::json!({ "test": "refused-kills", "seed": dice.seed, "kills": killed, "lost": 0, "twice": 0 })
-    );
+    println!("{}", nothing_lost_or_twice("refused-kills", &dice, killed));
 }
 
 /// Bindings come and go, and a materialization that nobody had before comes and reads from the beginning; killed all the while.
@@ -257,17 +242,7 @@ fn bindings_and_materializations_that_come_and_go_killed_at_random_moments() {
             rows += ROUND;
             catalog(&scene, tables, is_late_there);
             for _ in 0..2 {
-                let mut running = scene.start(RUN);
-                if wait(&mut running, dice.milliseconds(20, 500)) {
-                    if dice.below(3) == 0 {
-                        killed += u64::from(kill_a_connector(&running, &mut dice).unwrap_or(false));
-                    } else {
-                        running.kill();
-                        killed += 1;
-                        continue;
-                    }
-                }
-                running.finish().expect_code(0);
+                killed += run_into_a_kill(&scene, &RUN, (20, 500), &mut dice);
             }
             scene.longshore(RUN).expect_code(0);
             for table in tables {
@@ -280,8 +255,5 @@ fn bindings_and_materializations_that_come_and_go_killed_at_random_moments() {
             }
         }
     }
-    println!(
-        "ledger: {}",
-        serde_json::json!({ "test": "binding-kills", "seed": dice.seed, "kills": killed, "lost": 0, "twice": 0 })
-    );
+    println!("{}", nothing_lost_or_twice("binding-kills", &dice, killed));
 }

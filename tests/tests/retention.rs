@@ -1,7 +1,7 @@
 //! Journals that are trimmed (`retention: consumed`): what every reader has goes, what anybody still needs stays, and who comes too late is told.
 
 use longshore_tests::destination;
-use longshore_tests::killing::{kill_a_connector, plan, wait};
+use longshore_tests::killing::{nothing_lost_or_twice, plan, run_into_a_kill};
 use longshore_tests::scene::Scene;
 use serde_json::{Value, json};
 
@@ -235,18 +235,7 @@ fn trimmed_journals_killed_at_random_moments() {
             rows(&scene, "b", rows_there..rows_there + ROUND);
             rows_there += ROUND;
             for _ in 0..2 {
-                let mut running = scene.start(RUN);
-                if wait(&mut running, dice.milliseconds(20, 500)) {
-                    match dice.below(3) {
-                        0 => killed += u64::from(kill_a_connector(&running, &mut dice).unwrap_or(false)),
-                        _ => {
-                            running.kill();
-                            killed += 1;
-                            continue;
-                        }
-                    }
-                }
-                running.finish().expect_code(0);
+                killed += run_into_a_kill(&scene, &RUN, (20, 500), &mut dice);
             }
             scene.longshore(RUN).expect_code(0);
             assert_all_there(&scene, rows_there.cast_signed(), rows_there as usize);
@@ -256,8 +245,5 @@ fn trimmed_journals_killed_at_random_moments() {
         }
         assert!(trimmed > 0, "nothing was trimmed");
     }
-    println!(
-        "ledger: {}",
-        json!({ "test": "retention-kills", "seed": dice.seed, "kills": killed, "lost": 0, "twice": 0 })
-    );
+    println!("{}", nothing_lost_or_twice("retention-kills", &dice, killed));
 }
