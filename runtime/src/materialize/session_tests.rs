@@ -5,16 +5,14 @@ use longshore_proto::batch::{BatchBuilder, KeysBuilder};
 use longshore_proto::materialize::message::Rejected;
 use longshore_proto::name::{InstallationId, StateKey};
 use longshore_proto::pb::materialize::v1 as pb;
-use longshore_proto::pb::materialize::v1::materialize_server::Materialize;
 use longshore_proto::pb::materialize::v1::transact_request::Kind as Asked;
 use longshore_proto::session::{Collection, Owner};
 use longshore_proto::state::{State, StatePatch};
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Status, Streaming};
 
 use super::*;
-use crate::connector::tests::flow::connect_to;
+use crate::connector::tests::flow::{Serves, connect_to};
 use crate::journal::{Evidence, FileJournal, Journal, NewBinding};
 use crate::store::MemoryStore;
 
@@ -54,32 +52,6 @@ impl Refuses {
     }
 }
 
-#[tonic::async_trait]
-impl Materialize for Refuses {
-    async fn spec(&self, _: Request<pb::SpecRequest>) -> Result<Response<pb::SpecResponse>, Status> {
-        Err(Status::unimplemented("Spec"))
-    }
-
-    async fn validate(&self, _: Request<pb::ValidateRequest>) -> Result<Response<pb::ValidateResponse>, Status> {
-        Err(Status::unimplemented("Validate"))
-    }
-
-    async fn apply(&self, _: Request<pb::ApplyRequest>) -> Result<Response<pb::ApplyResponse>, Status> {
-        Err(Status::unimplemented("Apply"))
-    }
-
-    type TransactStream = ReceiverStream<Result<pb::TransactResponse, Status>>;
-
-    async fn transact(
-        &self,
-        request: Request<Streaming<pb::TransactRequest>>,
-    ) -> Result<Response<Self::TransactStream>, Status> {
-        let (out, responses) = mpsc::channel(4);
-        tokio::spawn(self.serve(request.into_inner(), out));
-        Ok(Response::new(ReceiverStream::new(responses)))
-    }
-}
-
 /// Far more than the windows of a stream hold.
 fn journal(directory: &std::path::Path) -> Arc<dyn Journal> {
     let journal = FileJournal::open(directory.join("journal"), Evidence::default()).expect("a journal");
@@ -97,7 +69,7 @@ fn journal(directory: &std::path::Path) -> Arc<dyn Journal> {
 
 async fn ended(connector: Refuses, sets_aside: bool) -> (Result<End, Error>, Vec<u64>) {
     let directory = tempfile::tempdir().expect("a directory");
-    let client = connect_to(connector, directory.path()).await;
+    let client = connect_to(Serves(4, move |asked, out| connector.serve(asked, out)), directory.path()).await;
     let journal = journal(directory.path());
     let id = journal.id().expect("acquired");
     let store: Arc<dyn TaskStore> = Arc::new(MemoryStore::default());

@@ -18,7 +18,11 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::*;
 
-struct Echo;
+type Requests = Streaming<pb::TransactRequest>;
+type Responses = mpsc::Sender<Result<pb::TransactResponse, Status>>;
+
+/// A connector that finds a mistake in every task, and whose sessions are served by this, with room for so many answers.
+pub(crate) struct Serves<F>(pub(crate) usize, pub(crate) F);
 
 /// A row as large as the key that asks for it.
 fn loaded(load: pb::Load) -> ToRuntime {
@@ -33,7 +37,7 @@ fn loaded(load: pb::Load) -> ToRuntime {
     ToRuntime::Loaded(Loaded { keys: key.finish().unwrap(), documents: documents.finish().unwrap() })
 }
 
-async fn echo(mut requests: Streaming<pb::TransactRequest>, out: mpsc::Sender<Result<pb::TransactResponse, Status>>) {
+async fn echo(mut requests: Requests, out: Responses) {
     while let Some(request) = requests.message().await.unwrap() {
         let answer = match request.kind.unwrap() {
             Asked::Open(_) => ToRuntime::Opened(Opened::default()),
@@ -48,7 +52,11 @@ async fn echo(mut requests: Streaming<pb::TransactRequest>, out: mpsc::Sender<Re
 }
 
 #[tonic::async_trait]
-impl Materialize for Echo {
+impl<F, S> Materialize for Serves<F>
+where
+    F: Fn(Requests, Responses) -> S + Send + Sync + 'static,
+    S: Future<Output = ()> + Send + 'static,
+{
     async fn spec(&self, _: Request<pb::SpecRequest>) -> Result<Response<pb::SpecResponse>, Status> {
         Err(Status::unimplemented("Spec"))
     }
@@ -68,14 +76,14 @@ impl Materialize for Echo {
         &self,
         request: Request<Streaming<pb::TransactRequest>>,
     ) -> Result<Response<Self::TransactStream>, Status> {
-        let (out, responses) = mpsc::channel(1);
-        tokio::spawn(echo(request.into_inner(), out));
+        let (out, responses) = mpsc::channel(self.0);
+        tokio::spawn((self.1)(request.into_inner(), out));
         Ok(Response::new(ReceiverStream::new(responses)))
     }
 }
 
 async fn connect(directory: &Path) -> MaterializeClient {
-    connect_to(Echo, directory).await
+    connect_to(Serves(1, echo), directory).await
 }
 
 /// A client of this connector, which is served over a socket in a directory.
