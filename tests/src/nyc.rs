@@ -5,8 +5,10 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use serde_json::Value;
+
 use crate::destination;
-use crate::scene::{Scene, repository};
+use crate::scene::{Finished, Scene, repository};
 
 /// Rows of `flights.csv`, without the header.
 pub const FLIGHTS: u64 = 336_776;
@@ -46,6 +48,14 @@ pub const SLOW: &str = "  slow:
     bindings:
       - { collection: nyc/flights, resource: { name: flights }, delta_updates: true }
 ";
+
+/// The slow one of [`SLOW`] has a transaction under way. One that fits into the windows of the stream is handed over in a moment: what lasts
+/// then is its commit.
+#[must_use]
+pub fn slow_is_storing(status: &Finished) -> bool {
+    let stores = |phase: &Value| phase == "storing" || phase == "committing";
+    status.objects("task").iter().any(|task| task["task"] == "slow" && stores(&task["phase"]))
+}
 
 /// Asserts that a run of [`CATALOG`] brought every row of the files into both destinations, and each once.
 #[track_caller]

@@ -138,11 +138,7 @@ fn a_stop_that_takes_longer_than_allowed_says_so_and_goes_on() {
     let scene = nyc::scene_with(60_000);
     scene.write("flights.yaml", nyc::CATALOG.to_owned() + nyc::SLOW);
     let mut running = scene.start(RUN_ON);
-    // A transaction that fits into the windows of the stream is handed over in a moment; what waits then is its commit.
-    until(&scene, &mut running, |status| {
-        let at_work = |task: &Value| task["phase"] == "storing" || task["phase"] == "committing";
-        status.objects("task").iter().any(|task| task["task"] == "slow" && at_work(task))
-    });
+    until(&scene, &mut running, nyc::slow_is_storing);
     let late = scene.longshore(["stop", "--timeout", "100ms", "flights.yaml"]).expect_code(1);
     assert!(late.stderr.contains("still there after 0.1 s"), "{}", late.stderr);
     let status = scene.longshore(STATUS);

@@ -54,10 +54,7 @@ fn a_second_signal_ends_it_at_once_and_leaves_nobody() {
     let mut running = scene.start(RUN_ON);
     let id = running.id();
     let connectors = || longshore_tests::scene::children_of(id);
-    let stores = || {
-        let status = scene.longshore(["status", "--json", "flights.yaml"]);
-        status.objects("task").iter().any(|task| task["task"] == "slow" && task["phase"] == "storing")
-    };
+    let stores = || nyc::slow_is_storing(&scene.longshore(["status", "--json", "flights.yaml"]));
     assert!(running.wait_until(stores), "the slow destination is given documents");
     let before = connectors();
     running.signal(Signal::TERM);
