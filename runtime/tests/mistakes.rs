@@ -65,6 +65,11 @@ fn check(path: &Path) -> Result<Catalog, Diagnostics> {
         let what = format!("the config of capture `{}`", capture.name);
         let mut results = vec![catalog.typed(&capture.config, config_schema().as_bytes(), &what)];
         for (at, binding) in capture.bindings.iter().enumerate() {
+            if let Some(columns) = &binding.columns {
+                let refused = columns.refused_by("capture-files", resource_schema().as_bytes());
+                results.extend(refused.map(|one| Err(catalog.diagnostics(vec![one]))));
+                continue;
+            }
             let what = format!("the resource of binding {} of capture `{}`", at + 1, capture.name);
             results.push(catalog.typed(&binding.resource, resource_schema().as_bytes(), &what));
         }

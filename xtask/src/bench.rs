@@ -3,9 +3,13 @@
 //! Figures are ratios of two things measured in turn in the same run; an A/A pair beside them tells how much of a ratio is noise. It exits 0
 //! whenever it measured; whether the floor was met is in the line. What is measured is what users run: the release profile.
 
+mod bindings;
 mod image;
+mod import;
+mod memory;
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
@@ -25,8 +29,11 @@ pub(crate) fn bench(name: &str) -> Result<ExitCode, Problem> {
         "R1" => r1,
         "R3" => r3,
         "B1" => b1,
+        "S7" => import::csv_into_sqlite,
+        "M1" => memory::resident,
+        "K1" => bindings::many,
         "image" => image::start,
-        other => return Err(Problem(format!("no benchmark {other}: expected R1, R3, B1 or image"))),
+        other => return Err(Problem(format!("no benchmark {other}: expected R1, R3, B1, S7, M1, K1 or image"))),
     };
     let bins = Bins(release_binaries()?);
     machine();
@@ -43,29 +50,43 @@ impl Bins {
     }
 }
 
-/// What a benchmark found. For all of ours, less is better.
+/// What a benchmark found.
 struct Figure {
     ratio: Spread,
     aa: f64,
+    better: Better,
+    /// What else has to hold for its floor.
+    also: bool,
     floor: f64,
     goal: f64,
     unit: Option<&'static str>,
     more: Value,
 }
 
+/// Which figures are good ones.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Better {
+    Lower,
+    Higher,
+}
+
 impl Figure {
     fn line(&self, name: &str) -> Value {
         let round = |value: f64| (value * 1000.0).round() / 1000.0;
+        let (better, floor_met) = match self.better {
+            Better::Lower => ("lower", self.ratio.median <= self.floor),
+            Better::Higher => ("higher", self.ratio.median >= self.floor),
+        };
         let mut line = json!({
             "bench": name,
             "ratio": round(self.ratio.median),
             "min": round(self.ratio.min),
             "max": round(self.ratio.max),
             "aa": round(self.aa),
-            "better": "lower",
+            "better": better,
             "floor": self.floor,
             "goal": self.goal,
-            "floor_met": self.ratio.median <= self.floor,
+            "floor_met": floor_met && self.also,
         });
         if let Some(unit) = self.unit {
             line["unit"] = json!(unit);
@@ -91,7 +112,24 @@ fn spread(values: impl IntoIterator<Item = f64>) -> Spread {
 fn machine() {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    println!("cores {cores}, load average {}", load.split_whitespace().take(3).collect::<Vec<_>>().join(" "));
+    let load = load.split_whitespace().take(3).collect::<Vec<_>>().join(" ");
+    println!("cores {cores}, load average {load}, fdatasync p50 {:.0} µs", fdatasync_us().unwrap_or(f64::NAN));
+}
+
+/// How long a small write takes to be durable on the disk of the build.
+fn fdatasync_us() -> Result<f64, Problem> {
+    let failed = |error: std::io::Error| Problem(format!("cannot measure fdatasync: {error}"));
+    let directory = scratch()?;
+    let mut file = fs::File::create(directory.join("sync")).map_err(failed)?;
+    let mut took = Vec::new();
+    for _ in 0..50 {
+        file.write_all(&[7; 4096]).map_err(failed)?;
+        let begun = Instant::now();
+        file.sync_data().map_err(failed)?;
+        took.push(begun.elapsed().as_secs_f64() * 1e6);
+    }
+    remove(&directory)?;
+    Ok(spread(took).median)
 }
 
 /// R1: CPU time a document, null capture → runtime → null materialization, against a raw tonic stream of the same bytes and batches.
@@ -126,25 +164,66 @@ fn r1(bins: &Bins) -> Result<Figure, Problem> {
         }
     }
     let (ratio, aa) = worst.ok_or_else(|| Problem("nothing was measured".into()))?;
-    Ok(Figure { ratio, aa, floor: 3.0, goal: 1.5, unit: None, more: json!({ "of": "the worst size", "sizes": sizes }) })
+    Ok(Figure {
+        ratio,
+        aa,
+        better: Better::Lower,
+        also: true,
+        floor: 3.0,
+        goal: 1.5,
+        unit: None,
+        more: json!({ "of": "the worst size", "sizes": sizes }),
+    })
 }
 
 /// CPU nanoseconds a document of the whole process tree.
 fn null_to_null(bins: &Bins, bytes: u64, documents: u64) -> Result<f64, Problem> {
-    let directory = scratch()?;
-    // A document is {"id":N,"body":"…"}; nearly all ids of a batch have as many digits as the last.
     let in_batch = BATCH_BYTES / bytes;
-    let body = bytes - 16 - (in_batch - 1).to_string().len() as u64;
-    let count = documents / in_batch;
-    let documents = count * in_batch;
-    let catalog = format!(
-        "captures:\n  source:\n    connector: generator\n    config: {{ mode: \"null\", body_bytes: [{body}], documents: {in_batch}, count: {count} }}\n    \
-         bindings:\n      - {{ resource: {{ stream: bench }}, collection: bench/documents }}\n\
-         collections:\n  bench/documents: {{ key: [/id] }}\n\
-         materializations:\n  sink:\n    connector: \"null\"\n    config: {{ path: ./null.checkpoint }}\n    \
-         bindings:\n      - {{ collection: bench/documents, resource: {{ name: bench }}, delta_updates: true }}\n"
-    );
-    write(&directory.join("bench.yaml"), &catalog)?;
+    null_flow(bins, &NullFlow { bytes, in_batch, count: documents / in_batch, bindings: 1, per_checkpoint: 1 })
+}
+
+/// Documents of a prepared batch, over and over, into nothing.
+struct NullFlow {
+    /// Of a document.
+    bytes: u64,
+    /// Documents of a batch.
+    in_batch: u64,
+    /// Batches of a binding.
+    count: u64,
+    bindings: u64,
+    /// Batches of a binding that one checkpoint covers.
+    per_checkpoint: u64,
+}
+
+impl NullFlow {
+    fn documents(&self) -> u64 {
+        self.in_batch * self.count * self.bindings
+    }
+
+    fn catalog(&self) -> String {
+        let Self { bytes, in_batch, count, bindings, per_checkpoint } = self;
+        // A document is {"id":N,"body":"…"}; nearly all ids of a batch have as many digits as the last.
+        let body = bytes - 16 - (in_batch - 1).to_string().len() as u64;
+        let mut text = format!(
+            "captures:\n  source:\n    connector: generator\n    config: {{ mode: \"null\", body_bytes: [{body}], documents: {in_batch}, \
+             count: {count}, transactions_per_checkpoint: {per_checkpoint} }}\n    bindings:\n"
+        );
+        let each = |line: &dyn Fn(u64) -> String| (0..*bindings).map(line).collect::<String>();
+        text += &each(&|n| format!("      - {{ resource: {{ stream: s{n} }}, collection: bench/c{n} }}\n"));
+        text += "collections:\n";
+        text += &each(&|n| format!("  bench/c{n}: {{ key: [/id] }}\n"));
+        text += "materializations:\n  sink:\n    connector: \"null\"\n    config: { path: ./null.checkpoint }\n    bindings:\n";
+        text += &each(&|n| {
+            format!("      - {{ collection: bench/c{n}, resource: {{ name: n{n} }}, delta_updates: true }}\n")
+        });
+        text
+    }
+}
+
+/// CPU nanoseconds a document of the whole process tree; all have to arrive.
+fn null_flow(bins: &Bins, flow: &NullFlow) -> Result<f64, Problem> {
+    let (directory, documents) = (scratch()?, flow.documents());
+    write(&directory.join("bench.yaml"), &flow.catalog())?;
     let (spent, stdout) = cpu_of(bins.command("longshore").current_dir(&directory).args([
         "run",
         "--until",
@@ -158,7 +237,8 @@ fn null_to_null(bins: &Bins, bytes: u64, documents: u64) -> Result<f64, Problem>
         .rev()
         .find_map(|line| serde_json::from_str::<Value>(line).ok().filter(|object| object["type"] == "summary"));
     let rows = summary.as_ref().and_then(|summary| {
-        summary["tasks"].as_array()?.iter().find(|task| task["task"] == "sink")?["bindings"][0]["rows"].as_u64()
+        let sink = summary["tasks"].as_array()?.iter().find(|task| task["task"] == "sink")?;
+        sink["bindings"].as_array()?.iter().map(|binding| binding["rows"].as_u64()).sum::<Option<u64>>()
     });
     if rows != Some(documents) {
         return Err(Problem(format!("expected {documents} rows in the destination, the summary says {rows:?}")));
@@ -208,7 +288,16 @@ fn r3(bins: &Bins) -> Result<Figure, Problem> {
         remove(&directory)?;
     }
     let more = json!({ "commit_us": spread(commits).median, "fdatasync_us": spread(syncs).median });
-    Ok(Figure { ratio: spread(ratios), aa: spread(noise).median, floor: 6.0, goal: 2.5, unit: None, more })
+    Ok(Figure {
+        ratio: spread(ratios),
+        aa: spread(noise).median,
+        better: Better::Lower,
+        also: true,
+        floor: 6.0,
+        goal: 2.5,
+        unit: None,
+        more,
+    })
 }
 
 /// B1: from the start of the command to the first row in the destination, local process connectors.
@@ -225,6 +314,8 @@ fn b1(bins: &Bins) -> Result<Figure, Problem> {
     Ok(Figure {
         ratio: spread(seconds),
         aa,
+        better: Better::Lower,
+        also: true,
         floor: 1.0,
         goal: 0.3,
         unit: Some("s"),

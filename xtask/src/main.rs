@@ -57,7 +57,8 @@ enum Task {
     },
     /// Measure one workload; ends with one JSON line
     Bench {
-        /// R1 (CPU a document), R3 (commit latency), B1 (cold start) or image (start of a container)
+        /// R1 (CPU a document), R3 (commit latency), B1 (cold start), S7 (CSV into SQLite), M1 (memory), K1 (many bindings) or image (start of a
+        /// container)
         name: String,
     },
 }

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use longshore_sdk::{Error, Result};
 
-use crate::config::{Encoded, Format, Settings};
+use crate::config::{Encoded, Format, Resource, Settings};
 use crate::faults::{At, of_binding, replaced};
 use crate::kind::TypeSet;
 use crate::listing::{Found, Pattern, Stamp};
@@ -18,6 +18,7 @@ use crate::outbox::{Halt, Outbox};
 use crate::records::{Records, Step};
 use crate::shape::Shape;
 use crate::state::{FileState, Part};
+use crate::wanted::Wanted;
 use crate::writer::Writer;
 
 /// A last record without a newline is taken when its file has not changed for so many looks; at the start of a session one will do.
@@ -27,6 +28,7 @@ const SETTLED_LOOKS: u32 = 10;
 pub(crate) struct Binding {
     index: usize,
     pattern: Pattern,
+    wanted: Wanted,
     key_columns: Vec<String>,
     /// Documents say which file and record they come from.
     source: bool,
@@ -52,11 +54,12 @@ impl Binding {
     /// `key` and `schema_json` are the collection's; `part` is what earlier sessions remember.
     pub(crate) fn new(
         index: usize,
-        pattern: Pattern,
+        resource: &Resource,
         key: &[String],
         schema_json: &[u8],
         part: Part,
     ) -> Result<Binding> {
+        let pattern = Pattern::of(resource).map_err(|error| error.at_binding(index))?;
         let source = needs_source(key);
         let shape = Shape::new(schema_json, &part.columns, source).map_err(|error| {
             let message =
@@ -66,6 +69,7 @@ impl Binding {
         Ok(Binding {
             index,
             pattern,
+            wanted: Wanted::of(resource, key),
             key_columns: key_columns(key),
             source,
             shape,
@@ -78,10 +82,10 @@ impl Binding {
         })
     }
 
-    /// Notes what there is now: all of it has to be captured before the session has caught up. States the schema if the state knows more
+    /// Notes what there is now and may be taken: all of it has to be captured before the session has caught up. States the schema if the state knows more
     /// than the runtime.
     pub(crate) fn begin(&mut self, settings: &Settings, out: &mut Outbox) -> Result<(), Halt> {
-        let found = self.pattern.list(&settings.root)?;
+        let found = self.list(settings)?;
         self.total_bytes = found.iter().map(|found| found.stamp.size_bytes).sum();
         self.awaited = found.into_iter().map(|found| (found.name, found.stamp.size_bytes)).collect();
         if self.shape.behind() { out.schema(self.index, self.shape.restate()) } else { Ok(()) }
@@ -94,7 +98,7 @@ impl Binding {
 
     /// Looks at every file and captures what is new.
     pub(crate) fn pass(&mut self, settings: &Settings, out: &mut Outbox) -> Result<(), Halt> {
-        for found in self.pattern.list(&settings.root)? {
+        for found in self.list(settings)? {
             out.check_stop()?;
             let settled = self.looks.get(&found.name).is_some_and(|look| look.settled && look.stamp == found.stamp);
             if !settled {
@@ -114,6 +118,13 @@ impl Binding {
             !gone
         });
         Ok(())
+    }
+
+    /// The files that may be taken.
+    fn list(&self, settings: &Settings) -> Result<Vec<Found>> {
+        let mut files = self.pattern.list(&settings.root)?;
+        settings.ready.retain(&settings.root, &mut files, |name| self.part.files.contains_key(name));
+        Ok(files)
     }
 
     /// Captures what is new in one file.
@@ -147,7 +158,7 @@ impl Binding {
     fn writer(&mut self, visit: &mut Visit<'_>, out: &mut Outbox) -> Result<Option<Writer>> {
         let source = self.source.then_some(visit.name);
         if visit.opened.format == Format::Jsonl {
-            return Ok(Some(Writer::lines(source)));
+            return Ok(Some(Writer::lines(source, &self.wanted)));
         }
         let dialect = &visit.settings.dialect;
         let names = match visit.state.header.and_then(|number| self.part.header(number)) {
@@ -163,9 +174,10 @@ impl Binding {
             out.patch(self.index).header(number, &names);
         }
         visit.state.header = Some(number);
-        let writer = Writer::row(&names, &mut self.shape, dialect, source);
+        let writer = Writer::row(&names, &self.wanted, &mut self.shape, dialect, source);
         for place in 0..self.shape.len() {
-            if !names.iter().any(|name| name == self.shape.name(place)) {
+            let column = self.shape.name(place);
+            if !names.iter().any(|name| name == column) || !self.wanted.has(column) {
                 self.shape.learn(place, TypeSet::ABSENT);
             }
         }

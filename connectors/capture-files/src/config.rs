@@ -9,6 +9,8 @@ use longshore_sdk::{Error, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::ready::Ready;
+
 /// Captures CSV, TSV and JSONL files below one directory.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -46,6 +48,15 @@ pub struct Config {
     /// How often to look for new and grown files, with a unit: 500ms, 1s, 5m.
     #[serde(default = "default_poll_interval")]
     pub poll_interval: String,
+    /// Takes a file only when there is another beside it whose name is that of the file and this: with `.done`, flights.csv waits for
+    /// flights.csv.done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(min = 1))]
+    pub ready_marker: Option<String>,
+    /// Takes a file, and what it grew by, only when nobody has written to it for so long, with a unit: 30s, 5m.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub ready_after: Option<String>,
 }
 
 /// Which files make up one binding.
@@ -54,6 +65,10 @@ pub struct Config {
 pub struct Resource {
     /// File name or pattern below `path`: `*` and `?` stay within a folder, `**` crosses folders, `{a,b}` is one of several.
     pub glob: String,
+    /// The columns that are wanted, beside those of the collection's key; without it all of them are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Vec<String>", length(min = 1))]
+    pub columns: Option<Vec<String>>,
 }
 
 /// How records are written.
@@ -101,6 +116,7 @@ pub(crate) struct Settings {
     pub(crate) compression: Compression,
     pub(crate) dialect: Dialect,
     pub(crate) poll_interval: Duration,
+    pub(crate) ready: Ready,
 }
 
 /// How delimited records are to be read.
@@ -142,7 +158,11 @@ impl Settings {
                 delimiter: config.delimiter.as_deref().map(parse_delimiter).transpose()?,
                 quoting: config.quoting,
             },
-            poll_interval: parse_interval(&config.poll_interval)?,
+            poll_interval: parse_time("poll_interval", &config.poll_interval)?,
+            ready: Ready {
+                marker: config.ready_marker.as_deref().map(parse_marker).transpose()?,
+                after: config.ready_after.as_deref().map(|text| parse_time("ready_after", text)).transpose()?,
+            },
         })
     }
 
@@ -212,7 +232,19 @@ fn parse_delimiter(text: &str) -> Result<u8> {
     }
 }
 
-fn parse_interval(text: &str) -> Result<Duration> {
+/// Part of a file's name.
+fn parse_marker(text: &str) -> Result<String> {
+    if !text.is_empty() && !text.contains(['/', '\0']) {
+        return Ok(text.to_owned());
+    }
+    let message =
+        format!("capture-files reads its config: `ready_marker` must be the end of a file name, not {text:?}");
+    Err(Error::config("files.ready_marker.invalid", message)
+        .at_pointer("/ready_marker")
+        .suggest("such as .done: flights.csv is taken when there is flights.csv.done"))
+}
+
+fn parse_time(key: &str, text: &str) -> Result<Duration> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (count, unit) = text.split_at(digits);
     let unit_ms = match unit {
@@ -225,11 +257,10 @@ fn parse_interval(text: &str) -> Result<Duration> {
     match (count.parse::<u32>(), unit_ms) {
         (Ok(count), Some(unit_ms)) if count > 0 => Ok(Duration::from_millis(u64::from(count) * unit_ms)),
         _ => {
-            let message = format!(
-                "capture-files reads its config: `poll_interval` must be a time with a unit above 0, not {text:?}"
-            );
-            Err(Error::config("files.poll_interval.invalid", message)
-                .at_pointer("/poll_interval")
+            let message =
+                format!("capture-files reads its config: `{key}` must be a time with a unit above 0, not {text:?}");
+            Err(Error::config(format!("files.{key}.invalid"), message)
+                .at_pointer(format!("/{key}"))
                 .suggest("such as 500ms, 1s or 5m"))
         }
     }
@@ -280,6 +311,9 @@ mod tests {
             (serde_json::json!({ "path": ".", "delimiter": "ü" }), "files.delimiter.invalid"),
             (serde_json::json!({ "path": ".", "poll_interval": "1" }), "files.poll_interval.invalid"),
             (serde_json::json!({ "path": ".", "poll_interval": "0s" }), "files.poll_interval.invalid"),
+            (serde_json::json!({ "path": ".", "ready_after": "5" }), "files.ready_after.invalid"),
+            (serde_json::json!({ "path": ".", "ready_marker": "" }), "files.ready_marker.invalid"),
+            (serde_json::json!({ "path": ".", "ready_marker": "done/" }), "files.ready_marker.invalid"),
         ] {
             let error = settings(json).unwrap_err();
             assert_eq!(error.code, code);

@@ -21,7 +21,8 @@ pub(crate) fn describe(settings: &Settings, resources: &[Resource]) -> Result<Ve
     check_root(settings)?;
     let describe = |(index, resource): (usize, &Resource)| {
         let at = |error: Error| of_binding(error, index);
-        let files = Pattern::of(resource).and_then(|pattern| pattern.list(&settings.root)).map_err(at)?;
+        let mut files = Pattern::of(resource).and_then(|pattern| pattern.list(&settings.root)).map_err(at)?;
+        settings.ready.retain(&settings.root, &mut files, |_| false);
         if files.is_empty() {
             return Err(at(no_match(settings, resource)));
         }
@@ -36,6 +37,7 @@ pub(crate) fn list(settings: &Settings) -> Result<Vec<Discovered>> {
     check_root(settings)?;
     let everything = Pattern::compile("**/*").map_err(|why| Error::internal("files.glob", why))?;
     let mut files = everything.list(&settings.root)?;
+    settings.ready.retain(&settings.root, &mut files, |_| false);
     files.retain(|found| settings.format_of(&found.name).is_some());
     if files.len() > SUGGESTIONS_MAX {
         tracing::warn!(files = files.len(), "suggesting the first {SUGGESTIONS_MAX} files only");
@@ -43,7 +45,7 @@ pub(crate) fn list(settings: &Settings) -> Result<Vec<Discovered>> {
     }
     // One file that cannot be read does not hide the others.
     let suggest = |found: &Found| {
-        let resource = Resource { glob: globset::escape(&found.name) };
+        let resource = Resource { glob: globset::escape(&found.name), columns: None };
         described(settings, &resource, std::slice::from_ref(found), true)
             .map_err(|error| tracing::warn!(file = %found.name, %error, "no suggestion for this file"))
             .ok()

@@ -1,8 +1,8 @@
 //! Captures CSV, TSV and JSONL files: each record once, however often it is stopped, and types that are never guessed narrower.
 //!
-//! The way of a document: `listing` finds files, `binding` decides what is new in one, `open` enters it, `input` decompresses, `text` and
+//! The way of a document: `listing` finds files, of which `ready` leaves some for later, `binding` decides what is new in one, `open` enters it, `input` decompresses, `text` and
 //! `records` cut, `row` or `object` makes documents through `writer`, `outbox` hands them to `pull`, which speaks to the SDK. `kind` and
-//! `shape` know types, `state` what is remembered. What it promises is in README.md.
+//! `shape` know types, `wanted` which columns, `state` what is remembered. What it promises is in README.md.
 
 mod binding;
 mod config;
@@ -16,6 +16,7 @@ mod object;
 mod open;
 mod outbox;
 mod pull;
+mod ready;
 mod records;
 mod row;
 mod sample;
@@ -23,6 +24,7 @@ mod shape;
 mod state;
 mod text;
 mod validate;
+mod wanted;
 mod writer;
 
 use longshore_sdk::binding::Proposed;

@@ -47,6 +47,15 @@ pub(crate) fn check_root(settings: &Settings) -> Result<()> {
 /// What to say where a glob matches nothing.
 pub(crate) fn no_match(settings: &Settings, resource: &Resource) -> Error {
     let root = settings.root.display();
+    let waiting = Pattern::of(resource).and_then(|pattern| pattern.list(&settings.root)).map_or(0, |files| files.len());
+    if waiting > 0 {
+        let wanted = settings.ready.wanted();
+        let message =
+            format!("capture-files lists {root}: {waiting} files match {:?}, and none of them is ready", resource.glob);
+        return Error::config("files.glob.not_ready", message)
+            .at_pointer("/glob")
+            .suggest(format!("a file is ready with {wanted}"));
+    }
     let message = format!("capture-files lists {root}: expected files that match {:?}, got none", resource.glob);
     let near = like(settings, &resource.glob);
     let suggestion = match near.as_slice() {

@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use serde_json::value::RawValue;
+
 use crate::kind::TypeSet;
 
 /// Calls `field` with name and type of each top-level field, in order; an error says what is not JSON about the line, or is `field`'s own.
@@ -18,6 +20,40 @@ pub(crate) fn walk_object(
         // The line number of a single line says nothing.
         text.replace("line 1 column", "column")
     })
+}
+
+/// The object with those of its top-level fields that are kept, each value byte for byte.
+pub(crate) fn part_of_object(line: &str, is_kept: &dyn Fn(&str) -> bool) -> Result<String, String> {
+    let mut json = serde_json::Deserializer::from_str(line);
+    json.deserialize_map(PartVisitor(is_kept)).map_err(|error| error.to_string())
+}
+
+struct PartVisitor<'f>(&'f dyn Fn(&str) -> bool);
+
+impl<'de> Visitor<'de> for PartVisitor<'_> {
+    type Value = String;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<String, A::Error> {
+        let mut part = String::from("{");
+        while let Some(name) = map.next_key_seed(NameSeed)? {
+            let value: &RawValue = map.next_value()?;
+            if (self.0)(&name) {
+                if part.len() > 1 {
+                    part.push(',');
+                }
+                let name = serde_json::to_string(&name).map_err(serde::de::Error::custom)?;
+                part.push_str(&name);
+                part.push(':');
+                part.push_str(value.get());
+            }
+        }
+        part.push('}');
+        Ok(part)
+    }
 }
 
 struct ObjectVisitor<'f>(&'f mut dyn FnMut(&str, TypeSet) -> Result<(), String>);
@@ -148,6 +184,15 @@ mod tests {
         ];
         assert_eq!(shown, expected);
         assert_eq!(walk("{}").unwrap(), []);
+    }
+
+    #[test]
+    fn a_part_of_an_object_has_its_values_byte_for_byte() {
+        let line = r#"{ "a" : 1.50 ,"b":{"a": [1,  2]},"\u0063":"x\ny","d":null}"#;
+        let part = |names: &[&str]| part_of_object(line, &|name| names.contains(&name)).unwrap();
+        assert_eq!(part(&["b", "d"]), r#"{"b":{"a": [1,  2]},"d":null}"#);
+        assert_eq!(part(&["a", "c"]), r#"{"a":1.50,"c":"x\ny"}"#);
+        assert_eq!(part(&[]), "{}");
     }
 
     #[test]

@@ -15,7 +15,6 @@ use tokio::sync::mpsc;
 
 use crate::binding::Binding;
 use crate::config::{Config, Resource, Settings};
-use crate::listing::Pattern;
 use crate::outbox::{Event, Halt, Outbox, QUEUE_EVENTS};
 use crate::state::Part;
 
@@ -120,9 +119,8 @@ impl Reader {
         let settings = Settings::new(open.config.clone())?;
         let binding = |index: usize| {
             let bound = &open.bindings[index];
-            let pattern = Pattern::of(&bound.resource).map_err(|error| error.at_binding(index))?;
             let part = open.binding_state::<Part>(index)?.unwrap_or_default();
-            Binding::new(index, pattern, &bound.collection.key, &bound.collection.schema_json, part)
+            Binding::new(index, &bound.resource, &bound.collection.key, &bound.collection.schema_json, part)
         };
         let bindings = (0..open.bindings.len()).map(binding).collect::<Result<_>>()?;
         Ok(Reader { settings, bindings, begun: false, caught_up: false })

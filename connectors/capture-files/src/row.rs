@@ -9,16 +9,18 @@ use crate::config::Dialect;
 use crate::kind::{Kind, TypeSet, classify};
 use crate::records::Fields;
 use crate::shape::Shape;
+use crate::wanted::Wanted;
 
 /// How the records of one file are written.
 pub(crate) struct Row {
-    cells: Vec<Cell>,
+    /// By column of the file; none: it is not wanted.
+    cells: Vec<Option<Cell>>,
     nulls: NullWords,
     source: Option<Vec<u8>>,
 }
 
 struct Cell {
-    /// `{"name":` or `,"name":`
+    /// `"name":` or `,"name":`
     lead: Vec<u8>,
     place: usize,
     kind: Kind,
@@ -27,14 +29,23 @@ struct Cell {
 
 impl Row {
     /// `names` are the file's columns in order; `source`: the file's name, where documents carry it.
-    pub(crate) fn new(names: &[String], shape: &mut Shape, dialect: &Dialect, source: Option<&str>) -> Row {
-        let cell = |(index, name): (usize, &String)| {
-            let mut lead = vec![if index == 0 { b'{' } else { b',' }];
-            write_string(name.as_bytes(), &mut lead);
-            lead.push(b':');
-            Cell { lead, place: shape.place(name), kind: Kind::Null, nullable: false }
+    pub(crate) fn new(
+        names: &[String],
+        wanted: &Wanted,
+        shape: &mut Shape,
+        dialect: &Dialect,
+        source: Option<&str>,
+    ) -> Row {
+        let mut is_first = true;
+        let cell = |name: &String| {
+            wanted.has(name).then(|| {
+                let mut lead = if std::mem::take(&mut is_first) { Vec::new() } else { vec![b','] };
+                write_string(name.as_bytes(), &mut lead);
+                lead.push(b':');
+                Cell { lead, place: shape.place(name), kind: Kind::Null, nullable: false }
+            })
         };
-        let cells = names.iter().enumerate().map(cell).collect();
+        let cells = names.iter().map(cell).collect();
         let mut row = Row { cells, nulls: NullWords::new(dialect), source: source.map(source_lead) };
         row.refresh(shape);
         row
@@ -42,7 +53,7 @@ impl Row {
 
     /// Takes over what the shape has learnt.
     pub(crate) fn refresh(&mut self, shape: &Shape) {
-        for cell in &mut self.cells {
+        for cell in self.cells.iter_mut().flatten() {
             cell.kind = shape.kind(cell.place);
             cell.nullable = shape.knows(cell.place, TypeSet::NULL);
         }
@@ -55,7 +66,10 @@ impl Row {
 
     /// Writes the document; false if a field does not fit its column, and then `out` holds part of it. The fields must be UTF-8.
     pub(crate) fn write(&self, fields: Fields<'_>, number: u64, out: &mut Vec<u8>) -> bool {
+        out.push(b'{');
+        let begin = out.len();
         for (cell, field) in self.cells.iter().zip(fields) {
+            let Some(cell) = cell else { continue };
             out.extend_from_slice(&cell.lead);
             let fits = if self.nulls.contains(field) {
                 out.extend_from_slice(b"null");
@@ -68,7 +82,8 @@ impl Row {
             }
         }
         if let Some(lead) = &self.source {
-            write_source(b",", lead, number, out);
+            let separator: &[u8] = if out.len() == begin { b"" } else { b"," };
+            write_source(separator, lead, number, out);
         }
         out.push(b'}');
         true
@@ -77,6 +92,7 @@ impl Row {
     /// Tells the shape what these fields are.
     pub(crate) fn judge(&self, fields: Fields<'_>, shape: &mut Shape) {
         for (cell, field) in self.cells.iter().zip(fields) {
+            let Some(cell) = cell else { continue };
             match self.nulls.contains(field) {
                 true => shape.learn(cell.place, TypeSet::NULL),
                 false => shape.widen(cell.place, classify(field)),

@@ -1,5 +1,7 @@
 //! Whether what the user wrote will work, found out by looking and changing nothing.
 
+use std::collections::BTreeSet;
+
 use longshore_sdk::binding::Proposed;
 use longshore_sdk::finding::{self, Finding};
 use longshore_sdk::{Error, Result};
@@ -10,6 +12,7 @@ use crate::faults::of_binding;
 use crate::listing::{Found, Pattern};
 use crate::nearby::{best, check_root, no_match};
 use crate::open::{Opened, read_header};
+use crate::wanted;
 
 /// Files of one binding whose headers are looked at.
 const HEADERS_MAX: usize = 100;
@@ -38,25 +41,72 @@ pub(crate) fn validate(config: Config, bindings: &[Proposed<Resource>]) -> Vec<F
 /// What stops it is the error, what does not are the warnings.
 fn check_binding(settings: &Settings, binding: &Proposed<Resource>) -> Result<Vec<Error>> {
     let resource = &binding.resource;
-    let files = Pattern::of(resource)?.list(&settings.root)?;
+    wanted::check(resource)?;
+    let mut files = Pattern::of(resource)?.list(&settings.root)?;
+    settings.ready.retain(&settings.root, &mut files, |_| false);
     if files.is_empty() {
         // Files may come later, so this is no mistake by itself.
         return Ok(vec![no_match(settings, resource)]);
     }
     let columns = key_columns(&binding.collection.key);
+    let mut headers = Headers::default();
     for found in files.iter().take(HEADERS_MAX) {
-        check_file(settings, found, &columns)?;
+        match header(settings, found)? {
+            Some(names) => {
+                check_key(found, &names, &columns)?;
+                headers.names.extend(names);
+            }
+            None => headers.some_unknown = true,
+        }
     }
-    Ok(Vec::new())
+    headers.some_unknown |= files.len() > HEADERS_MAX;
+    headers.check_wanted(settings, resource)
 }
 
-fn check_file(settings: &Settings, found: &Found, key: &[String]) -> Result<()> {
-    let Some(opened) = Opened::open(settings, &found.name)? else { return Ok(()) };
+/// The columns of the files that were looked at.
+#[derive(Default)]
+struct Headers {
+    names: BTreeSet<String>,
+    /// Others may have more.
+    some_unknown: bool,
+}
+
+impl Headers {
+    /// A column that no file has may come, but is more often misspelt: where all files are known, it is a mistake.
+    fn check_wanted(&self, settings: &Settings, resource: &Resource) -> Result<Vec<Error>> {
+        let wanted = resource.columns.iter().flatten().enumerate();
+        let Some((at, missing)) = wanted.into_iter().find(|(_, name)| !self.names.contains(*name)) else {
+            return Ok(Vec::new());
+        };
+        if self.some_unknown {
+            return Ok(Vec::new());
+        }
+        let root = settings.root.display();
+        let message = format!(
+            "capture-files reads {root}: expected a column {missing:?} in a file that matches {:?}, got {}",
+            resource.glob,
+            self.names.iter().cloned().collect::<Vec<_>>().join(", ")
+        );
+        let near = best(missing, self.names.iter().map(String::as_str));
+        let suggestion = match near.first() {
+            Some(near) => format!("did you mean {near}?"),
+            None => "name a column that a file has".to_owned(),
+        };
+        Err(Error::config("files.columns.unknown", message).at_pointer(format!("/columns/{at}")).suggest(suggestion))
+    }
+}
+
+/// The columns of a file; none: only its records tell, or it has no whole header yet.
+fn header(settings: &Settings, found: &Found) -> Result<Option<Vec<String>>> {
+    let Some(opened) = Opened::open(settings, &found.name)? else { return Ok(None) };
     if opened.format == Format::Jsonl {
-        return Ok(());
+        return Ok(None);
     }
     let mut records = opened.records(&found.name, &opened.fresh_state(), &settings.dialect)?;
-    let Some(names) = read_header(&mut records, &found.name, &settings.dialect)? else { return Ok(()) };
+    read_header(&mut records, &found.name, &settings.dialect)
+}
+
+fn check_key(found: &Found, names: &[String], key: &[String]) -> Result<()> {
     let Some(missing) = key.iter().find(|column| !names.contains(column)) else { return Ok(()) };
     let message =
         format!("capture-files reads {}: the collection's key needs the column {missing:?}, got {names:?}", found.name);

@@ -1,16 +1,19 @@
 //! Makes one record into one document of a binding, and sees to it that the runtime's schema admits it first.
 
+use std::borrow::Cow;
+
 use longshore_sdk::limits::DOCUMENT_MAX_BYTES;
 use longshore_sdk::{Error, Result};
 
 use crate::config::Dialect;
 use crate::faults::At;
 use crate::kind::TypeSet;
-use crate::object::walk_object;
+use crate::object::{part_of_object, walk_object};
 use crate::outbox::{Halt, Outbox, Written};
 use crate::records::Records;
 use crate::row::{Row, source_lead, write_source};
 use crate::shape::Shape;
+use crate::wanted::Wanted;
 
 /// How the records of one file become documents.
 pub(crate) enum Writer {
@@ -23,19 +26,26 @@ pub(crate) enum Writer {
 /// What is kept between the lines of one file.
 pub(crate) struct Lines {
     source: Option<Vec<u8>>,
+    wanted: Wanted,
     /// By column: the record that had it last.
     last: Vec<u64>,
 }
 
 impl Writer {
     /// For a delimited file with these columns; `source`: its name, where documents carry it.
-    pub(crate) fn row(names: &[String], shape: &mut Shape, dialect: &Dialect, source: Option<&str>) -> Writer {
-        Writer::Row(Row::new(names, shape, dialect, source))
+    pub(crate) fn row(
+        names: &[String],
+        wanted: &Wanted,
+        shape: &mut Shape,
+        dialect: &Dialect,
+        source: Option<&str>,
+    ) -> Writer {
+        Writer::Row(Row::new(names, wanted, shape, dialect, source))
     }
 
     /// For a file of JSON lines.
-    pub(crate) fn lines(source: Option<&str>) -> Writer {
-        Writer::Lines(Lines { source: source.map(source_lead), last: Vec::new() })
+    pub(crate) fn lines(source: Option<&str>, wanted: &Wanted) -> Writer {
+        Writer::Lines(Lines { source: source.map(source_lead), wanted: wanted.clone(), last: Vec::new() })
     }
 
     /// Writes the record as a document of `binding`.
@@ -135,6 +145,9 @@ impl Lines {
                 meta = true;
                 return Ok(());
             }
+            if !self.wanted.has(name) {
+                return Ok(());
+            }
             let place = shape.place_near(name, hint);
             hint = place + 1;
             self.see(name, place, at.record)?;
@@ -160,10 +173,17 @@ impl Lines {
                 .suggest("give the collection a key of its own fields")
                 .into());
         }
+        let line = match self.wanted.is_all() {
+            true => Cow::Borrowed(line),
+            false => {
+                let is_kept = |name: &str| name == "_meta" || self.wanted.has(name);
+                Cow::Owned(part_of_object(line, &is_kept).map_err(|what| at.wrong("files.record.not_json", what))?)
+            }
+        };
         out.write(binding, |arena| {
             match &self.source {
                 None => arena.extend_from_slice(line.as_bytes()),
-                Some(lead) => splice(line, lead, at.record, arena),
+                Some(lead) => splice(&line, lead, at.record, arena),
             }
             true
         })

@@ -43,7 +43,6 @@ codes! {
     UnknownKey = "catalog.unknown-key", "a key that does not exist there";
     MissingKey = "catalog.missing-key", "a key that must be there is not";
     WrongType = "catalog.wrong-type", "a value of the wrong shape: text, list or mapping";
-    NotBuilt = "catalog.not-built", "a key of the contract that this version does not have yet";
     Name = "catalog.name", "a name that breaks the rule for names";
     DuplicateTask = "catalog.duplicate-task", "a capture and a materialization share a name";
     Endpoint = "catalog.endpoint", "not exactly one way to reach the connector, or one that cannot work";
@@ -57,6 +56,9 @@ codes! {
     TwoWriters = "catalog.two-writers", "two captures write one collection";
     NoWriter = "catalog.no-writer", "a collection is read, but no capture writes it";
     DuplicateBinding = "catalog.duplicate-binding", "two bindings of a task name the same resource";
+    Connection = "catalog.connection", "a task names a connection that the catalog does not have";
+    Columns = "catalog.columns", "`columns` of a capture's binding is no list of names, each once, or its connector takes none";
+    Time = "catalog.time", "a time without its unit, or a cron pattern that cannot be read";
     NoBindings = "catalog.no-bindings", "a task without bindings";
     Choice = "catalog.choice", "a key of the catalog has a value that is none of its choices";
     FieldsPointer = "fields.pointer", "what is to be a field is neither a name nor a JSON pointer, or lies inside of one";

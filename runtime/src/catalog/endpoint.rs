@@ -17,7 +17,7 @@ use crate::connector::Hold;
 
 /// Keys of a connector that somebody else runs.
 const WITH_ADDRESS: [&str; 2] = ["token_file", "tls"];
-const TLS: Keys = Keys { known: &["ca_file", "cert_file", "key_file"], later: &[], example: TLS_EXAMPLE };
+const TLS: Keys = Keys { known: &["ca_file", "cert_file", "key_file"], example: TLS_EXAMPLE };
 const TLS_EXAMPLE: &str = "{ ca_file: ./ca.pem, cert_file: ./runtime.pem, key_file: ./runtime.key }";
 const WAYS: [&str; 4] = ["connector", "image", "command", "address"];
 

@@ -1,5 +1,4 @@
-//! Reads mappings of the catalog's own: which keys there may be, which of the contract are not built yet, and what shape each value has.
-//! Collects every mistake instead of ending at the first. What the values mean is for [`super::resolve`].
+//! Reads mappings of the catalog's own: which keys there may be, and what shape each value has. Collects every mistake instead of ending at the first. What the values mean is for [`super::resolve`].
 
 use super::advice::{did_you_mean, one_of};
 use super::code::Code;
@@ -10,10 +9,7 @@ use super::source::Span;
 /// The keys a mapping may have.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Keys {
-    /// These work.
     pub(super) known: &'static [&'static str],
-    /// These are of the contract and come later.
-    pub(super) later: &'static [&'static str],
     /// What a value looks like, for a help line.
     pub(super) example: &'static str,
 }
@@ -38,14 +34,8 @@ pub(super) fn fields<'a>(
         if keys.known.contains(&key) {
             continue;
         }
-        if keys.later.contains(&key) {
-            let message = format!("`{key}` of {who} is not built yet in this version of longshore");
-            let help = format!("remove it; what works here is {}", one_of(keys.known.iter().copied()));
-            findings.push(Diagnostic::error(Code::NotBuilt, entry.key_span, message, help));
-            continue;
-        }
         let takes = format!("it takes {}", one_of(keys.known.iter().copied()));
-        let help = match did_you_mean(key, keys.known.iter().chain(keys.later).copied()) {
+        let help = match did_you_mean(key, keys.known.iter().copied()) {
             Some(near) => format!("did you mean `{near}`?\n{takes}"),
             None => takes,
         };

@@ -4,13 +4,16 @@
 //! [`Catalog::typed`] gives scalars the types its schema says and checks them, [`Catalog::findings`] shows what it found itself at the right
 //! place. Nothing here starts a connector ([`crate::connector`]) or decides what changed between runs ([`crate::supervise`]).
 //!
-//! The way of a text: [`yaml`] makes a tree of [`node`]s, [`resolve`] reads tasks out of it, [`typed`] makes JSON of configs with the
+//! The way of a text: [`yaml`] makes a tree of [`node`]s, [`resolve`] reads tasks out of it ([`connections`] and [`columns`] become part
+//! of configs and resources there), [`typed`] makes JSON of configs with the
 //! help of [`variables`], [`shape`] and [`schema`]; [`diagnostic`] shows what went wrong, without what [`hide`] hides. [`insert`] writes
 //! collections into the file.
 
 mod advice;
 mod code;
 mod collections;
+mod columns;
+mod connections;
 mod diagnostic;
 mod endpoint;
 mod fields;
@@ -25,6 +28,7 @@ mod settings;
 mod shape;
 mod source;
 mod syntax;
+mod timing;
 mod typed;
 mod values;
 mod variables;
@@ -36,18 +40,21 @@ mod tests;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use longshore_proto::session;
 use longshore_proto::tls;
 
 pub use advice::did_you_mean;
 pub use code::Code;
+pub use columns::Columns;
 pub use diagnostic::{Diagnostic, Diagnostics, Paint};
 pub use insert::{Addition, NewBinding, NewCollection, NotInserted};
 pub use node::{Entry, Node, Scalar, Value};
 pub use selection::{FieldsDecl, Include, NamedField, OnConflict};
 pub use settings::{Setting, settings};
 pub use source::{Place, Source, Span};
+pub use timing::{Schedule, duration};
 pub use typed::Typed;
 pub use values::{Environment, Exec, Values};
 
@@ -118,8 +125,10 @@ pub struct CaptureTask {
     pub endpoint: Endpoint,
     /// Where that is written.
     pub endpoint_span: Span,
-    /// As written.
+    /// As written, with what its connection says.
     pub config: Node,
+    /// When it is asked again after it has caught up; none: it follows its source.
+    pub schedule: Option<Schedule>,
     /// In the order written.
     pub bindings: Vec<CaptureBinding>,
 }
@@ -127,10 +136,12 @@ pub struct CaptureTask {
 /// One resource of a source, and the collection it fills.
 #[derive(Debug, Clone)]
 pub struct CaptureBinding {
-    /// As written.
+    /// As written, with the columns that are wanted of it.
     pub resource: Node,
     /// Its name.
     pub collection: String,
+    /// Which part of the resource is wanted; none: all of it.
+    pub columns: Option<Columns>,
     /// What becomes of a document that is not admitted.
     pub on_violation: OnViolation,
     /// Where the collection's name stands.
@@ -148,8 +159,10 @@ pub struct MaterializationTask {
     pub endpoint: Endpoint,
     /// Where that is written.
     pub endpoint_span: Span,
-    /// As written.
+    /// As written, with what its connection says.
     pub config: Node,
+    /// Documents wait so long for a commit, unless there are too many; none: as long as its connector and we think best.
+    pub every: Option<Duration>,
     /// In the order written.
     pub bindings: Vec<MaterializationBinding>,
 }

@@ -9,12 +9,15 @@ use longshore_proto::session::Severity;
 use super::advice::{did_you_mean, one_of};
 use super::code::Code;
 use super::collections;
+use super::columns;
+use super::connections::Connections;
 use super::diagnostic::{Diagnostic, Diagnostics};
 use super::endpoint;
 use super::fields::{Fields, Keys, boolean, check_name, choice, entries, fields, list, text};
 use super::node::{Entry, Node, Value};
 use super::selection::{self, FieldsDecl};
 use super::source::{Source, Span};
+use super::timing;
 use super::values::Values;
 use super::variables::Variables;
 use super::yaml;
@@ -26,38 +29,30 @@ use crate::capture::letters::OnViolation;
 use crate::connector::container::Pins;
 
 const ROOT: Keys = Keys {
-    known: &["production", "captures", "collections", "materializations"],
-    later: &["connections"],
+    known: &["production", "connections", "captures", "collections", "materializations"],
     example: "`captures:`",
 };
-const TASK_LATER: &[&str] = &["connection", "schedule", "every"];
-const CAPTURE: Keys = Keys {
-    known: &[
-        "connector",
-        "image",
-        "command",
-        "address",
-        "token_file",
-        "tls",
-        "mounts",
-        "limits",
-        "network",
-        "sandbox",
-        "config",
-        "bindings",
-    ],
-    later: TASK_LATER,
-    example: "`connector: files`",
-};
+/// The keys of a task, with those that only one kind of it has.
+macro_rules! task_keys {
+    ($($own:literal),*) => {
+        Keys {
+            known: &[
+                "connector", "image", "command", "address", "token_file", "tls", "mounts", "limits", "network", "sandbox",
+                "connection", "config", $($own,)* "bindings",
+            ],
+            example: "`connector: files`",
+        }
+    };
+}
+const CAPTURE: Keys = task_keys!("schedule");
+const MATERIALIZATION: Keys = task_keys!("every");
 const CAPTURE_BINDING: Keys = Keys {
-    known: &["resource", "collection", "on_violation"],
-    later: &["columns"],
+    known: &["resource", "collection", "columns", "on_violation"],
     example: "`{ resource: { glob: \"*.csv\" }, collection: shop/orders }`",
 };
 const ON_VIOLATION: [(&str, OnViolation); 2] = [("stop", OnViolation::Stop), ("dead_letter", OnViolation::DeadLetter)];
 const MATERIALIZATION_BINDING: Keys = Keys {
     known: &["collection", "resource", "delta_updates", "fields", "on_conflict"],
-    later: &[],
     example: "`{ collection: shop/orders, resource: { table: orders } }`",
 };
 
@@ -165,9 +160,17 @@ struct Resolver<'a> {
 
 /// What captures and materializations have in common.
 struct Common<'a> {
+    fields: Fields<'a>,
     endpoint: Option<(Endpoint, Span)>,
     config: Node,
     bindings: &'a [Node],
+}
+
+/// What a task is read with.
+#[derive(Debug, Clone, Copy)]
+struct Around<'a> {
+    connections: &'a Connections<'a>,
+    collections: &'a BTreeMap<String, CollectionDecl>,
 }
 
 type Parts = (Vec<CaptureTask>, BTreeMap<String, CollectionDecl>, Vec<MaterializationTask>);
@@ -179,6 +182,8 @@ impl Resolver<'_> {
             fields.optional("production").map(|node| boolean(node, "production", "the catalog", &mut self.findings));
         self.production = production.flatten().unwrap_or_default();
         let collections = collections::read(fields.optional("collections"), &mut self.findings);
+        let connections = Connections::read(fields.optional("connections"), &mut self.findings);
+        let around = Around { connections: &connections, collections: &collections };
         let mut captures = Vec::new();
         let mut materializations = Vec::new();
         let mut names: Vec<&Entry> = Vec::new();
@@ -190,9 +195,9 @@ impl Resolver<'_> {
                 self.unique(entry, &names);
                 names.push(entry);
                 if section == "captures" {
-                    captures.extend(self.capture(entry, &collections));
+                    captures.extend(self.capture(entry, around));
                 } else {
-                    materializations.extend(self.materialization(entry, &collections));
+                    materializations.extend(self.materialization(entry, around));
                 }
             }
         }
@@ -216,18 +221,21 @@ impl Resolver<'_> {
         }
     }
 
-    fn capture(&mut self, entry: &Entry, collections: &BTreeMap<String, CollectionDecl>) -> Option<CaptureTask> {
+    fn capture(&mut self, entry: &Entry, around: Around<'_>) -> Option<CaptureTask> {
         let who = format!("capture `{}`", entry.key);
-        let common = self.common(entry, &who, "capture")?;
+        let common = self.common(entry, &who, "capture", around.connections)?;
+        let schedule = timing::schedule(&common.fields, &mut self.findings);
         let mut bindings = Vec::new();
         for (at, node) in common.bindings.iter().enumerate() {
             let who = format!("binding {} of {who}", at + 1);
             let Some(fields) = fields(node, &who, CAPTURE_BINDING, &mut self.findings) else { continue };
             let resource = fields.required("resource", "resource: { glob: \"*.csv\" }", &mut self.findings);
-            let collection = self.collection(&fields, collections, true);
+            let collection = self.collection(&fields, around.collections, true);
             let on_violation = choice(&fields, "on_violation", &ON_VIOLATION, &mut self.findings).unwrap_or_default();
             if let (Some(resource), Some((collection, span))) = (resource, collection) {
-                bindings.push(CaptureBinding { resource: resource.clone(), collection, on_violation, span });
+                let columns = columns::read(&fields, resource, &mut self.findings);
+                let resource = columns::within(resource, columns.as_ref());
+                bindings.push(CaptureBinding { resource, collection, columns, on_violation, span });
             }
         }
         self.duplicates(bindings.iter().map(|binding| &binding.resource), &who);
@@ -238,23 +246,21 @@ impl Resolver<'_> {
             endpoint,
             endpoint_span,
             config: common.config,
+            schedule,
             bindings,
         })
     }
 
-    fn materialization(
-        &mut self,
-        entry: &Entry,
-        collections: &BTreeMap<String, CollectionDecl>,
-    ) -> Option<MaterializationTask> {
+    fn materialization(&mut self, entry: &Entry, around: Around<'_>) -> Option<MaterializationTask> {
         let who = format!("materialization `{}`", entry.key);
-        let common = self.common(entry, &who, "materialize")?;
+        let common = self.common(entry, &who, "materialize", around.connections)?;
+        let every = timing::every(&common.fields, &mut self.findings);
         let mut bindings = Vec::new();
         for (at, node) in common.bindings.iter().enumerate() {
             let who = format!("binding {} of {who}", at + 1);
             let Some(fields) = fields(node, &who, MATERIALIZATION_BINDING, &mut self.findings) else { continue };
             let resource = fields.required("resource", "resource: { table: orders }", &mut self.findings);
-            let collection = self.collection(&fields, collections, false);
+            let collection = self.collection(&fields, around.collections, false);
             let delta =
                 fields.optional("delta_updates").map(|node| boolean(node, "delta_updates", &who, &mut self.findings));
             let fields_decl = fields
@@ -264,7 +270,7 @@ impl Resolver<'_> {
             let on_conflict =
                 fields.optional("on_conflict").map(|node| selection::on_conflict(node, &who, &mut self.findings));
             if let (Some(resource), Some((collection, span))) = (resource, collection) {
-                self.findings.extend(misfits(&fields_decl, &collection, collections));
+                self.findings.extend(misfits(&fields_decl, &collection, around.collections));
                 bindings.push(MaterializationBinding {
                     collection,
                     resource: resource.clone(),
@@ -283,12 +289,20 @@ impl Resolver<'_> {
             endpoint,
             endpoint_span,
             config: common.config,
+            every,
             bindings,
         })
     }
 
-    fn common<'n>(&mut self, entry: &'n Entry, who: &str, prefix: &'static str) -> Option<Common<'n>> {
-        let task = fields(&entry.value, who, CAPTURE, &mut self.findings)?;
+    fn common<'n>(
+        &mut self,
+        entry: &'n Entry,
+        who: &'n str,
+        prefix: &'static str,
+        connections: &Connections<'_>,
+    ) -> Option<Common<'n>> {
+        let keys = if prefix == "capture" { CAPTURE } else { MATERIALIZATION };
+        let task = fields(&entry.value, who, keys, &mut self.findings)?;
         let reader = endpoint::Reader {
             source: self.source,
             variables: self.variables,
@@ -304,6 +318,7 @@ impl Resolver<'_> {
             Some(node) => Node::absent(node.name_span()),
             None => Node::absent(entry.key_span),
         };
+        let config = connections.config(&task, config, &mut self.findings);
         let listed = entry.value.get("bindings").map(|node| {
             let who = format!("`bindings` of {who}");
             list(node, &who, "bindings: [{ collection: shop/orders, resource: { … } }]", &mut self.findings)
@@ -322,7 +337,7 @@ impl Resolver<'_> {
             let message = format!("{who} has no bindings, so it would do nothing");
             self.findings.push(Diagnostic::error(Code::NoBindings, task.key_span("bindings"), message, help));
         }
-        Some(Common { endpoint, config, bindings })
+        Some(Common { fields: task, endpoint, config, bindings })
     }
 
     fn collection(

@@ -16,7 +16,6 @@ use super::source::Span;
 
 const FIELDS: Keys = Keys {
     known: &["include", "exclude", "rename", "document"],
-    later: &[],
     example: "`fields: { exclude: [note], rename: { id: order_id } }`",
 };
 const CONFLICT_WORDS: [&str; 4] = ["widen", "split", "stop", "dead_letter"];

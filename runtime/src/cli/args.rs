@@ -178,7 +178,7 @@ pub(super) struct StatusArgs {
 #[derive(Debug, Args)]
 pub(super) struct StopArgs {
     /// Wait no longer than this for it to end: a number with ms, s, m or h
-    #[arg(long, value_name = "TIME", default_value = "2m", value_parser = duration)]
+    #[arg(long, value_name = "TIME", default_value = "2m", value_parser = crate::catalog::duration)]
     pub(super) timeout: Duration,
     /// The catalog, which only says where the state is
     #[arg(value_name = "CATALOG")]
@@ -382,21 +382,6 @@ pub(super) fn split_word(words: Vec<String>) -> Result<(Option<String>, PathBuf)
     split_words(words, ["[TASK]"]).map(|([task], catalog)| (Some(task), catalog))
 }
 
-/// A time with its unit, such as `90s`.
-fn duration(text: &str) -> Result<Duration, String> {
-    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-    let (number, unit) = text.split_at(digits);
-    let milliseconds = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        _ => return Err("expected a whole number and its unit: ms, s, m or h, such as 90s".into()),
-    };
-    let number: u64 = number.parse().map_err(|_| "expected a whole number in front of the unit, such as 90s")?;
-    number.checked_mul(milliseconds).map(Duration::from_millis).ok_or_else(|| "that is too long".into())
-}
-
 fn is_catalog(word: &str) -> bool {
     word.ends_with(".yaml") || word.ends_with(".yml") || Path::new(word).is_file()
 }
@@ -438,15 +423,6 @@ mod tests {
         assert_eq!(split(&["nyc"]), (Some("nyc".to_owned()), default));
         assert_eq!(split(&["nyc", "flights.yaml"]), (Some("nyc".to_owned()), PathBuf::from("flights.yaml")));
         split_word(words(&["nyc", "lake", "flights.yaml"])).expect_err("too many");
-    }
-
-    #[test]
-    fn a_time_has_a_unit() {
-        let seconds = |text| duration(text).map(|time| time.as_secs_f64());
-        assert_eq!(["500ms", "90s", "5m", "2h"].map(seconds), [Ok(0.5), Ok(90.0), Ok(300.0), Ok(7200.0)]);
-        for wrong in ["", "5", "s", "1.5s", "5 m", "-1s", "1d", "99999999999999999999h", "9999999999999999h"] {
-            duration(wrong).expect_err(wrong);
-        }
     }
 
     #[test]

@@ -87,14 +87,17 @@ async fn ask(catalog: &Catalog, task: &CaptureTask) -> Result<Vec<Found>, Proble
             serde_json::from_slice::<Value>(bytes)
                 .map_err(|error| Error::protocol("C-DISCOVER", format!("Discover: no JSON: {error}")))
         };
-        let collection = match task.bindings.get(at) {
-            Some(binding) => binding.collection.clone(),
-            None => format!("{}/{}", task.name, discovered.recommended_collection),
+        let (collection, schema_json) = match task.bindings.get(at) {
+            Some(binding) => {
+                let stated = binding.wanted_of(discovered.schema_json.clone(), &discovered.key)?;
+                (binding.collection.clone(), stated)
+            }
+            None => (format!("{}/{}", task.name, discovered.recommended_collection), discovered.schema_json.clone()),
         };
         found.push(Found {
             collection,
             resource: json(&discovered.resource_json)?,
-            schema: json(&discovered.schema_json)?,
+            schema: json(&schema_json)?,
             discovered,
         });
     }

@@ -69,6 +69,8 @@ pub struct MaterializeSession<'a> {
     pub only_rerun: bool,
     /// A journal it reads is trimmed up to what is committed: what it only passes by is committed too.
     pub commits_skipped: bool,
+    /// Documents wait so long for a commit, if the user has said so.
+    pub every: Option<Duration>,
     /// What the task store knows of the task.
     pub record: TaskRecord,
     /// The journals it reads, by the capture that writes them.
@@ -153,6 +155,7 @@ struct Facts {
     extent: Option<Extent>,
     only_rerun: bool,
     commits_skipped: bool,
+    every: Option<Duration>,
     joined: Vec<Joined>,
 }
 
@@ -198,6 +201,7 @@ impl Facts {
             extent: Extent::of_record(record)?,
             only_rerun: session.only_rerun,
             commits_skipped: session.commits_skipped,
+            every: session.every,
             joined: session.joined.clone(),
         })
     }
@@ -213,7 +217,7 @@ impl Facts {
             is_pending: record.pending.is_some(),
             only_rerun: self.only_rerun,
             commits_skipped: self.commits_skipped,
-            limits: Limits::default(),
+            limits: Limits::default().every(self.every),
         };
         Transaction::new(beginning, self.ours.clone())
     }
@@ -397,7 +401,8 @@ impl Running {
     fn done(&mut self, done: Done) -> Event {
         match done {
             Done::Advanced(advanced) => {
-                if (advanced.documents, advanced.then) == (0, Then::Nothing) {
+                // For more documents, or for the time of those that there are.
+                if advanced.then == Then::Nothing {
                     self.progress.enter(Phase::Waiting);
                 }
                 Event::Advanced(advanced)

@@ -103,6 +103,7 @@ async fn ended(connector: Refuses, sets_aside: bool) -> (Result<End, Error>, Vec
         joined: vec![Joined { journal: id, wants_existence: false, counted_as: Some(0), sets_aside }],
         only_rerun: false,
         commits_skipped: false,
+        every: None,
         record: TaskRecord { epoch, ..TaskRecord::default() },
         sources: [("in".to_owned(), Source { journal, schemas: Default::default() })].into(),
         store: Arc::clone(&store),

@@ -15,6 +15,7 @@
 
 mod ending;
 mod gathering;
+mod limits;
 
 use std::collections::BTreeMap;
 
@@ -30,25 +31,7 @@ use super::turns::{Ends, Selection, Turn};
 use crate::journal::{JournalId, Position};
 use crate::store::{self, Change, Skip, SkipId, TaskChanges};
 use gathering::Gathering;
-
-/// When a transaction closes, at the latest; each with its unit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// With so many bytes of documents.
-    pub close_bytes: u64,
-    /// With so many documents.
-    pub close_documents: u64,
-    /// So long after its first document.
-    pub close_age_ms: u64,
-    /// So long after something was passed by, if no document came, where that is committed too.
-    pub skipped_age_ms: u64,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { close_bytes: 64 << 20, close_documents: 2_000_000, close_age_ms: 1_000, skipped_age_ms: 60_000 }
-    }
-}
+pub use limits::Limits;
 
 /// What a session begins with.
 #[derive(Debug, Clone)]
@@ -327,7 +310,7 @@ impl Transaction {
         match event {
             Event::Opened { resume, recorded_transaction, close_policy } => {
                 self.last_number = self.last_number.max(recorded_transaction);
-                self.ask_for(close_policy);
+                self.limits.ask_for(close_policy);
                 self.opened(resume, out)?;
             }
             Event::Persisted => self.persisted(out)?,
@@ -348,13 +331,6 @@ impl Transaction {
         self.flush_when_acknowledged(out);
         self.half_close_when_over(out);
         Ok(actions)
-    }
-
-    /// The connector's wishes count within our limits.
-    fn ask_for(&mut self, wish: ClosePolicy) {
-        let Limits { close_bytes, close_age_ms, .. } = &mut self.limits;
-        *close_bytes = wish.least_bytes.map_or(*close_bytes, |bytes| bytes.clamp(1, *close_bytes));
-        *close_age_ms = wish.greatest_age_ms.map_or(*close_age_ms, |ms| ms.min(*close_age_ms));
     }
 
     fn opened(&mut self, resume: Resume, out: &mut Vec<Action>) -> Result<(), Error> {

@@ -1,6 +1,9 @@
 //! Stories of the machine: what goes in, what comes out, and what is durable when.
 
+use std::time::Duration;
+
 use longshore_proto::name::{InstallationId, StateKey};
+use longshore_proto::session::ClosePolicy;
 
 use super::*;
 use crate::materialize::checkpoint::Span;
@@ -25,8 +28,21 @@ struct Story {
     machine: Transaction,
 }
 
+const LIMITS: Limits = Limits {
+    close_bytes: 100,
+    close_documents: 10,
+    close_age_ms: 1_000,
+    skipped_age_ms: 60_000,
+    asked_bytes_max: 200,
+    asked_age_max_ms: 90_000,
+};
+
 impl Story {
     fn new(guarantee: Guarantee, ours: Checkpoint, bindings: &[&str]) -> Self {
+        Self::within(LIMITS, guarantee, ours, bindings)
+    }
+
+    fn within(limits: Limits, guarantee: Guarantee, ours: Checkpoint, bindings: &[&str]) -> Self {
         let beginning = Beginning {
             guarantee,
             spec_version: 1,
@@ -36,7 +52,7 @@ impl Story {
             is_pending: false,
             only_rerun: false,
             commits_skipped: false,
-            limits: Limits { close_bytes: 100, close_documents: 10, close_age_ms: 1_000, skipped_age_ms: 60_000 },
+            limits,
         };
         Self { machine: Transaction::new(beginning, ours) }
     }
@@ -438,13 +454,17 @@ fn a_transactional_connector_that_returns_state_or_a_plan_is_refused() {
 }
 
 #[test]
-fn the_connectors_wishes_count_within_our_limits() {
-    for (wish, expected_age, documents_bytes) in [
-        (ClosePolicy { least_bytes: Some(40), greatest_age_ms: Some(10) }, 10, 40),
-        (ClosePolicy { least_bytes: Some(4_000), greatest_age_ms: Some(60_000) }, 1_000, 100),
+fn the_connectors_wishes_count_within_our_limits_and_the_users_word_before_them() {
+    let fifth = Some(Duration::from_secs(5));
+    for (every, wish, expected_age, documents_bytes) in [
+        (None, ClosePolicy::default(), 1_000, 100),
+        (None, ClosePolicy { least_bytes: Some(40), greatest_age_ms: Some(10) }, 10, 40),
+        (None, ClosePolicy { least_bytes: Some(150), greatest_age_ms: Some(60_000) }, 60_000, 150),
+        (None, ClosePolicy { least_bytes: Some(u64::MAX), greatest_age_ms: Some(u64::MAX) }, 90_000, 200),
+        (fifth, ClosePolicy { least_bytes: Some(150), greatest_age_ms: Some(10) }, 5_000, 150),
     ] {
         let ours = checkpoint(0, &[]);
-        let mut story = Story::new(Guarantee::Transactional, ours.clone(), &["a"]);
+        let mut story = Story::within(LIMITS.every(every), Guarantee::Transactional, ours.clone(), &["a"]);
         let resume = Resume::GoOn { checkpoint: ours, acknowledge: 0 };
         story.go(Event::Opened { resume, recorded_transaction: 0, close_policy: wish });
         story.go(acknowledged());

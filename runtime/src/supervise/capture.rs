@@ -1,7 +1,12 @@
 //! One capture task through its sessions: start the connector, prepare, take an epoch, acquire the journal, apply, pull; again when it ends.
+//! With a schedule a session ends when it has caught up, and its connector with it, until the next one is due.
+
+#![allow(clippy::disallowed_methods, reason = "a schedule is kept here")]
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
 
 use longshore_proto::capture::message::Apply;
 use longshore_proto::name::StateKey;
@@ -27,7 +32,7 @@ use super::problem::Problem;
 use super::spec::{self, SpecBinding};
 use super::task::{self, Next, Sessions};
 
-/// Between two sessions of a capture that ended by itself, in a run that goes on.
+/// Between two sessions of a capture that ended by itself, in a run that goes on, where the user says nothing of it.
 const SCHEDULE: Duration = Duration::from_secs(30);
 
 /// A capture task of this run.
@@ -61,6 +66,7 @@ pub(super) async fn live(mut runner: CaptureRunner) -> (String, Result<(), Probl
 impl Sessions for CaptureRunner {
     async fn session(&mut self) -> Result<Next, Problem> {
         self.progress.enter(Phase::Starting);
+        let begun = Instant::now();
         let launched =
             self.context.launch(&self.task.name, Kind::Capture, (&self.task.endpoint, self.task.endpoint_span)).await?;
         self.progress.runs(Some(launched.runs()));
@@ -70,11 +76,10 @@ impl Sessions for CaptureRunner {
         launched.stop(GRACE).await;
         self.progress.runs(None);
         Ok(match end.map_err(|problem| problem.located(&self.context.catalog, &self.task.name, self.task.span))? {
-            End::Stopped => Next::Done,
-            End::EndedCaughtUp if self.context.until_caught_up => Next::AfterStop,
-            End::EndedCaughtUp => Next::After(SCHEDULE),
+            End::Stopped if self.context.stop.is_cancelled() => Next::Done,
+            End::Stopped | End::EndedCaughtUp if self.context.until_caught_up => Next::AfterStop,
             End::EndedNotCaughtUp if self.context.until_caught_up => Next::After(Duration::ZERO),
-            End::EndedNotCaughtUp => Next::After(SCHEDULE),
+            End::Stopped | End::EndedCaughtUp | End::EndedNotCaughtUp => Next::After(self.until_next(begun)),
         })
     }
 
@@ -84,6 +89,16 @@ impl Sessions for CaptureRunner {
 }
 
 impl CaptureRunner {
+    /// How long until the next session is due, and says so.
+    fn until_next(&self, begun: Instant) -> Duration {
+        let Some(schedule) = &self.task.schedule else { return SCHEDULE };
+        let now = Timestamp::now();
+        let wait = schedule.wait(begun.elapsed(), now);
+        let due = now.checked_add(wait).unwrap_or(now);
+        self.progress.doing(&format!("waiting for its schedule, until {due:.0}"));
+        wait
+    }
+
     fn journal(&self) -> Arc<dyn Journal> {
         Arc::clone(&self.context.journals[&self.task.name])
     }
@@ -110,6 +125,9 @@ impl CaptureRunner {
         self.applied = Some(applied.clone());
         context.ready.send_if_modified(|ready| ready.insert(task.clone()));
         let noted = Arc::clone(&context);
+        // Ends with the run or, where there is a schedule, when there is nothing more to do until it comes round again.
+        let stop = context.stop.child_token();
+        let done = self.task.schedule.is_some().then(|| stop.clone());
         let intended = |(binding, written): (Binding, &CaptureBinding)| Intended {
             policy: policy::of(context.catalog.collections.get(&binding.collection.name)),
             on_violation: written.on_violation,
@@ -123,8 +141,13 @@ impl CaptureRunner {
             writer,
             limits: Limits::default(),
             grace: GRACE,
-            stop: context.stop.clone(),
-            caught_up: Box::new(move |committed| noted.ends.note(&task, committed.end.offset)),
+            stop,
+            caught_up: Box::new(move |committed| {
+                noted.ends.note(&task, committed.end.offset);
+                if let Some(done) = &done {
+                    done.cancel();
+                }
+            }),
             progress: Arc::clone(&self.progress),
         };
         self.index_letters().await?;

@@ -255,6 +255,7 @@ impl MaterializeRunner {
             joined,
             only_rerun,
             commits_skipped: context.trims(sources.keys()),
+            every: self.task.every,
             record,
             sources,
             store: Arc::clone(&context.store),

@@ -161,6 +161,9 @@ pub async fn capture(
     known: &Collections,
 ) -> Result<CapturePlan, Problem> {
     let spec = client.spec().await?;
+    let columns = task.bindings.iter().filter_map(|binding| binding.columns.as_ref());
+    let refused = columns.filter_map(|columns| columns.refused_by(&spec.name, &spec.resource_schema_json));
+    passed(catalog.diagnostics(refused.collect()))?;
     let what = format!("capture `{}`", task.name);
     let resources = task.bindings.iter().map(|binding| (&binding.resource, &spec.resource_schema_json));
     let typed = typed(catalog, &what, (&task.config, &spec.config_schema_json), resources)?;
@@ -233,7 +236,8 @@ async fn collections_of(
         let name = &task.bindings[index].collection;
         let written = catalog.collections.get(name);
         let key = written.and_then(|w| w.key.clone()).unwrap_or(discovered.key);
-        let schema_json = policy::schema(written, None)?.unwrap_or(discovered.schema_json);
+        let stated = task.bindings[index].wanted_of(discovered.schema_json, &key)?;
+        let schema_json = policy::schema(written, None)?.unwrap_or(stated);
         let schema_json = match found.get(name) {
             // Two bindings write one collection: its schema admits the documents of both.
             Some(other) => union(&other.schema_json, &schema_json)?,

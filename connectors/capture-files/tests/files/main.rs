@@ -9,6 +9,8 @@ mod discover;
 mod flights;
 mod folder;
 mod grow;
+mod part;
+mod ready;
 mod resume;
 mod spec;
 mod types;
