@@ -99,7 +99,9 @@ fn find_log(
             log::create(connection, names, (apply.owner.installation.as_str(), &apply.owner.task))?;
             actions.push(format!("make the log {:?}", names.log));
             let made = log::about(connection, names)?;
-            made.ok_or_else(|| Error::internal("sqlite.log", "capture-sqlite made a log: expected to find it, got none"))?
+            made.ok_or_else(|| {
+                Error::internal("sqlite.log", "capture-sqlite made a log: expected to find it, got none")
+            })?
         }
     };
     if !about.has_moved {

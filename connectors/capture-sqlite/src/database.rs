@@ -34,6 +34,11 @@ fn opened(settings: &Settings, flags: OpenFlags) -> Result<Connection> {
             .at_pointer("/path")
             .suggest("correct `path`, which is relative to the catalog; it is not made here"));
     }
+    if !path.is_file() {
+        let message =
+            format!("capture-sqlite opens {}: expected a database, got a directory or the like", path.display());
+        return Err(Error::config("sqlite.path.no_file", message).at_pointer("/path").suggest("name the file in it"));
+    }
     let at = |error| failed(&format!("opening {}", path.display()), error).at_pointer("/path");
     let connection = Connection::open_with_flags(literal(path), flags).map_err(at)?;
     connection.busy_timeout(settings.busy_timeout).map_err(at)?;
@@ -48,9 +53,11 @@ fn opened(settings: &Settings, flags: OpenFlags) -> Result<Connection> {
 pub(crate) fn fault(settings: &Settings) -> Option<Error> {
     let got = place::fault_of_file(&settings.path)?;
     let message = format!("capture-sqlite opens its database: expected a file that may be written, got {got}");
-    Some(Error::config("sqlite.path.unwritable", message).at_pointer("/path").suggest(
-        "changes are noted by triggers in the database itself, so it and its directory must be writable",
-    ))
+    Some(
+        Error::config("sqlite.path.unwritable", message)
+            .at_pointer("/path")
+            .suggest("changes are noted by triggers in the database itself, so it and its directory must be writable"),
+    )
 }
 
 /// To SQLite some names are no files: the empty one, `:memory:`, and URIs where it is told so. Here all are files.

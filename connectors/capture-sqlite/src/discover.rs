@@ -6,7 +6,7 @@ use rusqlite::Connection;
 
 use crate::config::{Config, Resource, Settings};
 use crate::database::{self, failed};
-use crate::kinds::{Kinds};
+use crate::kinds::Kinds;
 use crate::plan::{KeyPart, Plan, ROWID_POINTER, pointer_to};
 use crate::shape::Shape;
 use crate::table::{self, Rows};
@@ -37,9 +37,10 @@ pub(crate) fn discover(config: Config, resources: &[Resource]) -> Result<Vec<Dis
 fn described(connection: &Connection, resource: &Resource) -> Result<Discovered> {
     let mut plan = Plan::without_key(connection, resource)?;
     let sample = Sample::take(connection, &plan)?;
-    let has_null_key = plan.key.iter().any(|part| {
-        plan.captured_place(*part).is_some_and(|place| sample.kinds[place].has(Kinds::NULL))
-    });
+    let has_null_key = plan
+        .key
+        .iter()
+        .any(|part| plan.captured_place(*part).is_some_and(|place| sample.kinds[place].has(Kinds::NULL)));
     let is_fallback = plan.key.is_empty() || has_null_key && matches!(plan.table.rows, Rows::Id { .. });
     if is_fallback {
         plan.key = vec![KeyPart::Rowid];

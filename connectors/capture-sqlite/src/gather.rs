@@ -120,6 +120,7 @@ impl Gather {
 }
 
 fn too_large(bytes: usize) -> Error {
-    let message = format!("expected a row whose document has at most {} MiB, got {bytes} bytes", DOCUMENT_MAX_BYTES >> 20);
+    let message =
+        format!("expected a row whose document has at most {} MiB, got {bytes} bytes", DOCUMENT_MAX_BYTES >> 20);
     Error::data("sqlite.document.too_large", message).suggest("leave large columns out: `columns: [..]`")
 }

@@ -118,7 +118,11 @@ mod tests {
         check("CREATE UNIQUE INDEX i ON t(a)", &["a"], None);
         check("CREATE UNIQUE INDEX \"i(\" ON [t(] (a DESC, lower(b, 'x,)') asc)", &["a", "lower(b, 'x,)')"], None);
         check("CREATE UNIQUE INDEX i ON t(a) /* ( */ where b > 'where'", &["a"], Some("b > 'where'"));
-        check("CREATE UNIQUE INDEX i ON t(a -- )\n, b COLLATE NOCASE) WHERE c", &["a -- )", "b COLLATE NOCASE"], Some("c"));
+        check(
+            "CREATE UNIQUE INDEX i ON t(a -- )\n, b COLLATE NOCASE) WHERE c",
+            &["a -- )", "b COLLATE NOCASE"],
+            Some("c"),
+        );
         check("CREATE UNIQUE INDEX i ON t((a || ')') DESC, \"desc\")", &["(a || ')')", "\"desc\""], None);
     }
 }

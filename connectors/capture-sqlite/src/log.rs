@@ -134,7 +134,8 @@ pub(crate) fn next_watch(connection: &Connection, names: &Names) -> Result<i64> 
 
 /// Counts that row ids may have been given anew, and puts the row back that told of it.
 pub(crate) fn count_renumbering(connection: &Connection, names: &Names) -> Result<()> {
-    let count = format!("UPDATE {} SET renumbered = renumbered + 1, rowid = ?1 WHERE rowid <> ?1", quoted(&names.about));
+    let count =
+        format!("UPDATE {} SET renumbered = renumbered + 1, rowid = ?1 WHERE rowid <> ?1", quoted(&names.about));
     connection.execute(&count, [HOME]).map(drop).map_err(|error| failed("counting a VACUUM", error))
 }
 
@@ -227,7 +228,13 @@ pub(crate) fn has_entries(connection: &Connection, names: &Names, watch: i64, af
 }
 
 /// Removes what is before an entry that is durable elsewhere; the entry stays, to know the log by. At most `most` at a time; says how many.
-pub(crate) fn forget(connection: &Connection, names: &Names, log: &str, before: i64, most: u32) -> rusqlite::Result<usize> {
+pub(crate) fn forget(
+    connection: &Connection,
+    names: &Names,
+    log: &str,
+    before: i64,
+    most: u32,
+) -> rusqlite::Result<usize> {
     let delete = format!(
         "DELETE FROM {log} WHERE seq IN (SELECT seq FROM {log} WHERE seq < ? ORDER BY seq LIMIT ?) \
          AND EXISTS (SELECT 1 FROM {about} WHERE id = ?)",

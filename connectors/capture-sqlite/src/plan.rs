@@ -110,14 +110,19 @@ impl Plan {
 
     /// The rows with a key; at most two, for there should be one.
     pub(crate) fn lookup_sql(&self) -> String {
-        let conditions: Vec<String> = self.key.iter().enumerate().map(|(place, part)| {
-            let (sql, value) = (self.key_sql(*part, ""), place + 1);
-            match part {
-                // The first half finds an index whatever its collation, the second tells 'a' and 'A' apart as keys are.
-                KeyPart::Column(_) => format!("{sql} IS ?{value} AND {sql} COLLATE BINARY IS ?{value}"),
-                KeyPart::Rowid => format!("{sql} = ?{value}"),
-            }
-        }).collect();
+        let conditions: Vec<String> = self
+            .key
+            .iter()
+            .enumerate()
+            .map(|(place, part)| {
+                let (sql, value) = (self.key_sql(*part, ""), place + 1);
+                match part {
+                    // The first half finds an index whatever its collation, the second tells 'a' and 'A' apart as keys are.
+                    KeyPart::Column(_) => format!("{sql} IS ?{value} AND {sql} COLLATE BINARY IS ?{value}"),
+                    KeyPart::Rowid => format!("{sql} = ?{value}"),
+                }
+            })
+            .collect();
         format!("{} WHERE {} LIMIT 2", self.select(), conditions.join(" AND "))
     }
 
@@ -141,7 +146,8 @@ impl Plan {
             "capture-sqlite looks at table {table:?}: expected a collection key that the table keeps unique, got {}",
             names.join(", ")
         );
-        let primary: Vec<_> = self.table.primary.iter().map(|column| pointer_to(&self.table.columns[*column].name)).collect();
+        let primary: Vec<_> =
+            self.table.primary.iter().map(|column| pointer_to(&self.table.columns[*column].name)).collect();
         let instead = if primary.is_empty() { ROWID_POINTER.to_owned() } else { primary.join(", ") };
         Err(Error::config("sqlite.key.not_unique", message)
             .at_pointer("/table")
@@ -152,10 +158,11 @@ impl Plan {
     fn check_statements(&self, connection: &Connection) -> Result<()> {
         for sql in [self.walk_sql(true), self.walk_sql(false), self.lookup_sql()] {
             connection.prepare(&sql).map_err(|error| {
-                let message = format!("capture-sqlite looks at table {:?}: it cannot be read: {error}", self.table.name);
-                Error::config("sqlite.table.unreadable", message)
-                    .at_pointer("/table")
-                    .suggest("collations and functions of other programs are not known here; leave such columns out of keys")
+                let message =
+                    format!("capture-sqlite looks at table {:?}: it cannot be read: {error}", self.table.name);
+                Error::config("sqlite.table.unreadable", message).at_pointer("/table").suggest(
+                    "collations and functions of other programs are not known here; leave such columns out of keys",
+                )
             })?;
         }
         Ok(())
@@ -169,13 +176,16 @@ pub(crate) fn pointer_to(name: &str) -> String {
 
 fn key_part(table: &Table, pointer: &str) -> Result<KeyPart> {
     let refused = |what: String| {
-        Error::config("sqlite.key.missing", format!("capture-sqlite looks at table {:?}: {what}", table.name)).at_pointer("/table")
+        Error::config("sqlite.key.missing", format!("capture-sqlite looks at table {:?}: {what}", table.name))
+            .at_pointer("/table")
     };
     if pointer == ROWID_POINTER {
         return match &table.rows {
             Rows::Id { .. } => Ok(KeyPart::Rowid),
-            Rows::Primary(_) => Err(refused("expected a key of its columns, as it is WITHOUT ROWID, got the row id".to_owned())
-                .suggest("use the primary key")),
+            Rows::Primary(_) => {
+                Err(refused("expected a key of its columns, as it is WITHOUT ROWID, got the row id".to_owned())
+                    .suggest("use the primary key"))
+            }
         };
     }
     let name = pointer.strip_prefix('/').unwrap_or(pointer).replace("~1", "/").replace("~0", "~");
@@ -191,7 +201,8 @@ fn key_part(table: &Table, pointer: &str) -> Result<KeyPart> {
 fn captured(table: &Table, resource: &Resource, key: &[KeyPart]) -> Result<Vec<usize>> {
     if let Some(wanted) = &resource.columns {
         for (place, name) in wanted.iter().enumerate().filter(|(_, name)| table.column(name).is_none()) {
-            let message = format!("capture-sqlite looks at table {:?}: expected a column {name:?}, got none", table.name);
+            let message =
+                format!("capture-sqlite looks at table {:?}: expected a column {name:?}, got none", table.name);
             let error = Error::config("sqlite.columns.unknown", message).at_pointer(format!("/columns/{place}"));
             return Err(match nearest(name, table.columns.iter().map(|column| column.name.as_str())) {
                 Some(near) => error.suggest(format!("did you mean {near:?}?")),
@@ -207,7 +218,10 @@ fn captured(table: &Table, resource: &Resource, key: &[KeyPart]) -> Result<Vec<u
     match columns.iter().any(|column| table.columns[*column].name == "_meta") {
         false => Ok(columns),
         true => {
-            let message = format!("capture-sqlite looks at table {:?}: a column is named _meta, which is kept for what happened to a row", table.name);
+            let message = format!(
+                "capture-sqlite looks at table {:?}: a column is named _meta, which is kept for what happened to a row",
+                table.name
+            );
             Err(Error::config("sqlite.columns.meta", message)
                 .at_pointer("/table")
                 .suggest("rename it, or leave it out: `columns: [..]`"))

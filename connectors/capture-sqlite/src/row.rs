@@ -81,7 +81,13 @@ impl RowWriter {
     }
 
     /// Appends the document of a selected row. `op`: what is said of the change.
-    pub(crate) fn write(&self, row: &Row<'_>, op: Option<&str>, shape: &mut Shape, arena: &mut Vec<u8>) -> Result<Wrote> {
+    pub(crate) fn write(
+        &self,
+        row: &Row<'_>,
+        op: Option<&str>,
+        shape: &mut Shape,
+        arena: &mut Vec<u8>,
+    ) -> Result<Wrote> {
         let failed = |error| crate::database::failed(&format!("reading a row of {:?}", self.table), error);
         let rowid = if self.has_rowid { Some(row.get_ref(0).map_err(failed)?) } else { None };
         let mut comma = self.begin(op, rowid, arena);
@@ -96,7 +102,9 @@ impl RowWriter {
             if !shape.admits(place, kinds) {
                 wrote = Wrote::NeedsSchema;
             }
-            if kinds == Kinds::OBJECT && self.key.iter().any(|key| matches!(key, Key::Column(column) if *column == place)) {
+            if kinds == Kinds::OBJECT
+                && self.key.iter().any(|key| matches!(key, Key::Column(column) if *column == place))
+            {
                 return Err(self.no_key(place, &value));
             }
         }

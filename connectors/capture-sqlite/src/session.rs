@@ -179,11 +179,7 @@ impl Session {
     }
 
     /// One piece, and the checkpoint behind it; true: there is more.
-    fn hand_over(
-        &mut self,
-        out: &Outside,
-        piece: fn(&mut Session, &mut Gather) -> Result<Read>,
-    ) -> Result<bool, Halt> {
+    fn hand_over(&mut self, out: &Outside, piece: fn(&mut Session, &mut Gather) -> Result<Read>) -> Result<bool, Halt> {
         if out.stop.load(Ordering::Relaxed) {
             return Err(Halt::Stopped);
         }
@@ -227,7 +223,8 @@ impl Session {
         let doing = |error| failed("beginning to read", error);
         loop {
             self.connection.execute_batch("BEGIN").map_err(doing)?;
-            let version = self.connection.pragma_query_value(None, "schema_version", |row| row.get(0)).map_err(doing)?;
+            let version =
+                self.connection.pragma_query_value(None, "schema_version", |row| row.get(0)).map_err(doing)?;
             if self.schema_version == Some(version) {
                 return Ok(());
             }
@@ -279,7 +276,8 @@ impl Session {
             return Ok(());
         }
         let path = self.settings.path.display();
-        let message = format!("capture-sqlite reads {path}: expected the file that was opened, got another one, or none");
+        let message =
+            format!("capture-sqlite reads {path}: expected the file that was opened, got another one, or none");
         Err(Error::unavailable("sqlite.file.replaced", message).suggest("it is opened again"))
     }
 

@@ -94,7 +94,9 @@ impl Table {
         } else {
             // Only what no index keeps is the row id itself: INTEGER PRIMARY KEY DESC is not.
             let alias = match primary[..] {
-                [only] if primary_index.is_none() && columns[only].declared.eq_ignore_ascii_case("integer") => Some(only),
+                [only] if primary_index.is_none() && columns[only].declared.eq_ignore_ascii_case("integer") => {
+                    Some(only)
+                }
                 _ => None,
             };
             if let Some(alias) = alias {
@@ -148,16 +150,20 @@ fn is_own(name: &str) -> bool {
 }
 
 fn columns(connection: &Connection, table: &str) -> rusqlite::Result<(Vec<Column>, Vec<usize>)> {
-    let list = "SELECT name, type, \"notnull\", dflt_value, pk FROM pragma_table_xinfo(?) WHERE hidden <> 1 ORDER BY cid";
+    let list =
+        "SELECT name, type, \"notnull\", dflt_value, pk FROM pragma_table_xinfo(?) WHERE hidden <> 1 ORDER BY cid";
     let mut select = connection.prepare_cached(list)?;
     let read = |row: &Row<'_>| {
-        let column =
-            Column { name: row.get(0)?, declared: row.get(1)?, not_null: row.get(2)?, default: row.get(3)? };
+        let column = Column { name: row.get(0)?, declared: row.get(1)?, not_null: row.get(2)?, default: row.get(3)? };
         Ok((column, row.get::<_, i64>(4)?))
     };
     let all = select.query_map([table], read)?.collect::<rusqlite::Result<Vec<_>>>()?;
-    let mut primary: Vec<(i64, usize)> =
-        all.iter().enumerate().filter(|(_, (_, place))| *place > 0).map(|(column, (_, place))| (*place, column)).collect();
+    let mut primary: Vec<(i64, usize)> = all
+        .iter()
+        .enumerate()
+        .filter(|(_, (_, place))| *place > 0)
+        .map(|(column, (_, place))| (*place, column))
+        .collect();
     primary.sort_unstable();
     Ok((all.into_iter().map(|(column, _)| column).collect(), primary.into_iter().map(|(_, column)| column).collect()))
 }
@@ -172,9 +178,8 @@ fn uniques(
                 LEFT JOIN sqlite_schema AS schema ON schema.type = 'index' AND schema.name = list.name \
                 WHERE list.\"unique\" = 1 ORDER BY list.name";
     let mut select = connection.prepare_cached(list)?;
-    let read = |row: &Row<'_>| {
-        Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, Option<String>>(2)?))
-    };
+    let read =
+        |row: &Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, Option<String>>(2)?));
     let indexes = select.query_map([table], read)?.collect::<rusqlite::Result<Vec<_>>>()?;
     let mut uniques = Vec::new();
     let mut primary = None;

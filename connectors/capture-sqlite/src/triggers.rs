@@ -35,9 +35,13 @@ pub(crate) struct Triggers {
 pub(crate) enum Standing {
     Nothing,
     /// All that is needed.
-    Whole { watch: i64 },
+    Whole {
+        watch: i64,
+    },
     /// Something became unique since they were made, and rows that are pushed out because of it are not noted.
-    Late { watch: i64 },
+    Late {
+        watch: i64,
+    },
     /// Some are missing or were altered.
     Broken,
 }
@@ -205,9 +209,10 @@ fn pushouts(plan: &Plan) -> Vec<String> {
 fn holds_the_key(unique: &Unique, plan: &Plan) -> bool {
     plan.key.iter().all(|key| match key {
         KeyPart::Rowid => false,
-        KeyPart::Column(key) => unique.parts.iter().any(|part| {
-            part.of == UniqueOf::Column(*key) && part.collation.eq_ignore_ascii_case("binary")
-        }),
+        KeyPart::Column(key) => unique
+            .parts
+            .iter()
+            .any(|part| part.of == UniqueOf::Column(*key) && part.collation.eq_ignore_ascii_case("binary")),
     })
 }
 

@@ -130,7 +130,9 @@ impl Watched {
         let (writer, shape) = (&self.writer, &mut self.shape);
         let row = rows.next().map_err(doing)?;
         let written = match row {
-            Some(row) => gather.write(self.bound.index, shape, |shape, arena| writer.write(row, Some("u"), shape, arena)),
+            Some(row) => {
+                gather.write(self.bound.index, shape, |shape, arena| writer.write(row, Some("u"), shape, arena))
+            }
             None => gather.write(self.bound.index, shape, |shape, arena| writer.write_deleted(key, shape, arena)),
         };
         let is_there = row.is_some();
@@ -166,6 +168,8 @@ impl Watched {
             crate::value::write(value.value(), crate::kinds::Form::Text, &mut shown);
         }
         let shown: String = String::from_utf8_lossy(&shown).chars().take(120).collect();
-        error.while_doing(&format!("reading the row of table {:?} with key{shown}", self.plan.table.name)).at_binding(self.bound.index)
+        error
+            .while_doing(&format!("reading the row of table {:?} with key{shown}", self.plan.table.name))
+            .at_binding(self.bound.index)
     }
 }

@@ -32,7 +32,10 @@ async fn it_is_repeated_without_a_trace_and_removes_all_it_made() {
     let before = base.number(schema);
     let mut task = base.task(&T);
     let actions = task.apply().await.unwrap();
-    assert!(actions[0].starts_with("make the log \"_longshore_") && actions[1] == "make triggers on \"t\"", "{actions:?}");
+    assert!(
+        actions[0].starts_with("make the log \"_longshore_") && actions[1] == "make triggers on \"t\"",
+        "{actions:?}"
+    );
     assert_eq!((base.number(schema), base.triggers()), (before + 2 + 5 + 1, 5), "and sqlite_sequence");
     let version = base.number("PRAGMA schema_version");
     assert!(task.apply().await.unwrap().is_empty());

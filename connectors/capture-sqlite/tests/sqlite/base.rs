@@ -54,7 +54,9 @@ impl Base {
     pub(crate) fn task_in_pieces(&self, tables: &[Table<'_>], rows: usize) -> CaptureTask<Sqlite> {
         let task = CaptureTask::new(Sqlite::with_piece_rows(rows), self.config());
         let tables = tables.iter().enumerate();
-        tables.fold(task, |task, (index, (table, key))| task.binding(json!({ "table": table }), &format!("c{index}"), key))
+        tables.fold(task, |task, (index, (table, key))| {
+            task.binding(json!({ "table": table }), &format!("c{index}"), key)
+        })
     }
 
     /// The log of the only task there is.
@@ -112,7 +114,8 @@ fn cell(value: ValueRef<'_>, is_blob: bool) -> Value {
 /// Equal for keys that are equal in a journal: numbers by their value.
 fn key_of(document: &Value, key: &[&str]) -> String {
     let part = |pointer: &&str| match document.pointer(pointer) {
-        Some(Value::Number(number)) => match number.as_f64().filter(|value| value.fract() == 0.0 && value.abs() < 1e15) {
+        Some(Value::Number(number)) => match number.as_f64().filter(|value| value.fract() == 0.0 && value.abs() < 1e15)
+        {
             Some(whole) => format!("{whole:.0}"),
             None => number.to_string(),
         },
@@ -151,13 +154,21 @@ impl Fold {
             let differ = rows.iter().filter(|(key, row)| folded.get(*key) != Some(*row));
             let differ: Vec<_> = differ.map(|(key, row)| (key, row, folded.get(key))).collect();
             let extra: Vec<_> = folded.keys().filter(|key| !rows.contains_key(*key)).collect();
-            assert!(differ.is_empty() && extra.is_empty(), "{}: (key, row, captured) {differ:?}\ncaptured and not there: {extra:?}", table.0);
+            assert!(
+                differ.is_empty() && extra.is_empty(),
+                "{}: (key, row, captured) {differ:?}\ncaptured and not there: {extra:?}",
+                table.0
+            );
         }
     }
 }
 
 /// One session up to caught up, acknowledged and stopped; what it captured is folded.
-pub(crate) async fn catch_up(task: &mut CaptureTask<Sqlite>, fold: &mut Fold, tables: &[Table<'_>]) -> Result<Vec<Transaction>> {
+pub(crate) async fn catch_up(
+    task: &mut CaptureTask<Sqlite>,
+    fold: &mut Fold,
+    tables: &[Table<'_>],
+) -> Result<Vec<Transaction>> {
     let mut session = task.open().await?;
     let transactions = session.until_caught_up().await?;
     session.acknowledge().await?;
@@ -166,12 +177,26 @@ pub(crate) async fn catch_up(task: &mut CaptureTask<Sqlite>, fold: &mut Fold, ta
     Ok(transactions)
 }
 
+/// Why a session does not get to its end.
+pub(crate) async fn failure(task: &mut CaptureTask<Sqlite>) -> longshore_sdk::Error {
+    let session = async { task.open().await?.until_caught_up().await };
+    session.await.unwrap_err()
+}
+
 /// Reads on until the documents folded are what the tables hold, which do not change meanwhile.
-pub(crate) async fn follow(session: &mut CaptureSession<'_>, fold: &mut Fold, base: &Base, tables: &[Table<'_>]) -> Result<()> {
-    let is_there = |fold: &Fold| fold.0.len() == tables.len() && fold.0.iter().zip(tables).all(|(folded, table)| {
-        let rows = base.rows(*table);
-        rows == *folded
-    });
+pub(crate) async fn follow(
+    session: &mut CaptureSession<'_>,
+    fold: &mut Fold,
+    base: &Base,
+    tables: &[Table<'_>],
+) -> Result<()> {
+    let is_there = |fold: &Fold| {
+        fold.0.len() == tables.len()
+            && fold.0.iter().zip(tables).all(|(folded, table)| {
+                let rows = base.rows(*table);
+                rows == *folded
+            })
+    };
     while !is_there(fold) {
         let Some(transaction) = session.next().await? else { panic!("the session ended") };
         fold.take(&[transaction], tables);

@@ -123,8 +123,11 @@ async fn a_large_transaction_is_read_in_pieces_that_commit_together() {
     catch_up(&mut task, &mut fold, &T).await.unwrap();
     base.run("INSERT INTO t SELECT value, value FROM (WITH RECURSIVE s(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM s WHERE value < 35) SELECT value FROM s)");
     let transactions = catch_up(&mut task, &mut fold, &T).await.unwrap();
-    let partial: Vec<bool> =
-        transactions.iter().filter(|transaction| !transaction.documents.is_empty()).map(|transaction| transaction.partial).collect();
+    let partial: Vec<bool> = transactions
+        .iter()
+        .filter(|transaction| !transaction.documents.is_empty())
+        .map(|transaction| transaction.partial)
+        .collect();
     assert_eq!(partial, [true, true, true, false]);
     assert!(!transactions.last().unwrap().partial);
     fold.assert_is(&base, &T);

@@ -67,7 +67,14 @@ impl Dice {
 
     fn statement(&mut self) -> String {
         let table = self.one_of(&["people", "names", "pairs", "bare"]);
-        let verb = self.one_of(&["INSERT", "INSERT OR REPLACE", "REPLACE", "INSERT OR IGNORE", "INSERT OR FAIL", "INSERT OR ROLLBACK"]);
+        let verb = self.one_of(&[
+            "INSERT",
+            "INSERT OR REPLACE",
+            "REPLACE",
+            "INSERT OR IGNORE",
+            "INSERT OR FAIL",
+            "INSERT OR ROLLBACK",
+        ]);
         let or = self.one_of(&["", "OR REPLACE", "OR IGNORE", "OR FAIL", "OR REPLACE"]);
         let rowid = if table == "pairs" { "v" } else { "rowid" };
         let condition = match (table, self.below(4)) {
@@ -79,24 +86,34 @@ impl Dice {
         };
         match self.below(12) {
             0..=4 => format!("{verb} INTO {table} VALUES {}, {}", self.row(table), self.row(table)),
-            5 => format!("INSERT INTO {table} VALUES {} ON CONFLICT DO UPDATE SET {}", self.row(table), match table {
-                "people" => "id = people.id + 3, email = excluded.email",
-                "names" => "name = excluded.name || '+', v = 7",
-                "pairs" => "b = excluded.b, a = upper(excluded.a)",
-                _ => "v = excluded.v",
-            }),
-            6 => format!("UPDATE {or} {table} SET {} WHERE {condition}", match table {
-                "people" => format!("email = {}, gone = 1 - gone", self.text()),
-                "names" => format!("code = {}", self.any()),
-                "pairs" => format!("v = {}", self.any()),
-                _ => format!("w = {}", self.text()),
-            }),
-            7 => format!("UPDATE {or} {table} SET {} WHERE {condition}", match table {
-                "people" => format!("id = id + {}", self.below(4)),
-                "names" => format!("name = {}", self.text()),
-                "pairs" => format!("a = {}, b = {}", self.text(), self.scalar()),
-                _ => format!("rowid = {}", self.below(12)),
-            }),
+            5 => format!(
+                "INSERT INTO {table} VALUES {} ON CONFLICT DO UPDATE SET {}",
+                self.row(table),
+                match table {
+                    "people" => "id = people.id + 3, email = excluded.email",
+                    "names" => "name = excluded.name || '+', v = 7",
+                    "pairs" => "b = excluded.b, a = upper(excluded.a)",
+                    _ => "v = excluded.v",
+                }
+            ),
+            6 => format!(
+                "UPDATE {or} {table} SET {} WHERE {condition}",
+                match table {
+                    "people" => format!("email = {}, gone = 1 - gone", self.text()),
+                    "names" => format!("code = {}", self.any()),
+                    "pairs" => format!("v = {}", self.any()),
+                    _ => format!("w = {}", self.text()),
+                }
+            ),
+            7 => format!(
+                "UPDATE {or} {table} SET {} WHERE {condition}",
+                match table {
+                    "people" => format!("id = id + {}", self.below(4)),
+                    "names" => format!("name = {}", self.text()),
+                    "pairs" => format!("a = {}, b = {}", self.text(), self.scalar()),
+                    _ => format!("rowid = {}", self.below(12)),
+                }
+            ),
             8 if rowid == "rowid" => format!("UPDATE {or} {table} SET rowid = {} WHERE {condition}", self.below(12)),
             9 if condition == "1" && self.below(3) > 0 => format!("DELETE FROM {table}"),
             _ => format!("DELETE FROM {table} WHERE {condition}"),
@@ -176,9 +193,8 @@ async fn run(seed: u64) -> Result<()> {
 
 #[tokio::test]
 async fn whatever_is_written_and_whenever_sessions_break_every_row_is_right() {
-    let number = |name: &str, otherwise: u64| {
-        std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
-    };
+    let number =
+        |name: &str, otherwise: u64| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise);
     let (first, seeds) = (number("LONGSHORE_SEED", 1), number("LONGSHORE_SQLITE_SEEDS", 12));
     for seed in first..first + seeds {
         if let Err(error) = run(seed).await {

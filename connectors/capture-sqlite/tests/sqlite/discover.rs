@@ -24,7 +24,10 @@ async fn tables_are_found_with_keys_and_types() {
     assert_eq!(names, ["orders", "bare", "loose", "pairs"], "no views, nothing virtual, nothing of ours");
     let keys: Vec<_> = found.iter().map(|found| (found.key.join(","), found.key_is_fallback)).collect();
     let rowid = "/_meta/source/rowid";
-    assert_eq!(keys, [("/id".to_owned(), false), (rowid.to_owned(), true), (rowid.to_owned(), true), ("/b,/a".to_owned(), false)]);
+    assert_eq!(
+        keys,
+        [("/id".to_owned(), false), (rowid.to_owned(), true), (rowid.to_owned(), true), ("/b,/a".to_owned(), false)]
+    );
     let orders = value(&found[0].schema_json);
     let types = |name: &str| orders["properties"][name]["type"].clone();
     assert_eq!(types("id"), json!("integer"));
@@ -53,5 +56,8 @@ async fn resources_are_described_as_they_are_written() {
     assert_eq!(names, ["id", "b"], "the key is always in it");
     let task = base.task(&[("gone", &["/id"])]);
     let error = task.discover_bindings().await.unwrap_err();
-    assert_eq!((error.code.as_str(), error.pointer.as_str(), error.binding), ("sqlite.table.missing", "/table", Some(0)));
+    assert_eq!(
+        (error.code.as_str(), error.pointer.as_str(), error.binding),
+        ("sqlite.table.missing", "/table", Some(0))
+    );
 }

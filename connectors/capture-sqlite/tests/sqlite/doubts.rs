@@ -2,7 +2,7 @@
 
 use longshore_sdk::ErrorKind;
 
-use crate::base::{Base, Fold, Table, catch_up, follow};
+use crate::base::{Base, Fold, Table, catch_up, failure, follow};
 
 const T: [Table<'static>; 1] = [("t", &["/id"])];
 
@@ -17,11 +17,7 @@ async fn stops(code: &str, meanwhile: impl FnOnce(&Base)) {
     catch_up(&mut task, &mut fold, &T).await.unwrap();
     base.run("UPDATE t SET v = 4");
     meanwhile(&base);
-    let open = async {
-        let mut session = task.open().await?;
-        session.until_caught_up().await
-    };
-    let error = open.await.unwrap_err();
+    let error = failure(&mut task).await;
     assert_eq!((error.kind, error.code.as_str()), (ErrorKind::Data, code), "{error}");
     assert!(error.suggestion.contains("run --fresh test"), "{error}");
     if code != "sqlite.log.gap" {
@@ -61,7 +57,8 @@ async fn triggers_that_were_dropped_or_altered() {
 async fn a_log_that_was_dropped_emptied_or_thinned() {
     stops("sqlite.log.missing", |base| base.run(&format!("DROP TABLE {}", base.log()))).await;
     stops("sqlite.log.moved", |base| base.run(&format!("DELETE FROM {}", base.log()))).await;
-    let last = |base: &Base| format!("DELETE FROM {log} WHERE seq = (SELECT max(seq) - 1 FROM {log})", log = base.log());
+    let last =
+        |base: &Base| format!("DELETE FROM {log} WHERE seq = (SELECT max(seq) - 1 FROM {log})", log = base.log());
     stops("sqlite.log.gap", move |base| base.run(&last(base))).await;
 }
 
@@ -84,7 +81,7 @@ async fn a_database_that_was_put_back_from_an_older_copy() {
         for suffix in ["-wal", "-shm"] {
             std::fs::remove_file(base.dir.path().join(format!("source.db{suffix}"))).ok();
         }
-        let error = task.open().await.unwrap_err();
+        let error = failure(&mut task).await;
         assert_eq!((error.kind, error.code.as_str()), (ErrorKind::Data, "sqlite.log.moved"), "{more}: {error}");
         assert_eq!(task.apply().await.unwrap_err().code, "sqlite.log.moved");
     }
@@ -109,7 +106,7 @@ async fn a_database_of_somebody_else_or_another_file_under_the_same_name() {
     for suffix in ["-wal", "-shm"] {
         std::fs::remove_file(base.dir.path().join(format!("source.db{suffix}"))).ok();
     }
-    let error = task.open().await.unwrap_err();
+    let error = failure(&mut task).await;
     assert_eq!((error.kind, error.code.as_str()), (ErrorKind::Data, "sqlite.log.other"), "{error}");
     assert_eq!(task.apply().await.unwrap_err().code, "sqlite.log.other");
 }
@@ -131,7 +128,7 @@ async fn rows_that_were_numbered_anew_stop_where_the_numbers_are_keys_and_send_a
     assert_eq!(base.number("SELECT max(rowid) FROM t"), 6, "they were numbered anew");
     let error = session.ended().await.unwrap_err();
     assert_eq!((error.kind, error.code.as_str()), (ErrorKind::Data, "sqlite.rowids.renumbered"), "{error}");
-    assert_eq!(task.open().await.unwrap_err().code, "sqlite.rowids.renumbered");
+    assert_eq!(failure(&mut task).await.code, "sqlite.rowids.renumbered");
     assert_eq!(task.apply().await.unwrap_err().code, "sqlite.rowids.renumbered");
 
     // With a key of its own the rows go on under it, though the walk was in their midst.

@@ -112,7 +112,11 @@ async fn a_key_that_differs_in_case_alone_is_another_key() {
     check(
         "CREATE TABLE t (name TEXT COLLATE NOCASE PRIMARY KEY, v); INSERT INTO t VALUES ('a', 1), ('b', 2);",
         ("t", &["/name"]),
-        &["UPDATE t SET name = 'A' WHERE name = 'a'", "REPLACE INTO t VALUES ('B', 3)", "DELETE FROM t WHERE name = 'b'"],
+        &[
+            "UPDATE t SET name = 'A' WHERE name = 'a'",
+            "REPLACE INTO t VALUES ('B', 3)",
+            "DELETE FROM t WHERE name = 'b'",
+        ],
     )
     .await;
 }

@@ -3,7 +3,7 @@
 use longshore_sdk::testing::CaptureTask;
 use serde_json::json;
 
-use crate::base::{Base, Fold, Table, catch_up, follow};
+use crate::base::{Base, Fold, Table, catch_up, failure, follow};
 
 const T: [Table<'static>; 1] = [("t", &["/id"])];
 
@@ -78,15 +78,17 @@ async fn what_becomes_unique_is_watched_from_then_on_unless_something_was_writte
     assert_eq!(fold.0[0].len(), 2);
     session.stop().await.unwrap();
 
-    base.run("CREATE TABLE other (x); CREATE UNIQUE INDEX both ON t (u, id);");
+    base.run("CREATE TABLE other (x); CREATE UNIQUE INDEX both ON t (u || '!');");
     let actions = task.apply().await.unwrap();
     assert_eq!(actions, ["make the triggers on \"t\" again, as something in it became unique"]);
     catch_up(&mut task, &mut fold, &T).await.unwrap();
 
-    base.run("DROP INDEX both; DROP INDEX later; CREATE UNIQUE INDEX sum ON t (id + u); REPLACE INTO t VALUES (4, 'z')");
+    base.run(
+        "DROP INDEX both; DROP INDEX later; CREATE UNIQUE INDEX sum ON t (id + u); REPLACE INTO t VALUES (4, 'z')",
+    );
     let error = task.apply().await.unwrap_err();
     assert_eq!(error.code, "sqlite.triggers.late");
-    let error = task.open().await.unwrap_err();
+    let error = failure(&mut task).await;
     assert_eq!(error.code, "sqlite.triggers.late");
     assert!(error.suggestion.contains("run --fresh test/c0"), "{error}");
 }
@@ -95,7 +97,10 @@ async fn what_becomes_unique_is_watched_from_then_on_unless_something_was_writte
 async fn a_table_that_is_dropped_renamed_or_made_again_is_a_stop_and_a_new_life_of_the_binding_is_the_way_out() {
     for (sql, code) in [
         ("DROP TABLE t", "sqlite.table.missing"),
-        ("DROP TABLE t; CREATE TABLE t (id INTEGER PRIMARY KEY, v); INSERT INTO t VALUES (5, 5)", "sqlite.triggers.missing"),
+        (
+            "DROP TABLE t; CREATE TABLE t (id INTEGER PRIMARY KEY, v); INSERT INTO t VALUES (5, 5)",
+            "sqlite.triggers.missing",
+        ),
         ("ALTER TABLE t RENAME TO u", "sqlite.table.missing"),
         ("ALTER TABLE t RENAME TO u; CREATE TABLE t (id INTEGER PRIMARY KEY, v)", "sqlite.triggers.missing"),
         ("ALTER TABLE t RENAME COLUMN id TO nr", "sqlite.key.missing"),
@@ -111,7 +116,7 @@ async fn a_table_that_is_dropped_renamed_or_made_again_is_a_stop_and_a_new_life_
         let error = session.ended().await.unwrap_err();
         assert_eq!((error.kind, error.code.as_str()), (longshore_sdk::ErrorKind::Data, code), "{sql}: {error}");
         assert!(error.suggestion.contains("run --fresh test/c0"), "{error}");
-        assert_eq!(task.open().await.unwrap_err().code, code, "{sql}");
+        assert_eq!(failure(&mut task).await.code, code, "{sql}");
         assert_eq!(task.apply().await.unwrap_err().code, code, "{sql}");
         if code == "sqlite.triggers.missing" {
             let mut fresh = base.task(&T);

@@ -40,7 +40,9 @@ async fn tables_of_every_kind_of_key_are_walked_in_pieces_and_each_row_comes_onc
 
 #[tokio::test]
 async fn a_walk_goes_on_where_it_was_made_durable() {
-    let base = Base::new("CREATE TABLE t (id INTEGER PRIMARY KEY, v); INSERT INTO t SELECT value, 'v' || value FROM (WITH RECURSIVE s(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM s WHERE value < 20) SELECT value FROM s);");
+    let base = Base::new(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, v); INSERT INTO t SELECT value, 'v' || value FROM (WITH RECURSIVE s(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM s WHERE value < 20) SELECT value FROM s);",
+    );
     let tables: [Table<'_>; 1] = [("t", &["/id"])];
     let mut task = base.task(&tables);
     task.apply().await.unwrap();
@@ -65,8 +67,12 @@ async fn a_walk_goes_on_where_it_was_made_durable() {
 /// Rows move behind the walk, ahead of it, and to where it just was, while it stands still.
 #[tokio::test]
 async fn rows_that_move_or_change_while_the_walk_is_under_way_are_right_in_the_end() {
-    for table in ["CREATE TABLE t (id INTEGER PRIMARY KEY, v)", "CREATE TABLE t (id INTEGER PRIMARY KEY, v) WITHOUT ROWID"] {
-        let base = Base::new(&format!("{table}; INSERT INTO t SELECT value, value FROM (WITH RECURSIVE s(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM s WHERE value < 30) SELECT value FROM s);"));
+    for table in
+        ["CREATE TABLE t (id INTEGER PRIMARY KEY, v)", "CREATE TABLE t (id INTEGER PRIMARY KEY, v) WITHOUT ROWID"]
+    {
+        let base = Base::new(&format!(
+            "{table}; INSERT INTO t SELECT value, value FROM (WITH RECURSIVE s(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM s WHERE value < 30) SELECT value FROM s);"
+        ));
         let tables: [Table<'_>; 1] = [("t", &["/id"])];
         let mut task = base.task(&tables);
         task.apply().await.unwrap();

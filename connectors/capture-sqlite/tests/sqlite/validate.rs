@@ -69,19 +69,33 @@ async fn each_mistake_is_found_where_it_was_made() {
     let orders = table("orders");
     let found = findings(with("path", json!(base.dir.path().join("gone.db"))), orders.clone(), &["/id"]).await;
     check(&found, "sqlite.path.missing", "/path", "catalog");
-    std::fs::write(base.dir.path().join("text.db"), "this is no database, and long enough to be told from one".repeat(40)).unwrap();
+    std::fs::write(
+        base.dir.path().join("text.db"),
+        "this is no database, and long enough to be told from one".repeat(40),
+    )
+    .unwrap();
     let found = findings(with("path", json!(base.dir.path().join("text.db"))), orders.clone(), &["/id"]).await;
     check(&found, "sqlite.not_a_database", "/path", "another file");
     let found = findings(with("path", json!(base.dir.path())), orders.clone(), &["/id"]).await;
-    check(&found, "sqlite.open", "/path", "database");
-    check(&findings(with("poll_interval", json!("1")), orders.clone(), &["/id"]).await, "sqlite.interval.invalid", "/poll_interval", "500ms");
-    check(&findings(with("busy_timeout", json!("0s")), orders.clone(), &["/id"]).await, "sqlite.interval.invalid", "/busy_timeout", "500ms");
+    check(&found, "sqlite.path.no_file", "/path", "name the file");
+    check(
+        &findings(with("poll_interval", json!("1")), orders.clone(), &["/id"]).await,
+        "sqlite.interval.invalid",
+        "/poll_interval",
+        "500ms",
+    );
+    check(
+        &findings(with("busy_timeout", json!("0s")), orders.clone(), &["/id"]).await,
+        "sqlite.interval.invalid",
+        "/busy_timeout",
+        "500ms",
+    );
     for (name, key, code, suggestion) in [
         ("order", "/id", "sqlite.table.missing", "orders"),
         ("ORDERS", "/id", "sqlite.table.missing", "orders"),
         ("v", "/id", "sqlite.table.kind", "table behind it"),
         ("search", "/id", "sqlite.table.kind", "table behind it"),
-        ("sqlite_schema", "/id", "sqlite.table.missing", "create it"),
+        ("sqlite_schema", "/id", "sqlite.table.kind", "table behind it"),
         ("orders", "/idd", "sqlite.key.missing", "/id"),
         ("orders", "/tenant", "sqlite.key.not_unique", "/id"),
         ("pairs", "/a", "sqlite.key.not_unique", "/a, /b"),
