@@ -28,7 +28,7 @@ struct Long {
     slices: u64,
 }
 
-const LONG: [Long; 9] = [
+const LONG: [Long; 10] = [
     Long {
         file: "kills",
         test: "runtime_killed_at_random_moments",
@@ -75,6 +75,13 @@ const LONG: [Long; 9] = [
         file: "retention",
         test: "trimmed_journals_killed_at_random_moments",
         name: "retention-kills",
+        amount: ("LONGSHORE_KILLS", 20),
+        slices: 1,
+    },
+    Long {
+        file: "capture_sqlite",
+        test: "a_database_that_is_written_to_all_the_while_killed_at_random_moments",
+        name: "capture-sqlite-kills",
         amount: ("LONGSHORE_KILLS", 20),
         slices: 1,
     },
