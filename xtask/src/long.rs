@@ -28,7 +28,7 @@ struct Long {
     slices: u64,
 }
 
-const LONG: [Long; 9] = [
+const LONG: [Long; 10] = [
     Long {
         file: "kills",
         test: "runtime_killed_at_random_moments",
@@ -91,6 +91,13 @@ const LONG: [Long; 9] = [
         name: "growth-connector-kills",
         amount: ("LONGSHORE_KILLS", 20),
         slices: 1,
+    },
+    Long {
+        file: "webhooks",
+        test: "rows_posted_from_runtime_to_runtime_killed_at_random_moments",
+        name: "webhook-kills",
+        amount: ("LONGSHORE_KILLS", 20),
+        slices: 2,
     },
 ];
 

@@ -21,7 +21,10 @@ const UNFOLD_STEP_BYTES: usize = 1 << 18;
 
 /// Memory that requests under way share.
 #[derive(Debug, Clone)]
-pub(crate) struct Memory(Arc<Semaphore>);
+pub(crate) struct Memory {
+    free: Arc<Semaphore>,
+    pieces: usize,
+}
 
 /// What one request holds of it; given back when it is dropped.
 #[derive(Debug)]
@@ -34,7 +37,8 @@ pub(crate) struct Room {
 
 impl Memory {
     pub(crate) fn new(bytes: usize) -> Self {
-        Self(Arc::new(Semaphore::new(bytes.div_ceil(PIECE_BYTES))))
+        let pieces = bytes.div_ceil(PIECE_BYTES);
+        Self { free: Arc::new(Semaphore::new(pieces)), pieces }
     }
 
     pub(crate) fn room(&self) -> Room {
@@ -43,11 +47,15 @@ impl Memory {
 }
 
 impl Room {
-    /// Holds so many bytes more, or refuses the request for now.
+    /// Holds so many bytes more, or refuses the request: for now, or for good where all of the memory would not do.
     pub(crate) fn grow(&mut self, bytes: usize) -> Result<(), Refusal> {
         let missing = bytes.saturating_sub(self.spare_bytes).div_ceil(PIECE_BYTES);
+        let held = self.held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        if held + missing > self.memory.pieces {
+            return Err(too_large("a request that fits into memory", self.memory.pieces * PIECE_BYTES));
+        }
         let pieces = u32::try_from(missing).unwrap_or(u32::MAX);
-        let more = Arc::clone(&self.memory.0).try_acquire_many_owned(pieces);
+        let more = Arc::clone(&self.memory.free).try_acquire_many_owned(pieces);
         let more = more.map_err(|_| Refusal::later("the requests under way fill the memory: send it again later"))?;
         match &mut self.held {
             Some(held) => held.merge(more),
@@ -154,8 +162,13 @@ mod tests {
         let refused = unfold(&bomb, 1 << 20, &mut memory.room()).unwrap_err();
         assert_eq!(refused.status, StatusCode::PAYLOAD_TOO_LARGE);
         let refused = unfold(&bomb, 60 << 20, &mut memory.room()).unwrap_err();
-        assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE, "no memory for it");
-        assert_eq!(memory.0.available_permits(), 8 << 10, "what was held is given back");
+        assert_eq!(refused.status, StatusCode::PAYLOAD_TOO_LARGE, "all memory would not do");
+        let mut other = memory.room();
+        other.grow(6 << 20).unwrap();
+        let refused = unfold(&packed(&vec![b' '; 4 << 20]), 60 << 20, &mut memory.room()).unwrap_err();
+        assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE, "not now");
+        drop(other);
+        assert_eq!(memory.free.available_permits(), 8 << 10, "what was held is given back");
     }
 
     #[test]

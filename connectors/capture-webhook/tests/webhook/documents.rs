@@ -18,7 +18,8 @@ async fn every_content_type_is_stored_as_documents() {
     let packed = packed.finish().unwrap();
     let mut scene = Scene::new(json!({}));
     let (mut session, client) = scene.open().await;
-    let cases: [(&[(&str, &str)], &[u8], usize); 5] = [
+    type Headers<'a> = &'a [(&'a str, &'a str)];
+    let cases: [(Headers<'_>, &[u8], usize); 5] = [
         (&[], b"{\n  \"id\": 1\n}\n", 1),
         (&[("Content-Type", "application/json")], b" [{\"id\":1}, {\"id\":2}] ", 2),
         (&[NDJSON], b"{\"id\":1}\n\n{\"id\":2}\n", 2),

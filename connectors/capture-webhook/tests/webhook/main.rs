@@ -23,7 +23,7 @@ struct Scene {
 impl Scene {
     fn new(more: Value) -> Self {
         let mut config = json!({ "listen": "127.0.0.1:0" });
-        config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        config.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
         let webhook = Webhook::default();
         let address = webhook.address();
         let task = CaptureTask::new(webhook, config).binding(json!({ "path": "/a" }), "a", &["/id"]).binding(
@@ -37,12 +37,12 @@ impl Scene {
     /// A session that has said that it is caught up, and where it listens.
     async fn open(&mut self) -> (CaptureSession<'_>, Client) {
         self.address.mark_unchanged();
-        let mut session = self.task.open().await.unwrap();
-        let first = session.next().await.unwrap().unwrap();
+        let mut session = self.task.open().await.expect("a session");
+        let first = session.next().await.expect("no error").expect("a transaction");
         assert!(first.caught_up && first.documents.is_empty(), "{first:?}");
-        session.acknowledge().await.unwrap();
-        let address = *self.address.wait_for(Option::is_some).await.unwrap();
-        (session, Client(address.unwrap()))
+        session.acknowledge().await.expect("it listens");
+        let address = *self.address.wait_for(Option::is_some).await.expect("it says where");
+        (session, Client(address.expect("some")))
     }
 }
 
@@ -50,9 +50,9 @@ impl Scene {
 async fn store(session: &mut CaptureSession<'_>, documents: usize) -> Vec<Transaction> {
     let mut transactions: Vec<Transaction> = Vec::new();
     while transactions.iter().map(|one| one.documents.len()).sum::<usize>() < documents {
-        transactions.push(session.next().await.unwrap().unwrap());
+        transactions.push(session.next().await.expect("no error").expect("a transaction"));
     }
-    session.acknowledge().await.unwrap();
+    session.acknowledge().await.expect("it listens");
     transactions
 }
 
@@ -61,7 +61,7 @@ fn bare(transactions: &[Transaction]) -> Vec<Value> {
     let all = transactions.iter().flat_map(|transaction| &transaction.documents);
     all.map(|(_, document)| {
         let mut document = document.clone();
-        document.as_object_mut().unwrap().remove("_meta").unwrap();
+        document.as_object_mut().expect("an object").remove("_meta").expect("where it came from");
         document
     })
     .collect()
