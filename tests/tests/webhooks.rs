@@ -27,11 +27,11 @@ fn rows_posted_from_runtime_to_runtime_killed_at_random_moments() {
     let (mut killed, mut round) = (0, 0);
     while killed < kills {
         // Every batch waits for a commit of the receiver: so many that a round takes seconds.
-        let hooks = Hooks::new(400, 13, ["json", "jsonl"][dice.below(2) as usize]);
+        let hooks = Hooks::new(2_000, 9, ["json", "jsonl"][dice.below(2) as usize]);
         let mut receiver = hooks.receiver.start(RUN_ON);
         let mut sender = hooks.sender.start(RUN);
         for turn in 0..KILLS_A_ROUND {
-            if !wait(&mut sender, dice.milliseconds(100, 900)) {
+            if !wait(&mut sender, dice.milliseconds(50, 700)) {
                 break;
             }
             // All of them have their turn, whatever the dice say of the moment.
@@ -58,8 +58,7 @@ fn rows_posted_from_runtime_to_runtime_killed_at_random_moments() {
         }
         round += KILLS_A_ROUND;
         sender.finish().expect_code(0);
-        receiver.signal(Signal::TERM);
-        receiver.finish().expect_code(0);
+        receiver.kill();
         hooks.receiver.longshore(RUN).expect_code(0);
         hooks.assert_everything_once();
     }

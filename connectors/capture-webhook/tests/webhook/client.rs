@@ -28,6 +28,11 @@ impl Answer {
     }
 }
 
+/// Nothing is said of the documents: the connection broke, or it was told to come again.
+pub(crate) fn is_unknown(answer: Option<&Answer>) -> bool {
+    answer.is_none_or(|answer| answer.status == 503)
+}
+
 impl Client {
     pub(crate) async fn post(&self, path: &str, headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> Answer {
         self.try_post(path, headers, body).await.expect("an answer")
