@@ -99,6 +99,13 @@ const LONG: [Long; 10] = [
         amount: ("LONGSHORE_KILLS", 20),
         slices: 1,
     },
+    Long {
+        file: "webhooks",
+        test: "rows_posted_from_runtime_to_runtime_killed_at_random_moments",
+        name: "webhook-kills",
+        amount: ("LONGSHORE_KILLS", 20),
+        slices: 2,
+    },
 ];
 
 pub(crate) fn test(name: Option<&str>) -> Result<ExitCode, Problem> {

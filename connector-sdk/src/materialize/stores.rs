@@ -86,8 +86,12 @@ impl<'a> Stores<'a> {
         self.rejecting.is_some()
     }
 
-    /// The next batch, or the end. After the end it fails: the witness is made once.
+    /// The next batch, or the end. After the end it fails: the witness is made once. If something was rejected only then, as by who sends the
+    /// last rows when there are no more, it fails as in the place of the end.
     pub async fn next(&mut self) -> Result<Next> {
+        if self.checkpoint.is_some() && self.rejecting.is_some() {
+            return Err(super::reject::ends());
+        }
         if self.checkpoint.is_some() {
             return Err(Error::internal(
                 "stores.ended",
