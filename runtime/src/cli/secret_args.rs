@@ -25,6 +25,11 @@ pub(super) struct IdentityArgs {
 }
 
 impl ValueArgs {
+    /// Environment variables and files alone.
+    pub(super) fn nothing_more() -> Self {
+        Self { allow_exec: false, identity: IdentityArgs { identity: None } }
+    }
+
     /// As the user allows.
     pub(super) fn values(&self) -> Values {
         let exec = if self.allow_exec { Exec::Allowed } else { Exec::Refused };
