@@ -25,13 +25,13 @@ use super::{
 use crate::capture::letters::OnViolation;
 use crate::connector::container::Pins;
 
-const ROOT: Keys = Keys {
+pub(super) const ROOT: Keys = Keys {
     known: &["production", "captures", "collections", "materializations"],
     later: &["connections"],
     example: "`captures:`",
 };
 const TASK_LATER: &[&str] = &["connection", "schedule", "every"];
-const CAPTURE: Keys = Keys {
+pub(super) const CAPTURE: Keys = Keys {
     known: &[
         "connector",
         "image",
@@ -49,13 +49,14 @@ const CAPTURE: Keys = Keys {
     later: TASK_LATER,
     example: "`connector: files`",
 };
-const CAPTURE_BINDING: Keys = Keys {
+pub(super) const CAPTURE_BINDING: Keys = Keys {
     known: &["resource", "collection", "on_violation"],
     later: &["columns"],
     example: "`{ resource: { glob: \"*.csv\" }, collection: shop/orders }`",
 };
-const ON_VIOLATION: [(&str, OnViolation); 2] = [("stop", OnViolation::Stop), ("dead_letter", OnViolation::DeadLetter)];
-const MATERIALIZATION_BINDING: Keys = Keys {
+pub(super) const ON_VIOLATION: [(&str, OnViolation); 2] =
+    [("stop", OnViolation::Stop), ("dead_letter", OnViolation::DeadLetter)];
+pub(super) const MATERIALIZATION_BINDING: Keys = Keys {
     known: &["collection", "resource", "delta_updates", "fields", "on_conflict"],
     later: &[],
     example: "`{ collection: shop/orders, resource: { table: orders } }`",
@@ -83,11 +84,22 @@ pub(super) enum Completeness {
 pub(super) fn load(path: &Path, values: Values, completeness: Completeness) -> Result<Catalog, Diagnostics> {
     let mut findings = Vec::new();
     let text = read(path, &mut findings);
+    if !findings.is_empty() {
+        return Err(Diagnostics::new(Arc::new(Source::new(path, text)), findings));
+    }
+    resolve(path, text, values, completeness)
+}
+
+/// Resolves the text of a file.
+pub(super) fn resolve(
+    path: &Path,
+    text: String,
+    values: Values,
+    completeness: Completeness,
+) -> Result<Catalog, Diagnostics> {
+    let mut findings = Vec::new();
     let source = Arc::new(Source::new(path, text));
     let refuse = |findings| Err(Diagnostics::new(Arc::clone(&source), findings));
-    if !findings.is_empty() {
-        return refuse(findings);
-    }
     let Some(root) = tree(&source, &mut findings) else { return refuse(findings) };
     let directory =
         std::path::absolute(path).ok().and_then(|path| path.parent().map(Path::to_path_buf)).unwrap_or_default();

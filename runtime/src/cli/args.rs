@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::dlq_args::DlqVerb;
-use super::first_args::{self, CompletionsArgs, QuickstartArgs};
+use super::first_args::{self, CompletionsArgs, InitArgs, QuickstartArgs, SchemaArgs};
 use super::output::Failure;
 use super::secret_args::{IdentityArgs, SecretVerb, ValueArgs};
 
@@ -67,6 +67,9 @@ pub(super) enum Verb {
     /// From nothing to rows in a second: a catalog, its data, and what came of them
     #[command(after_help = first_args::QUICKSTART_HELP)]
     Quickstart(QuickstartArgs),
+    /// Write a catalog for files, a database or a URL
+    #[command(after_help = first_args::INIT_HELP)]
+    Init(InitArgs),
     /// Move documents until told to stop
     #[command(after_help = "Examples:\n  \
         longshore run                                 what longshore.yaml says, until Ctrl-C\n  \
@@ -158,6 +161,9 @@ pub(super) enum Verb {
         #[command(subcommand)]
         verb: JournalVerb,
     },
+    /// Print the JSON Schema of catalogs, for editors
+    #[command(after_help = first_args::SCHEMA_HELP)]
+    Schema(SchemaArgs),
     /// Let a shell complete verbs and options
     #[command(after_help = first_args::COMPLETIONS_HELP)]
     Completions(CompletionsArgs),

@@ -14,6 +14,7 @@ mod dlq_args;
 mod first_args;
 #[cfg(test)]
 mod help_tests;
+mod init;
 mod journal;
 mod journal_readers;
 mod letters;
@@ -25,9 +26,11 @@ mod preview;
 mod quickstart;
 mod quickstart_folder;
 mod run;
+mod schema;
 mod secret;
 mod secret_args;
 mod shell;
+mod specs;
 mod state;
 mod status;
 mod stop;
@@ -75,6 +78,8 @@ async fn dispatch(cli: Cli, output: &Output) -> Result<(), Failure> {
     let global = cli.global;
     match cli.verb {
         Verb::Quickstart(args) => quickstart::quickstart(&global, args, output).await,
+        Verb::Init(args) => init::init(&global, args, output).await,
+        Verb::Schema(args) => schema::schema(&global, args, output).await,
         Verb::Completions(args) => completions::completions(&args, output),
         Verb::Run(args) => run::run(&global, args, output).await,
         Verb::Check(args) => check::check(&global, args, output).await,

@@ -1,6 +1,8 @@
 //! The words of the command line that are about secrets: where values may come from, and `longshore secret`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 
@@ -32,8 +34,18 @@ impl ValueArgs {
 
     /// As the user allows.
     pub(super) fn values(&self) -> Values {
+        self.allowed(Values::of_this_process())
+    }
+
+    /// The same, with variables that are not in the environment yet.
+    pub(super) fn values_with(&self, set: BTreeMap<String, String>) -> Values {
+        let variable = move |name: &str| set.get(name).cloned().or_else(|| std::env::var(name).ok());
+        self.allowed(Values::new(Arc::new(variable)))
+    }
+
+    fn allowed(&self, values: Values) -> Values {
         let exec = if self.allow_exec { Exec::Allowed } else { Exec::Refused };
-        Values::of_this_process().exec(exec).identity(self.identity.identity.clone())
+        values.exec(exec).identity(self.identity.identity.clone())
     }
 }
 
