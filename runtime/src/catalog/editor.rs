@@ -56,13 +56,17 @@ pub fn editor_schema(connectors: &[Settings]) -> Value {
         let task = &mut defs[of];
         let choices: Vec<&str> = of_kind.iter().map(|one| one.name.as_str()).collect();
         let name = json!({ "type": "string", "pattern": "^(?!capture-|materialize-)[a-z0-9-]+$" });
-        task["properties"]["connector"]["anyOf"] = json!([{ "enum": choices }, name]);
+        // A list of choices has one at least.
+        let offered = (!choices.is_empty()).then(|| json!({ "enum": choices }));
+        task["properties"]["connector"]["anyOf"] = offered.into_iter().chain([name]).collect();
         task["oneOf"] = WAYS.iter().map(|way| json!({ "required": [way] })).collect();
         let with =
             |keys: &[&str], way: &str| keys.iter().map(|key| ((*key).to_owned(), json!([way]))).collect::<Map<_, _>>();
         task["dependentRequired"] =
             with(&WITH_ADDRESS, "address").into_iter().chain(with(&WITH_IMAGE, "image")).collect::<Map<_, _>>().into();
-        task["allOf"] = of_kind.iter().map(|one| with_settings(one)).collect();
+        if !of_kind.is_empty() {
+            task["allOf"] = of_kind.iter().map(|one| with_settings(one)).collect();
+        }
         for one in of_kind {
             for (what, schema) in [("config", &one.config), ("resource", &one.resource)] {
                 let place = place(one, what);
@@ -82,6 +86,16 @@ pub fn editor_schema(connectors: &[Settings]) -> Value {
 pub fn about(mapping: &str, key: &str) -> &'static str {
     let mappings = mappings().into_iter().filter(|one| one.name == mapping);
     mappings.flat_map(|one| one.parts).find(|part| part.key == key).map_or("", |part| part.about)
+}
+
+/// The keys of a mapping, and what each is for.
+#[must_use]
+pub fn keys(mapping: &str) -> Vec<(&'static str, &'static str)> {
+    let known = |part: &Part, keys: Keys| keys.known.contains(&part.key);
+    let of = mappings().into_iter().filter(|one| one.name == mapping);
+    of.flat_map(|one| one.parts.into_iter().filter(move |part| known(part, one.keys)))
+        .map(|part| (part.key, part.about))
+        .collect()
 }
 
 fn place(one: &Settings, what: &str) -> String {

@@ -48,7 +48,7 @@ use longshore_proto::tls;
 pub use advice::did_you_mean;
 pub use code::Code;
 pub use diagnostic::{Diagnostic, Diagnostics, Paint};
-pub use editor::{Settings as ConnectorSettings, about, editor_schema};
+pub use editor::{Settings as ConnectorSettings, about, editor_schema, keys};
 pub use insert::{Addition, NewBinding, NewCollection, NotInserted};
 pub use node::{Entry, Node, Scalar, Value};
 pub use selection::{FieldsDecl, Include, NamedField, OnConflict};

@@ -60,7 +60,7 @@ impl IdentityArgs {
 pub(super) enum SecretVerb {
     /// Make an identity and say its recipient, to which one encrypts
     #[command(after_help = "Examples:\n  \
-        longshore secret keygen ~/longshore.key    the identity goes into the file, its recipient age1… to standard output\n\n\
+        longshore secret keygen ~/longshore.key    the identity into the file, its recipient on the screen\n\n\
         Whoever has the file can decrypt: it is made readable for you alone. Who only encrypts needs the recipient and no file.")]
     Keygen(KeygenArgs),
     /// Encrypt the value on standard input, as it is written into a catalog

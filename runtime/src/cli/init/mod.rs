@@ -35,7 +35,7 @@ pub(super) async fn init(global: &Global, args: InitArgs, output: &Output) -> Re
     }
     let places = Places::of(file)?;
     let origin = Origin::of(&args.sources, args.connector.as_deref())?;
-    let source = installed(Kind::Capture, &origin.connector).await?;
+    let source = installed(Kind::Capture, &origin.connector, &origin.what()).await?;
     let settings = Settings::of(&source);
     let mut from = settings.place(&origin.at, &places.catalog, &places.here)?;
     settings.add(&mut from, &args.config)?;
@@ -56,7 +56,12 @@ pub(super) async fn init(global: &Global, args: InitArgs, output: &Output) -> Re
     told(file, &found, &variables, output);
     let values = args.values.values_with(variables.clone());
     let catalog = catalogs::load(file, values, output)?;
-    check::of(global, &catalog, output).await?;
+    check::of(global, &catalog, output).await.inspect_err(|_| {
+        catalogs::note(
+            format_args!("{} is written; mend what is told above and ask `longshore check` again", file.display()),
+            output,
+        );
+    })?;
     next(file, &source, variables.keys(), output);
     Ok(())
 }
@@ -86,14 +91,14 @@ fn is_there(file: &Path) -> Failure {
 }
 
 /// What a connector says of itself, if it is here.
-async fn installed(kind: Kind, name: &str) -> Result<Described, Failure> {
+async fn installed(kind: Kind, name: &str, what: &str) -> Result<Described, Failure> {
     if SearchPath::of_this_process().find(kind, name).is_ok() {
         return Ok(describe(kind, name).await?);
     }
     let full = format!("{}-{name}", kind.prefix());
     let known = SearchPath::of_this_process().list();
     let here: Vec<&str> = known.iter().filter(|one| one.kind == kind).map(|one| one.name.as_str()).collect();
-    Err(Failure::configuration(format!("this needs the connector {full}, which is not installed")).help(format!(
+    Err(Failure::configuration(format!("{what} needs the connector {full}, which is not installed")).help(format!(
         "put {full} beside longshore, or its folder into LONGSHORE_CONNECTORS or PATH; here there are: {}",
         if here.is_empty() { "none".to_owned() } else { here.join(", ") }
     )))
@@ -125,7 +130,11 @@ async fn destination(to: Option<&str>, source: &str, places: &Places) -> Result<
             }
         },
     };
-    let described = installed(Kind::Materialize, &name).await?;
+    let what = match &at {
+        At::Url(url, _) => format!("writing to {}://", url.scheme),
+        At::Path(_) | At::Files { .. } | At::Settings => format!("--to {name}:…"),
+    };
+    let described = installed(Kind::Materialize, &name, &what).await?;
     let settings = Settings::of(&described);
     let config = settings.place(&at, &places.catalog, &places.here)?;
     settings.complete(&config)?;

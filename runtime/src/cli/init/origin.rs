@@ -53,6 +53,16 @@ impl Origin {
         }
     }
 
+    /// What it is, without a secret that may be in it.
+    pub(super) fn what(&self) -> String {
+        match &self.at {
+            At::Path(path) => format!("reading {}", path.display()),
+            At::Files { below, .. } => format!("reading files of {}", below.display()),
+            At::Url(url, _) => format!("reading {}://", url.scheme),
+            At::Settings => format!("--connector {}", self.connector),
+        }
+    }
+
     /// A name for the task that captures it.
     pub(super) fn name(&self, here: &Path) -> String {
         let of_path = |path: &Path| {

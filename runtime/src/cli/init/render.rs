@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::config::{Config, Settings};
 use super::known;
 use super::paths::unique;
-use crate::catalog::{about, flow, word};
+use crate::catalog::{about, flow, keys, word};
 use crate::cli::discover::Found;
 use crate::cli::specs::Described;
 
@@ -44,11 +44,12 @@ pub(super) fn draft(capture: &Task<'_>, resources: &[(Value, String)]) -> String
 /// The whole catalog.
 pub(super) fn catalog(capture: &Task<'_>, found: &[Found], materialization: &Task<'_>) -> Result<String, String> {
     let mut text = Text::default();
-    text.comment("", "Written by `longshore init`; it is yours now. `longshore check` asks whether it will work, `longshore run` moves documents.");
+    text.comment("", "Written by `longshore init`; it is yours now. `longshore check` asks whether it will work, `longshore run` moves documents, `longshore schema` teaches an editor its keys.");
     text.line("");
     text.section("captures");
     text.task(capture);
     text.comment("    ", about("capture", "bindings"));
+    text.others("    ", "capture binding", &["resource", "collection"]);
     text.line("    bindings:");
     for one in found {
         let dash = if one.discovered.disabled { "# - " } else { "- " };
@@ -60,7 +61,7 @@ pub(super) fn catalog(capture: &Task<'_>, found: &[Found], materialization: &Tas
     }
     text.line("");
     text.section("collections");
-    text.comment("  ", "Without `schema`, types are those that the source tells, and widen with its documents.");
+    text.others("  ", "collection", &["key"]);
     for one in found.iter().filter(|one| !one.discovered.disabled) {
         text.collection(one);
     }
@@ -68,11 +69,9 @@ pub(super) fn catalog(capture: &Task<'_>, found: &[Found], materialization: &Tas
     text.section("materializations");
     text.task(materialization);
     text.comment("    ", about("materialization", "bindings"));
+    text.others("    ", "materialization binding", &["collection", "resource"]);
     text.line("    bindings:");
     let delta = if known::is_delta_only(&materialization.described.name) { ", delta_updates: true" } else { "" };
-    if !delta.is_empty() {
-        text.comment("      ", about("materialization binding", "delta_updates"));
-    }
     let mut taken = Vec::new();
     for one in found.iter().filter(|one| !one.discovered.disabled) {
         let name = one.collection.strip_prefix(&format!("{}/", capture.name)).unwrap_or(&one.collection);
@@ -143,11 +142,24 @@ impl Text {
         self.comment(indent, "What else there is:");
         for one in others {
             let default = one.default.as_ref().map(|value| format!(" [default: {value}]")).unwrap_or_default();
-            let lines = wrapped(&format!("{}: {}. {}{default}", one.name, one.kind, one.description), COLUMNS - 12);
-            for (number, line) in lines.iter().enumerate() {
-                let hang = if number == 0 { "" } else { "  " };
-                self.line(&format!("{indent}#   {hang}{line}"));
+            self.hanging(indent, &format!("{}: {}. {}{default}", one.name, one.kind, one.description));
+        }
+    }
+
+    /// The keys of a mapping that are not written here.
+    fn others(&mut self, indent: &str, mapping: &str, written: &[&str]) {
+        self.comment(indent, "What else there is in one:");
+        for (key, about) in keys(mapping) {
+            if !written.contains(&key) {
+                self.hanging(indent, &format!("{key}: {about}"));
             }
+        }
+    }
+
+    fn hanging(&mut self, indent: &str, text: &str) {
+        for (number, line) in wrapped(text, COLUMNS - indent.len() - 6).iter().enumerate() {
+            let hang = if number == 0 { "" } else { "  " };
+            self.line(&format!("{indent}#   {hang}{line}"));
         }
     }
 
