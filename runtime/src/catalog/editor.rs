@@ -49,7 +49,7 @@ pub(super) struct Mapping {
 pub fn editor_schema(connectors: &[Settings]) -> Value {
     let mut defs = Map::new();
     for mapping in mappings() {
-        defs.insert(mapping.name.to_owned(), mapping.schema());
+        defs.insert(in_defs(mapping.name), mapping.schema());
     }
     for (kind, of) in [(Kind::Capture, "capture"), (Kind::Materialize, "materialization")] {
         let of_kind: Vec<&Settings> = connectors.iter().filter(|one| one.kind == kind).collect();
@@ -65,7 +65,7 @@ pub fn editor_schema(connectors: &[Settings]) -> Value {
         task["dependentRequired"] =
             with(&WITH_ADDRESS, "address").into_iter().chain(with(&WITH_IMAGE, "image")).collect::<Map<_, _>>().into();
         if !of_kind.is_empty() {
-            task["allOf"] = of_kind.iter().map(|one| with_settings(one)).collect();
+            task["allOf"] = of_kind.iter().flat_map(|one| with_settings(one)).collect();
         }
         for one in of_kind {
             for (what, schema) in [("config", &one.config), ("resource", &one.resource)] {
@@ -74,7 +74,7 @@ pub fn editor_schema(connectors: &[Settings]) -> Value {
             }
         }
     }
-    let mut root = defs.remove("the catalog").unwrap_or_default();
+    let mut root = defs.remove(&in_defs("the catalog")).unwrap_or_default();
     root["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
     root["title"] = json!("Longshore catalog");
     root["$defs"] = defs.into();
@@ -103,22 +103,24 @@ fn place(one: &Settings, what: &str) -> String {
 }
 
 /// What a task with this connector has in its config and its resources.
-fn with_settings(one: &Settings) -> Value {
+fn with_settings(one: &Settings) -> [Value; 2] {
     let of = |what| json!({ "$ref": format!("#/$defs/{}", place(one, what)) });
     let needs_config = one.config["required"].as_array().is_some_and(|keys| !keys.is_empty());
     let required = if needs_config { json!(["config"]) } else { json!([]) };
     // Nothing written is an empty config.
     let config = if needs_config { of("config") } else { json!({ "anyOf": [{ "type": "null" }, of("config")] }) };
-    json!({
-        "if": { "properties": { "connector": { "const": one.name } }, "required": ["connector"] },
-        "then": {
-            "required": required,
-            "properties": {
-                "config": config,
-                "bindings": { "items": { "properties": { "resource": of("resource") } } },
-            },
-        },
-    })
+    let is_it = json!({ "connector": { "const": one.name } });
+    [
+        json!({
+            // With a connection, what is written here may be a part.
+            "if": { "properties": is_it, "required": ["connector"], "not": { "required": ["connection"] } },
+            "then": { "required": required, "properties": { "config": config } },
+        }),
+        json!({
+            "if": { "properties": is_it, "required": ["connector"] },
+            "then": { "properties": { "bindings": { "items": { "properties": { "resource": of("resource") } } } } },
+        }),
+    ]
 }
 
 impl Mapping {
@@ -186,7 +188,12 @@ fn one_of<'a>(words: impl IntoIterator<Item = &'a str>) -> Value {
 }
 
 fn mapping_of(name: &str) -> Value {
-    json!({ "$ref": format!("#/$defs/{name}") })
+    json!({ "$ref": format!("#/$defs/{}", in_defs(name)) })
+}
+
+/// A reference is a URI, which has no spaces.
+fn in_defs(name: &str) -> String {
+    name.replace(' ', "-")
 }
 
 /// Entries by names of the user's.

@@ -161,12 +161,6 @@ pub(super) enum Verb {
         #[command(subcommand)]
         verb: JournalVerb,
     },
-    /// Print the JSON Schema of catalogs, for editors
-    #[command(after_help = first_args::SCHEMA_HELP)]
-    Schema(SchemaArgs),
-    /// Let a shell complete verbs and options
-    #[command(after_help = first_args::COMPLETIONS_HELP)]
-    Completions(CompletionsArgs),
     /// Look into what is remembered of each task
     #[command(after_help = "Examples:\n  \
         longshore state show                all tasks, beside longshore.yaml\n\n\
@@ -175,6 +169,12 @@ pub(super) enum Verb {
         #[command(subcommand)]
         verb: StateVerb,
     },
+    /// Print the JSON Schema of catalogs, for editors
+    #[command(after_help = first_args::SCHEMA_HELP)]
+    Schema(SchemaArgs),
+    /// Let a shell complete verbs and options
+    #[command(after_help = first_args::COMPLETIONS_HELP)]
+    Completions(CompletionsArgs),
 }
 
 #[derive(Debug, Args)]

@@ -10,8 +10,8 @@ use super::secret_args::ValueArgs;
 pub(super) const QUICKSTART_HELP: &str = "Examples:\n  \
     longshore quickstart                    in longshore-quickstart/ here\n  \
     longshore quickstart --into /tmp/try    in another new folder\n\n\
-    Flights out of New York that come with the binary go from CSV files through a journal into a SQLite database: the same as\n\
-    `longshore run --until caught-up`, with connectors as processes of their own. Some rows of the database are shown, then the catalog.\n\
+    Flights out of New York that come with the binary go from CSV files through a journal into a SQLite database: the same as \
+    `longshore run --until caught-up`, with connectors as processes of their own. Some rows of the database are shown, then the catalog. \
     Nothing that is there is ever written over.";
 
 pub(super) const INIT_HELP: &str = "Examples:\n  \
@@ -19,9 +19,9 @@ pub(super) const INIT_HELP: &str = "Examples:\n  \
     longshore init data/*.csv --to files:./out     these files, into JSONL files\n  \
     longshore init 'data/2013-*.csv'               all that match, as one collection\n  \
     longshore init --connector generator --config count=100 -o made.yaml\n\n\
-    The connector is asked what there is, and each resource gets a binding and a collection. The catalog says what each line means, is\n\
-    checked, and is yours to change. A file that is there is never written over. What the connector calls a secret is written as\n\
-    \"${NAME:?}\" and read from the environment. --to is a path or URL with the name of its connector in front; without it\n\
+    The connector is asked what there is, and each resource gets a binding and a collection. The catalog says what each line means, is \
+    checked, and is yours to change. A file that is there is never written over. What the connector calls a secret is written as \
+    \"${NAME:?}\" and read from the environment. --to is a path or URL with the name of its connector in front; without it \
     rows go to a SQLite database beside the catalog.";
 
 pub(super) const SCHEMA_HELP: &str = "Examples:\n  \

@@ -7,7 +7,7 @@ use longshore_sdk::capture::{Capture, CaptureSpec, Checkpoint, Discovered, Emitt
 use longshore_sdk::{Error, Result, Secret};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// What the tests know, with letters that a URL has to escape.
 const PASSWORD: &str = "pw@4711/x";
@@ -66,9 +66,9 @@ impl Capture for Vault {
 
     async fn pull(&self, open: PullOpen<Config, Resource>, mut emitter: Emitter) -> Result<()> {
         open.config.enter()?;
-        if open.binding_state::<bool>(0)?.is_none() {
+        if open.binding_state::<Value>(0)?.is_none() {
             emitter.document(0, &json!({ "id": 7 })).await?;
-            emitter.checkpoint(Checkpoint::new().binding(0, &true)).await?;
+            emitter.checkpoint(Checkpoint::new().binding(0, &json!({ "told": true }))).await?;
         }
         emitter.checkpoint(Checkpoint::new().caught_up()).await?;
         Ok(())

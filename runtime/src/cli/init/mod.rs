@@ -162,7 +162,15 @@ async fn ask(
     let draft: Catalog =
         catalog::draft(file, text, values).map_err(|diagnostics| catalogs::failure(diagnostics.into(), output))?;
     let task = catalogs::capture(&draft, capture.name)?;
-    let mut found = discover::ask(&draft, task).await.map_err(|problem| catalogs::failure(problem, output))?;
+    let mut found = discover::ask(&draft, task).await.map_err(|problem| {
+        let failure = catalogs::failure(problem, output);
+        let name = file.display();
+        catalogs::note(
+            format_args!("{name} was not written; lines of it that are shown are those it would have had"),
+            output,
+        );
+        failure
+    })?;
     let mut taken = Vec::new();
     for one in &mut found {
         let own = one.collection.strip_prefix(&format!("{}/", capture.name)).unwrap_or(&one.collection).to_owned();
