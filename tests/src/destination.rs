@@ -84,6 +84,15 @@ pub fn number(database: &Path, query: &str) -> i64 {
     open(database).query_row(query, [], |row| row.get(0)).unwrap_or_else(|e| panic!("{query}: {e}"))
 }
 
+/// The same for a text.
+///
+/// # Panics
+/// When the query fails.
+#[must_use]
+pub fn text(database: &Path, query: &str) -> String {
+    open(database).query_row(query, [], |row| row.get(0)).unwrap_or_else(|e| panic!("{query}: {e}"))
+}
+
 /// What the published JSONL files of a resource hold, all of them together, values typed as a CSV's are.
 ///
 /// # Panics

@@ -16,10 +16,10 @@ use super::variables::{Place, Variables};
 use crate::connector::Hold;
 
 /// Keys of a connector that somebody else runs.
-const WITH_ADDRESS: [&str; 2] = ["token_file", "tls"];
-const TLS: Keys = Keys { known: &["ca_file", "cert_file", "key_file"], example: TLS_EXAMPLE };
+pub(super) const WITH_ADDRESS: [&str; 2] = ["token_file", "tls"];
+pub(super) const TLS: Keys = Keys { known: &["ca_file", "cert_file", "key_file"], example: TLS_EXAMPLE };
 const TLS_EXAMPLE: &str = "{ ca_file: ./ca.pem, cert_file: ./runtime.pem, key_file: ./runtime.key }";
-const WAYS: [&str; 4] = ["connector", "image", "command", "address"];
+pub(super) const WAYS: [&str; 4] = ["connector", "image", "command", "address"];
 
 /// What is needed to read endpoints.
 #[derive(Debug, Clone, Copy)]

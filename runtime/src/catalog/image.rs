@@ -15,13 +15,13 @@ use crate::connector::container::{HOSTS_MAX, Image, Limits, Mount, Reference, SO
 
 /// Keys that only a container has.
 pub(super) const WITH_IMAGE: [&str; 2] = ["mounts", "limits"];
-const MOUNT: Keys =
+pub(super) const MOUNT: Keys =
     Keys { known: &["path", "at", "read_only"], example: "`{ path: ./data, at: /data, read_only: true }`" };
-const LIMITS: Keys = Keys {
+pub(super) const LIMITS: Keys = Keys {
     known: &["memory", "cpus", "pids", "tmpfs"],
     example: "`{ memory: 256MiB, cpus: 1, pids: 128, tmpfs: 64MiB }`",
 };
-const NETWORK: Keys = Keys { known: &["allow"], example: "`{ allow: [\"db.example:5432\"] }`" };
+pub(super) const NETWORK: Keys = Keys { known: &["allow"], example: "`{ allow: [\"db.example:5432\"] }`" };
 const KIB: u64 = 1 << 10;
 /// Less memory than this no Engine gives.
 const MEMORY_MIN_BYTES: u64 = 6 << 20;

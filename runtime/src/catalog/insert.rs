@@ -5,9 +5,10 @@
 
 use serde_json::Value as Json;
 
-use super::node::{self, Node, Value};
+use super::node::{Node, Value};
 use super::source::Source;
 use super::typed::untyped;
+use super::written::{flow, word, write_value};
 use super::yaml;
 
 /// A collection to add.
@@ -199,54 +200,6 @@ fn inserted(text: &str, mut insertions: Vec<(usize, String)>) -> String {
     }
     result.push_str(&text[from..]);
     result
-}
-
-/// A mapping that holds mappings goes on lines of its own, everything else on this line.
-fn write_value(value: &Json, indent: &str, lines: &mut String) {
-    match value {
-        Json::Object(entries) if entries.values().any(Json::is_object) => {
-            lines.push('\n');
-            for (key, value) in entries {
-                lines.push_str(&format!("{indent}{}:", word(key)));
-                write_value(value, &format!("{indent}  "), lines);
-            }
-        }
-        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) | Json::Array(_) | Json::Object(_) => {
-            lines.push_str(&format!(" {}\n", flow(value)));
-        }
-    }
-}
-
-fn flow(value: &Json) -> String {
-    match value {
-        Json::String(text) => word(text),
-        Json::Array(items) => format!("[{}]", items.iter().map(flow).collect::<Vec<_>>().join(", ")),
-        Json::Object(entries) if entries.is_empty() => "{}".into(),
-        Json::Object(entries) => {
-            format!(
-                "{{ {} }}",
-                entries
-                    .iter()
-                    .map(|(key, value)| format!("{}: {}", word(key), flow(value)))
-                    .collect::<Vec<_>>()
-                    .join(", ")
-            )
-        }
-        Json::Null | Json::Bool(_) | Json::Number(_) => value.to_string(),
-    }
-}
-
-/// Without quotes where every reader of YAML, also one of version 1.1, takes it for the same text.
-fn word(text: &str) -> String {
-    let taken = ["y", "n", "yes", "no", "on", "off", "true", "false", "null"].contains(&text.to_lowercase().as_str());
-    let begins = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/' || c == '_');
-    let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "_./-".contains(c));
-    if begins && plain && !taken && !node::is_null_word(text) {
-        text.to_owned()
-    } else {
-        // A JSON text is a YAML text.
-        Json::String(text.to_owned()).to_string()
-    }
 }
 
 #[cfg(test)]

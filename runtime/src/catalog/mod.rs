@@ -7,7 +7,7 @@
 //! The way of a text: [`yaml`] makes a tree of [`node`]s, [`resolve`] reads tasks out of it ([`connections`] and [`columns`] become part
 //! of configs and resources there), [`typed`] makes JSON of configs with the
 //! help of [`variables`], [`shape`] and [`schema`]; [`diagnostic`] shows what went wrong, without what [`hide`] hides. [`insert`] writes
-//! collections into the file.
+//! collections into the file; [`editor`] is the JSON Schema of catalogs.
 
 mod advice;
 mod code;
@@ -15,11 +15,13 @@ mod collections;
 mod columns;
 mod connections;
 mod diagnostic;
+mod editor;
 mod endpoint;
 mod fields;
 mod hide;
 mod image;
 mod insert;
+mod loosened;
 mod node;
 mod resolve;
 mod schema;
@@ -32,8 +34,11 @@ mod timing;
 mod typed;
 mod values;
 mod variables;
+mod written;
 mod yaml;
 
+#[cfg(test)]
+mod editor_tests;
 #[cfg(test)]
 mod tests;
 
@@ -49,6 +54,7 @@ pub use advice::did_you_mean;
 pub use code::Code;
 pub use columns::Columns;
 pub use diagnostic::{Diagnostic, Diagnostics, Paint};
+pub use editor::{Settings as ConnectorSettings, about, editor_schema, keys};
 pub use insert::{Addition, NewBinding, NewCollection, NotInserted};
 pub use node::{Entry, Node, Scalar, Value};
 pub use selection::{FieldsDecl, Include, NamedField, OnConflict};
@@ -57,6 +63,7 @@ pub use source::{Place, Source, Span};
 pub use timing::{Schedule, duration};
 pub use typed::Typed;
 pub use values::{Environment, Exec, Values};
+pub use written::{flow, word};
 
 use crate::capture::letters::OnViolation;
 use crate::connector::Hold;
@@ -242,6 +249,11 @@ pub fn load_unfinished(path: &Path, values: Values) -> Result<Catalog, Diagnosti
 /// The same for a catalog whose images are about to be written down: tags may stand where they may not in the end.
 pub fn load_unlocked(path: &Path, values: Values) -> Result<Catalog, Diagnostics> {
     resolve::load(path, values, resolve::Completeness::Unlocked)
+}
+
+/// The same for a text that is no file yet, as if it lay at `path`: a source is asked before its catalog is written.
+pub fn draft(path: &Path, text: String, values: Values) -> Result<Catalog, Diagnostics> {
+    resolve::resolve(path, text, values, resolve::Completeness::Unfinished)
 }
 
 impl Catalog {

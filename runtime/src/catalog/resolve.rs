@@ -28,7 +28,7 @@ use super::{
 use crate::capture::letters::OnViolation;
 use crate::connector::container::Pins;
 
-const ROOT: Keys = Keys {
+pub(super) const ROOT: Keys = Keys {
     known: &["production", "connections", "captures", "collections", "materializations"],
     example: "`captures:`",
 };
@@ -44,14 +44,15 @@ macro_rules! task_keys {
         }
     };
 }
-const CAPTURE: Keys = task_keys!("schedule");
-const MATERIALIZATION: Keys = task_keys!("every");
-const CAPTURE_BINDING: Keys = Keys {
+pub(super) const CAPTURE: Keys = task_keys!("schedule");
+pub(super) const MATERIALIZATION: Keys = task_keys!("every");
+pub(super) const CAPTURE_BINDING: Keys = Keys {
     known: &["resource", "collection", "columns", "on_violation"],
     example: "`{ resource: { glob: \"*.csv\" }, collection: shop/orders }`",
 };
-const ON_VIOLATION: [(&str, OnViolation); 2] = [("stop", OnViolation::Stop), ("dead_letter", OnViolation::DeadLetter)];
-const MATERIALIZATION_BINDING: Keys = Keys {
+pub(super) const ON_VIOLATION: [(&str, OnViolation); 2] =
+    [("stop", OnViolation::Stop), ("dead_letter", OnViolation::DeadLetter)];
+pub(super) const MATERIALIZATION_BINDING: Keys = Keys {
     known: &["collection", "resource", "delta_updates", "fields", "on_conflict"],
     example: "`{ collection: shop/orders, resource: { table: orders } }`",
 };
@@ -78,11 +79,22 @@ pub(super) enum Completeness {
 pub(super) fn load(path: &Path, values: Values, completeness: Completeness) -> Result<Catalog, Diagnostics> {
     let mut findings = Vec::new();
     let text = read(path, &mut findings);
+    if !findings.is_empty() {
+        return Err(Diagnostics::new(Arc::new(Source::new(path, text)), findings));
+    }
+    resolve(path, text, values, completeness)
+}
+
+/// Resolves the text of a file.
+pub(super) fn resolve(
+    path: &Path,
+    text: String,
+    values: Values,
+    completeness: Completeness,
+) -> Result<Catalog, Diagnostics> {
+    let mut findings = Vec::new();
     let source = Arc::new(Source::new(path, text));
     let refuse = |findings| Err(Diagnostics::new(Arc::clone(&source), findings));
-    if !findings.is_empty() {
-        return refuse(findings);
-    }
     let Some(root) = tree(&source, &mut findings) else { return refuse(findings) };
     let directory =
         std::path::absolute(path).ok().and_then(|path| path.parent().map(Path::to_path_buf)).unwrap_or_default();

@@ -14,11 +14,11 @@ use super::fields::{Fields, Keys, entries, fields, list, text};
 use super::node::Node;
 use super::source::Span;
 
-const FIELDS: Keys = Keys {
+pub(super) const FIELDS: Keys = Keys {
     known: &["include", "exclude", "rename", "document"],
     example: "`fields: { exclude: [note], rename: { id: order_id } }`",
 };
-const CONFLICT_WORDS: [&str; 4] = ["widen", "split", "stop", "dead_letter"];
+pub(super) const CONFLICT_WORDS: [&str; 4] = ["widen", "split", "stop", "dead_letter"];
 /// In `include`: all that is kept where nobody chooses.
 const ALL: &str = "*";
 

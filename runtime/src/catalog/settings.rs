@@ -19,6 +19,8 @@ pub struct Setting {
     pub default: Option<String>,
     /// What it is for, in a sentence.
     pub description: String,
+    /// Its value is not to be shown.
+    pub secret: bool,
 }
 
 /// The settings a schema has at its top, those that must be there first.
@@ -33,6 +35,7 @@ pub fn settings(schema: &Value) -> Vec<Setting> {
             required: shape.requires(name),
             default: property.default().map(text_of),
             description: property.description().unwrap_or_default().to_owned(),
+            secret: property.is_secret(),
         }
     };
     let mut settings: Vec<Setting> = shape.keys().into_iter().map(one).collect();

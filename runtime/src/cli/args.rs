@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::dlq_args::DlqVerb;
+use super::first_args::{self, CompletionsArgs, InitArgs, QuickstartArgs, SchemaArgs};
 use super::output::Failure;
 use super::secret_args::{IdentityArgs, SecretVerb, ValueArgs};
 
@@ -18,7 +19,11 @@ const DEFAULT_CATALOG: &str = "longshore.yaml";
     name = "longshore",
     version = crate::VERSION,
     max_term_width = 120,
-    after_help = "The catalog comes last and is `longshore.yaml` when it is left out. State lives in `.longshore/` beside it.\n\n\
+    after_help = "Examples:\n  \
+        longshore quickstart             see it work, with data of its own\n  \
+        longshore init ./data            write a catalog for files of yours\n  \
+        longshore run                    move what longshore.yaml says, until Ctrl-C\n\n\
+        The catalog comes last and is `longshore.yaml` when it is left out. State lives in `.longshore/` beside it.\n\n\
         Exit codes: 0 ok, 1 failed while running, 2 configuration, 3 something outside cannot be reached."
 )]
 pub struct Cli {
@@ -59,6 +64,12 @@ pub(super) enum LogFormat {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
+    /// From nothing to rows in a second: a catalog, its data, and what came of them
+    #[command(after_help = first_args::QUICKSTART_HELP)]
+    Quickstart(QuickstartArgs),
+    /// Write a catalog for files, a database or a URL
+    #[command(after_help = first_args::INIT_HELP)]
+    Init(InitArgs),
     /// Move documents until told to stop
     #[command(after_help = "Examples:\n  \
         longshore run                                 what longshore.yaml says, until Ctrl-C\n  \
@@ -114,42 +125,56 @@ pub(super) enum Verb {
         exits with 0. If the time is over first it exits with 1; the run goes on ending.")]
     Stop(StopArgs),
     /// Encrypt values for the catalog
-    #[command(
-        after_help = "A value that stands as `${age:…}` in a config is decrypted with the identity of --identity or\n\
-        LONGSHORE_IDENTITY. The format is age's own, so its tools can read it too."
-    )]
+    #[command(after_help = "Examples:\n  \
+        longshore secret keygen longshore.key           once: an identity, and its recipient\n  \
+        longshore secret encrypt --to age1…             a value for the catalog\n\n\
+        A value that stands as `${age:…}` in a config is decrypted with the identity of --identity or\n\
+        LONGSHORE_IDENTITY. The format is age's own, so its tools can read it too.")]
     Secret {
         #[command(subcommand)]
         verb: SecretVerb,
     },
     /// What connectors there are and what they take
+    #[command(after_help = "Examples:\n  \
+        longshore connector list            what a catalog can name here\n  \
+        longshore connector spec files      the settings of one")]
     Connector {
         #[command(subcommand)]
         verb: ConnectorVerb,
     },
     /// Documents that were not admitted: dead letters
-    #[command(
-        after_help = "A capture binding with `on_violation: dead_letter` keeps what does not fit its collection in the journal, in the transaction of\n\
-        the checkpoint that passes it, and goes on. Such a letter waits until it is replayed or dropped; even then its bytes stay."
-    )]
+    #[command(after_help = "Examples:\n  \
+        longshore dlq list                  each letter that waits\n  \
+        longshore dlq replay shop           those of a task that fit now\n\n\
+        A capture binding with `on_violation: dead_letter` keeps what does not fit its collection in the journal, in the transaction of\n\
+        the checkpoint that passes it, and goes on. Such a letter waits until it is replayed or dropped; even then its bytes stay.")]
     Dlq {
         #[command(subcommand)]
         verb: DlqVerb,
     },
     /// Look into the durable log of a capture
-    #[command(
-        after_help = "A running `longshore run` is not disturbed: nothing is locked and, but for `release`, nothing is written."
-    )]
+    #[command(after_help = "Examples:\n  \
+        longshore journal list              what there is\n  \
+        longshore journal read nyc -n 3     some of it\n\n\
+        A running `longshore run` is not disturbed: nothing is locked and, but for `release`, nothing is written.")]
     Journal {
         #[command(subcommand)]
         verb: JournalVerb,
     },
     /// Look into what is remembered of each task
-    #[command(after_help = "A running `longshore run` is not disturbed: nothing is locked and nothing is written.")]
+    #[command(after_help = "Examples:\n  \
+        longshore state show                all tasks, beside longshore.yaml\n\n\
+        A running `longshore run` is not disturbed: nothing is locked and nothing is written.")]
     State {
         #[command(subcommand)]
         verb: StateVerb,
     },
+    /// Print the JSON Schema of catalogs, for editors
+    #[command(after_help = first_args::SCHEMA_HELP)]
+    Schema(SchemaArgs),
+    /// Let a shell complete verbs and options
+    #[command(after_help = first_args::COMPLETIONS_HELP)]
+    Completions(CompletionsArgs),
 }
 
 #[derive(Debug, Args)]
@@ -212,10 +237,11 @@ pub(super) struct PreviewArgs {
 #[derive(Debug, Subcommand)]
 pub(super) enum ConnectorVerb {
     /// Every connector that a catalog can name
-    #[command(
-        after_help = "Looked for beside longshore itself, then in the directories of LONGSHORE_CONNECTORS, then on PATH.\n\
-        A catalog writes `connector: files`: in a capture that is capture-files, in a materialization materialize-files."
-    )]
+    #[command(after_help = "Examples:\n  \
+        longshore connector list            kind, name and path\n  \
+        longshore connector list --json     as objects\n\n\
+        Looked for beside longshore itself, then in the directories of LONGSHORE_CONNECTORS, then on PATH.\n\
+        A catalog writes `connector: files`: in a capture that is capture-files, in a materialization materialize-files.")]
     List,
     /// What a connector promises, and the settings of its config and resources
     #[command(after_help = "Examples:\n  \
@@ -340,6 +366,22 @@ pub(super) struct RunArgs {
     /// The catalog
     #[arg(value_name = "CATALOG")]
     pub(super) words: Vec<String>,
+}
+
+impl RunArgs {
+    /// As `longshore run --until caught-up CATALOG`.
+    pub(super) fn until_caught_up(catalog: &Path) -> Self {
+        Self {
+            until: Some(Until::CaughtUp),
+            only: None,
+            fresh: Vec::new(),
+            take_over: Vec::new(),
+            yes: false,
+            break_lock: false,
+            values: ValueArgs::nothing_more(),
+            words: vec![catalog.display().to_string()],
+        }
+    }
 }
 
 /// When `run` ends by itself.

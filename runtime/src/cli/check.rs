@@ -26,10 +26,15 @@ pub(super) async fn check(global: &Global, args: CheckArgs, output: &Output) -> 
     logs::start_calmly(global);
     let ([], path) = split_words(args.words, [])?;
     let catalog = catalogs::load(&path, args.identity.values(), output)?;
+    of(global, &catalog, output).await
+}
+
+/// The same for a catalog that is read already.
+pub(super) async fn of(global: &Global, catalog: &Catalog, output: &Output) -> Result<(), Failure> {
     let state = state_directory(global, &catalog.directory);
     container::sweep(None).await;
     let mut checking = Checking {
-        catalog: &catalog,
+        catalog,
         output,
         state,
         collections: Collections::new(),

@@ -29,11 +29,11 @@ pub(super) async fn discover(global: &Global, args: DiscoverArgs, output: &Outpu
 }
 
 /// One resource, and the collection that it fills or could fill.
-struct Found {
-    collection: String,
-    resource: Value,
-    schema: Value,
-    discovered: Discovered,
+pub(super) struct Found {
+    pub(super) collection: String,
+    pub(super) resource: Value,
+    pub(super) schema: Value,
+    pub(super) discovered: Discovered,
 }
 
 impl Found {
@@ -62,7 +62,7 @@ impl Found {
 }
 
 /// The bindings that are there are described; without any, the source lists what it has.
-async fn ask(catalog: &Catalog, task: &CaptureTask) -> Result<Vec<Found>, Problem> {
+pub(super) async fn ask(catalog: &Catalog, task: &CaptureTask) -> Result<Vec<Found>, Problem> {
     let discovered = Visited::capture(catalog, task).ask(async |launched| {
         let client = launched.capture();
         let spec = client.spec().await?;

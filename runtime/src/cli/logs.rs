@@ -16,7 +16,12 @@ pub(super) fn start(global: &Global, view: Option<MultiProgress>) {
 
 /// The same for a question: its answer is the output, and connectors are heard only when something is wrong.
 pub(super) fn start_calmly(global: &Global) {
-    start_at(LevelFilter::WARN, global, None);
+    start_calmly_above(global, None);
+}
+
+/// The same above `view`, where one is drawn.
+pub(super) fn start_calmly_above(global: &Global, view: Option<MultiProgress>) {
+    start_at(LevelFilter::WARN, global, view);
 }
 
 fn start_at(usual: LevelFilter, global: &Global, view: Option<MultiProgress>) {

@@ -6,10 +6,15 @@
 mod args;
 mod catalogs;
 mod check;
+mod completions;
 mod connectors;
 mod discover;
 mod dlq;
 mod dlq_args;
+mod first_args;
+#[cfg(test)]
+mod help_tests;
+mod init;
 mod journal;
 mod journal_readers;
 mod letters;
@@ -18,12 +23,18 @@ mod logs;
 mod look;
 mod output;
 mod preview;
+mod quickstart;
+mod quickstart_folder;
 mod run;
+mod schema;
 mod secret;
 mod secret_args;
+mod shell;
+mod specs;
 mod state;
 mod status;
 mod stop;
+mod table;
 mod view;
 mod visit;
 
@@ -66,6 +77,10 @@ pub fn main() -> ExitCode {
 async fn dispatch(cli: Cli, output: &Output) -> Result<(), Failure> {
     let global = cli.global;
     match cli.verb {
+        Verb::Quickstart(args) => quickstart::quickstart(&global, args, output).await,
+        Verb::Init(args) => init::init(&global, args, output).await,
+        Verb::Schema(args) => schema::schema(&global, args, output).await,
+        Verb::Completions(args) => completions::completions(&args, output),
         Verb::Run(args) => run::run(&global, args, output).await,
         Verb::Check(args) => check::check(&global, args, output).await,
         Verb::Discover(args) => discover::discover(&global, args, output).await,

@@ -20,6 +20,25 @@ use crate::supervise::{Ended, Options, Problem, Run, Running};
 pub(super) async fn run(global: &Global, args: RunArgs, output: &Output) -> Result<(), Failure> {
     let view = output.watched().then(MultiProgress::new);
     logs::start(global, view.clone());
+    to_the_end(global, args, output, view).await.map(drop)
+}
+
+/// How a run ended in which no task failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Left {
+    /// By itself.
+    Done,
+    /// Somebody stopped it.
+    Stopped,
+}
+
+/// The same where logs are set up already; `view` is where it draws.
+pub(super) async fn to_the_end(
+    global: &Global,
+    args: RunArgs,
+    output: &Output,
+    view: Option<MultiProgress>,
+) -> Result<Left, Failure> {
     let signals = Signals::listen().map_err(|error| Failure::running(format!("cannot listen for signals: {error}")))?;
     let ([], path) = split_words(args.words.clone(), [])?;
     let catalog = catalogs::load(&path, args.values.values(), output)?;
@@ -34,7 +53,9 @@ pub(super) async fn run(global: &Global, args: RunArgs, output: &Output) -> Resu
         take_over: args.take_over.clone(),
     };
     let stop = CancellationToken::new();
-    let run = Run::new(catalog, state, &options, stop.clone()).map_err(|problem| catalogs::failure(problem, output))?;
+    // It ends itself too; what ends it from outside is another matter.
+    let run =
+        Run::new(catalog, state, &options, stop.child_token()).map_err(|problem| catalogs::failure(problem, output))?;
     let watched = run.tasks().to_vec();
     let about = About {
         catalog: std::path::absolute(&path).unwrap_or(path),
@@ -50,7 +71,7 @@ pub(super) async fn run(global: &Global, args: RunArgs, output: &Output) -> Resu
         ended = run.to_the_end(told) => ended,
         () = view::show(watched, view.clone(), output.quiet()) => unreachable!("the view never ends by itself"),
         () = answer(control.as_ref().ok()) => unreachable!("it answers as long as anybody may ask"),
-        () = signals.stop(stop) => unreachable!("there is always one signal more to wait for"),
+        () = signals.stop(stop.clone()) => unreachable!("there is always one signal more to wait for"),
     };
     let ended = ended.map_err(|problem| catalogs::failure(problem, output))?;
     summarise(&ended, &state_path, output);
@@ -60,7 +81,8 @@ pub(super) async fn run(global: &Global, args: RunArgs, output: &Output) -> Resu
         .map(catalogs::exit_code)
         .max_by_key(|&code| (code != 3, code == 1))
     {
-        None => Ok(()),
+        None if stop.is_cancelled() => Ok(Left::Stopped),
+        None => Ok(Left::Done),
         Some(code) => Err(Failure::with_exit(code).already_told()),
     }
 }

@@ -1,6 +1,8 @@
 //! The words of the command line that are about secrets: where values may come from, and `longshore secret`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 
@@ -25,10 +27,25 @@ pub(super) struct IdentityArgs {
 }
 
 impl ValueArgs {
+    /// Environment variables and files alone.
+    pub(super) fn nothing_more() -> Self {
+        Self { allow_exec: false, identity: IdentityArgs { identity: None } }
+    }
+
     /// As the user allows.
     pub(super) fn values(&self) -> Values {
+        self.allowed(Values::of_this_process())
+    }
+
+    /// The same, with variables that are not in the environment yet.
+    pub(super) fn values_with(&self, set: BTreeMap<String, String>) -> Values {
+        let variable = move |name: &str| set.get(name).cloned().or_else(|| std::env::var(name).ok());
+        self.allowed(Values::new(Arc::new(variable)))
+    }
+
+    fn allowed(&self, values: Values) -> Values {
         let exec = if self.allow_exec { Exec::Allowed } else { Exec::Refused };
-        Values::of_this_process().exec(exec).identity(self.identity.identity.clone())
+        values.exec(exec).identity(self.identity.identity.clone())
     }
 }
 
@@ -43,7 +60,7 @@ impl IdentityArgs {
 pub(super) enum SecretVerb {
     /// Make an identity and say its recipient, to which one encrypts
     #[command(after_help = "Examples:\n  \
-        longshore secret keygen ~/longshore.key    the identity goes into the file, its recipient age1… to standard output\n\n\
+        longshore secret keygen ~/longshore.key    the identity into the file, its recipient on the screen\n\n\
         Whoever has the file can decrypt: it is made readable for you alone. Who only encrypts needs the recipient and no file.")]
     Keygen(KeygenArgs),
     /// Encrypt the value on standard input, as it is written into a catalog
