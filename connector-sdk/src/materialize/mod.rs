@@ -32,6 +32,8 @@ mod stores;
 #[cfg(test)]
 mod tests;
 mod transactional;
+#[cfg(feature = "whole-files")]
+pub mod whole_files;
 
 use std::future::Future;
 
