@@ -3,7 +3,7 @@
 //! These modules start the shipped binaries in a temporary directory ([`scene`]), lay the committed data beside a catalog ([`nyc`]), read what
 //! arrived without any code of ours ([`destination`]), watch the memory of a run ([`memory`]), ask the Docker Engine ([`docker`]), start
 //! connectors that mean harm ([`hostile`], all at once in a [`siege`]) beside listeners that they must not reach ([`wires`]), look for what must
-//! not get out ([`canary`]), send documents as they are ([`verbatim`]), and roll dice ([`dice`]). The tests themselves are in `tests/tests/`.
+//! not get out ([`canary`]), send documents as they are ([`verbatim`]), let other programs read Parquet files ([`lake`]), and roll dice ([`dice`]). The tests themselves are in `tests/tests/`.
 
 #![allow(clippy::disallowed_methods, reason = "tests measure, wait with limits and roll dice")]
 
@@ -15,6 +15,7 @@ pub mod dice;
 pub mod docker;
 pub mod hostile;
 pub mod killing;
+pub mod lake;
 pub mod memory;
 pub mod nyc;
 pub mod scene;

@@ -20,6 +20,7 @@
 
 mod at_least_once;
 mod door;
+pub mod exact;
 mod fence;
 mod idempotent;
 mod projector;
