@@ -94,6 +94,10 @@ fn flights_and_weather_are_what_their_files_say_and_a_second_run_moves_nothing()
 
 /// A catalog that takes documents as they are into a lake and into lines of text.
 fn verbatim_into(scene: &Scene, lake: &Lake, schema: &str, rest: &str) {
+    verbatim_with(scene, lake, schema, rest, "dead_letter");
+}
+
+fn verbatim_with(scene: &Scene, lake: &Lake, schema: &str, rest: &str, on_conflict: &str) {
     scene.write(
         "longshore.yaml",
         format!(
@@ -108,7 +112,7 @@ materializations:
   lake:
     connector: parquet
     config: {}
-    bindings: [{{ collection: t/a, resource: {{ name: a }}, delta_updates: true, on_conflict: dead_letter }}]
+    bindings: [{{ collection: t/a, resource: {{ name: a }}, delta_updates: true, on_conflict: {on_conflict} }}]
 ",
             lake.config(rest)
         ),
@@ -222,7 +226,13 @@ fn files_of_a_schema_that_grew_are_read_as_one() {
     let mut found = Vec::new();
     for (types, w, more) in rounds {
         let properties = format!("id: {{ type: integer }}, v: {{ type: [{types}, \"null\"] }}{w}");
-        verbatim_into(&scene, &lake, &format!("schema: {{ type: object, properties: {{ {properties} }} }}"), "");
+        verbatim_with(
+            &scene,
+            &lake,
+            &format!("schema: {{ type: object, properties: {{ {properties} }} }}"),
+            "",
+            "widen",
+        );
         let at = lines.len();
         lines.extend(more.iter().enumerate().map(|(n, rest)| format!("{{\"id\":{},{rest}}}", at + n)));
         verbatim::source(&scene, &lines);

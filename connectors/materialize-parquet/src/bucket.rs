@@ -21,8 +21,8 @@ use object_store::{
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 
-/// Parts of an upload but for the last; services take none below 5 MiB, and at most 10,000 of them.
-const PART_BYTES: usize = 8 << 20;
+/// Parts of an upload but for the last; services take none below 5 MiB, and at most 10,000 of them. One is held in memory for each file under way.
+const PART_BYTES: usize = 5 << 20;
 /// Metadata of an object that says as what it was staged.
 const STAGED_AS: &str = "longshore-staged";
 
@@ -68,11 +68,21 @@ impl Bucket {
     }
 
     fn failed(&self, doing: &str, key: &str, error: &StoreError) -> Error {
-        let message = format!("{doing} {}/{key}: {}", self.shown, told(error));
-        if matches!(error, StoreError::PermissionDenied { .. } | StoreError::Unauthenticated { .. }) {
-            return Error::config("parquet.s3.refused", message)
-                .at_pointer("/access_key_id")
-                .suggest("correct the keys, or let them list, read, write and delete there, and abort uploads");
+        let told = told(error);
+        let message = format!("{doing} {}/{key}: {told}", self.shown);
+        let config = |code: &str, pointer: &str, way: &str| {
+            Error::config(code, message.clone()).at_pointer(pointer).suggest(way)
+        };
+        let answered = |statuses: &[&str]| statuses.iter().any(|status| told.contains(status));
+        if answered(&["NoSuchBucket"]) {
+            return config("parquet.s3.bucket", "/url", "make the bucket, or name another");
+        }
+        if answered(&["301 Moved", "PermanentRedirect", "AuthorizationHeaderMalformed"]) {
+            return config("parquet.s3.region", "/region", "name the region that the bucket is in");
+        }
+        if answered(&["401 Unauthorized", "403 Forbidden"]) {
+            let way = "correct the keys, or let them list, read, write and delete there, and abort uploads";
+            return config("parquet.s3.refused", "/access_key_id", way);
         }
         Error::unavailable("parquet.s3.unreachable", message).suggest("see whether the service answers")
     }
@@ -116,15 +126,9 @@ impl Storage for Bucket {
             Ok(at) => at,
             Err(error) => return Some(error),
         };
-        let listed = wait(self.store.list_with_delimiter(Some(&at))).err()?;
-        if matches!(listed, StoreError::NotFound { .. }) {
-            let message = format!("opening {}: expected a bucket, got none of that name", self.shown);
-            return Some(
-                Error::config("parquet.s3.bucket", message).at_pointer("/url").suggest("make it, or name another"),
-            );
-        }
+        let error = wait(self.store.list_with_delimiter(Some(&at))).err()?;
         // One that does not answer is no mistake of the config; whoever reads next says so.
-        let error = self.failed("listing", directory, &listed);
+        let error = self.failed("listing", directory, &error);
         (error.kind == longshore_sdk::ErrorKind::Config).then_some(error)
     }
 
@@ -216,7 +220,7 @@ impl Storage for Bucket {
                 format!("staging {staged} in {}: expected a name of its own, got one that is taken", self.shown);
             return Err(Error::unavailable("parquet.s3.taken", message));
         }
-        Ok(Box::new(Parts { bucket: self.clone(), at, upload, done: Vec::new(), part: Vec::with_capacity(PART_BYTES) }))
+        Ok(Box::new(Parts { bucket: self.clone(), at, upload, done: Vec::new(), part: Vec::new() }))
     }
 
     /// An upload that is complete but for being completed is as durable as it will be.
@@ -233,12 +237,14 @@ impl Storage for Bucket {
             None => {
                 let parts = parts.iter().map(|part| PartId { content_id: part.clone() }).collect();
                 let completed = wait(self.store.complete_multipart(&self.at(&file.published)?, id, parts));
-                // Whatever the answer was, and whether there was one: what lies there now decides.
-                match (self.published(file)?, completed) {
-                    (Some(found), _) => found,
-                    (None, Err(StoreError::NotFound { .. })) => Found::Nothing,
-                    (None, Err(error)) => return Err(self.failed("publishing", &file.published, &error)),
-                    (None, Ok(_)) => Found::Other("an upload that was completed and is not there".to_owned()),
+                match completed {
+                    Ok(_) => Found::Published,
+                    // Perhaps it did happen, now or before: what lies there decides.
+                    Err(error) => match self.published(file)? {
+                        Some(found) => found,
+                        None if matches!(error, StoreError::NotFound { .. }) => Found::Nothing,
+                        None => return Err(self.failed("publishing", &file.published, &error)),
+                    },
                 }
             }
         };
@@ -278,17 +284,17 @@ struct Parts {
 
 impl Parts {
     fn send(&mut self) -> Result<()> {
-        let part = std::mem::replace(&mut self.part, Vec::with_capacity(PART_BYTES));
+        let part = std::mem::take(&mut self.part);
         let sent = wait(self.bucket.store.put_part(&self.at, &self.upload, self.done.len(), part.into()));
-        let sent = sent.map_err(|error| match error {
-            StoreError::NotFound { .. } => {
+        let sent = sent.map_err(|error| {
+            if matches!(error, StoreError::NotFound { .. }) {
                 let message = format!(
                     "staging {}: expected the upload that was begun, got none: another session took over",
                     self.at
                 );
-                Error::unavailable("parquet.s3.upload_gone", message)
+                return Error::unavailable("parquet.s3.upload_gone", message);
             }
-            error => self.bucket.failed("staging", self.at.as_ref(), &error),
+            self.bucket.failed("staging", self.at.as_ref(), &error)
         })?;
         self.done.push(sent.content_id);
         Ok(())
@@ -339,5 +345,55 @@ fn told(error: &StoreError) -> String {
         }
         cause = inner.source();
     }
+    // Of an answer in XML, what it says.
+    let within =
+        |tag: &str| Some(text.split_once(&format!("<{tag}>"))?.1.split_once(&format!("</{tag}>"))?.0.to_owned());
+    if let (Some((before, _)), Some(code)) = (text.split_once('<'), within("Code")) {
+        text = format!("{before}{code}: {}", within("Message").unwrap_or_default());
+    }
     text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use longshore_sdk::ErrorKind;
+
+    use super::*;
+
+    #[test]
+    fn what_a_service_answers_says_who_has_to_do_what() {
+        let bucket = Bucket::new(Arc::new(object_store::memory::InMemory::new()), "s3", "lake", "a").unwrap();
+        let check = |answer: &str, kind: ErrorKind, code: &str, pointer: &str| {
+            let error = StoreError::Generic { store: "S3", source: answer.to_owned().into() };
+            let got = bucket.failed("listing", "x", &error);
+            assert_eq!((got.kind, got.code.as_str(), got.pointer.as_str()), (kind, code, pointer), "{answer}");
+            got.message.clone()
+        };
+        let no_bucket = "Server returned non-2xx status code: 404 Not Found: <?xml version=\"1.0\"?> <Error><Code>NoSuchBucket</Code><Message>It is not there</Message><HostId>x</HostId></Error>";
+        let message = check(no_bucket, ErrorKind::Config, "parquet.s3.bucket", "/url");
+        assert!(message.ends_with("404 Not Found: NoSuchBucket: It is not there"), "{message}");
+        check(
+            "403 Forbidden: <Error><Code>SignatureDoesNotMatch</Code></Error>",
+            ErrorKind::Config,
+            "parquet.s3.refused",
+            "/access_key_id",
+        );
+        check("301 Moved Permanently", ErrorKind::Config, "parquet.s3.region", "/region");
+        check("503 Slow Down", ErrorKind::Unavailable, "parquet.s3.unreachable", "");
+        check("connection refused", ErrorKind::Unavailable, "parquet.s3.unreachable", "");
+    }
+    /// A request that is repeated because its answer was lost meets what it wrote itself.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_write_that_is_repeated_has_happened_and_one_over_another_has_not() {
+        longshore_sdk::blocking(|| {
+            let bucket = Bucket::new(Arc::new(object_store::memory::InMemory::new()), "s3", "lake", "a").unwrap();
+            let replace = |bytes: &[u8], over: Option<&Content>| bucket.replace("owner", bytes, over).unwrap();
+            assert!(replace(b"one", None) && replace(b"one", None));
+            assert!(!replace(b"two", None));
+            let one = bucket.read("owner").unwrap();
+            assert!(replace(b"two", one.as_ref()) && replace(b"two", one.as_ref()));
+            assert!(!replace(b"three", one.as_ref()));
+            assert_eq!(bucket.read("owner").unwrap().map(|content| content.bytes), Some(b"two".to_vec()));
+        });
+    }
 }

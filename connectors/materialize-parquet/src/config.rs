@@ -8,6 +8,8 @@ use serde::Deserialize;
 
 /// Less makes no file worth opening.
 const FILE_BYTES_MIN: u64 = 4 << 10;
+/// More does not fit into the parts of an upload with certainty.
+const FILE_BYTES_MAX: u64 = 16 << 30;
 /// The runtime waits no longer with a transaction.
 const MAX_AGE_MS: u64 = 600_000;
 
@@ -86,8 +88,9 @@ impl Config {
     /// Everything that is wrong with it by itself.
     pub(crate) fn faults(&self) -> Vec<Error> {
         let mut faults: Vec<Error> = [self.place().err(), self.max_age_ms().err()].into_iter().flatten().collect();
-        if self.file_bytes < FILE_BYTES_MIN {
-            let message = format!("expected files of at least {FILE_BYTES_MIN} bytes, got {}", self.file_bytes);
+        if !(FILE_BYTES_MIN..=FILE_BYTES_MAX).contains(&self.file_bytes) {
+            let message =
+                format!("expected files of {FILE_BYTES_MIN} to {FILE_BYTES_MAX} bytes, got {}", self.file_bytes);
             faults.push(
                 Error::config("parquet.file_bytes", message)
                     .at_pointer("/file_bytes")
@@ -251,7 +254,9 @@ mod tests {
         for endpoint in ["http://plain", "s3.example", "https://", "https://a/b", "ftp://x"] {
             check(keys(json!({ "url": "s3://bucket", "endpoint": endpoint })), &["/endpoint"]);
         }
-        check(json!({ "path": "x", "file_bytes": 0 }), &["/file_bytes"]);
+        for bytes in [0, u64::MAX] {
+            check(json!({ "path": "x", "file_bytes": bytes }), &["/file_bytes"]);
+        }
         for age in ["0s", "5", "11m", "99999999999999999999m", "s", "1h"] {
             check(json!({ "path": "x", "max_age": age }), &["/max_age"]);
         }

@@ -31,6 +31,9 @@ use crate::journal::{JournalId, Position};
 use crate::store::{self, Change, Skip, SkipId, TaskChanges};
 use gathering::Gathering;
 
+/// No connector may ask for a longer wait.
+const WISHED_AGE_MAX_MS: u64 = 600_000;
+
 /// When a transaction closes, at the latest; each with its unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -40,21 +43,13 @@ pub struct Limits {
     pub close_documents: u64,
     /// So long after its first document, unless the connector wishes otherwise.
     pub close_age_ms: u64,
-    /// So long, if the connector wishes it: whole files are better when they are large.
-    pub wished_age_max_ms: u64,
     /// So long after something was passed by, if no document came, where that is committed too.
     pub skipped_age_ms: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            close_bytes: 64 << 20,
-            close_documents: 2_000_000,
-            close_age_ms: 1_000,
-            wished_age_max_ms: 600_000,
-            skipped_age_ms: 60_000,
-        }
+        Self { close_bytes: 64 << 20, close_documents: 2_000_000, close_age_ms: 1_000, skipped_age_ms: 60_000 }
     }
 }
 
@@ -358,11 +353,11 @@ impl Transaction {
         Ok(actions)
     }
 
-    /// The connector's wishes count within our limits.
+    /// The connector's wishes count within our limits. It may wait longer than we would: whole files are better when they are large.
     fn ask_for(&mut self, wish: ClosePolicy) {
-        let Limits { close_bytes, close_age_ms, wished_age_max_ms, .. } = &mut self.limits;
+        let Limits { close_bytes, close_age_ms, .. } = &mut self.limits;
         *close_bytes = wish.least_bytes.map_or(*close_bytes, |bytes| bytes.clamp(1, *close_bytes));
-        *close_age_ms = wish.greatest_age_ms.map_or(*close_age_ms, |ms| ms.min(*wished_age_max_ms));
+        *close_age_ms = wish.greatest_age_ms.map_or(*close_age_ms, |ms| ms.min(WISHED_AGE_MAX_MS));
     }
 
     fn opened(&mut self, resume: Resume, out: &mut Vec<Action>) -> Result<(), Error> {

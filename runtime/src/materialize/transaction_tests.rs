@@ -36,13 +36,7 @@ impl Story {
             is_pending: false,
             only_rerun: false,
             commits_skipped: false,
-            limits: Limits {
-                close_bytes: 100,
-                close_documents: 10,
-                close_age_ms: 1_000,
-                wished_age_max_ms: 30_000,
-                skipped_age_ms: 60_000,
-            },
+            limits: Limits { close_bytes: 100, close_documents: 10, close_age_ms: 1_000, skipped_age_ms: 60_000 },
         };
         Self { machine: Transaction::new(beginning, ours) }
     }
@@ -447,8 +441,8 @@ fn a_transactional_connector_that_returns_state_or_a_plan_is_refused() {
 fn the_connectors_wishes_count_within_our_limits() {
     for (wish, expected_age, documents_bytes) in [
         (ClosePolicy { least_bytes: Some(40), greatest_age_ms: Some(10) }, 10, 40),
-        (ClosePolicy { least_bytes: Some(4_000), greatest_age_ms: Some(20_000) }, 20_000, 100),
-        (ClosePolicy { least_bytes: None, greatest_age_ms: Some(60_000) }, 30_000, 100),
+        (ClosePolicy { least_bytes: Some(4_000), greatest_age_ms: Some(60_000) }, 60_000, 100),
+        (ClosePolicy { least_bytes: None, greatest_age_ms: Some(3_600_000) }, 600_000, 100),
         (ClosePolicy::default(), 1_000, 100),
     ] {
         let ours = checkpoint(0, &[]);

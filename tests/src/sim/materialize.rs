@@ -163,13 +163,7 @@ impl MaterializeTask {
             is_pending: record.pending.is_some(),
             only_rerun,
             commits_skipped: true,
-            limits: Limits {
-                close_bytes: 4_000,
-                close_documents: 12,
-                close_age_ms: 1,
-                wished_age_max_ms: 1,
-                skipped_age_ms: 9,
-            },
+            limits: Limits { close_bytes: 4_000, close_documents: 12, close_age_ms: 1, skipped_age_ms: 9 },
         };
         let open = Open {
             owner: owner(TASK, epoch),

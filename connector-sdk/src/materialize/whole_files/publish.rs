@@ -60,7 +60,8 @@ pub(super) enum As {
     Apply,
 }
 
-/// Publishes a committed plan, marks it, and records it.
+/// Publishes a committed plan, marks it, and records it. Where there is no lock, a session may be fenced off after it looked: what it then still
+/// publishes is committed, under names that nobody else uses, and the record refuses it.
 pub(super) fn publish(places: &Places, fence: &Fence, who: As, applied: &Applied<Plan>) -> Result<()> {
     let publish_as = |recorded: Option<&Recorded>| {
         let Some(recorded) = recorded else { return Err(lost(places, applied.transaction)) };

@@ -42,7 +42,7 @@ pub trait Storage: Debug + Send + Sync + 'static {
     /// Names of the files in a directory; none if it is not there.
     fn names(&self, directory: &str) -> Result<Vec<String>>;
 
-    /// Makes a directory, durably; true where there are directories and it was not there.
+    /// Makes a directory, durably, where there are directories.
     fn make(&self, directory: &str) -> Result<()>;
 
     /// Whether a directory is there. True where there are none.
