@@ -4,7 +4,7 @@
 //! arrived without any code of ours ([`destination`]), watch the memory of a run ([`memory`]), ask the Docker Engine ([`docker`]), start
 //! connectors that mean harm ([`hostile`], all at once in a [`siege`]) beside listeners that they must not reach ([`wires`]), look for what must
 //! not get out ([`canary`]), write to a database that is captured ([`shop`]), send documents as they are ([`verbatim`]) or from one runtime to
-//! another ([`hooks`]), and roll dice ([`dice`]). The tests themselves are in `tests/tests/`.
+//! another ([`hooks`]), let other programs read Parquet files ([`lake`]), and roll dice ([`dice`]). The tests themselves are in `tests/tests/`.
 
 #![allow(clippy::disallowed_methods, reason = "tests measure, wait with limits and roll dice")]
 
@@ -17,6 +17,7 @@ pub mod docker;
 pub mod hooks;
 pub mod hostile;
 pub mod killing;
+pub mod lake;
 pub mod memory;
 pub mod nyc;
 pub mod scene;

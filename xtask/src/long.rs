@@ -13,7 +13,7 @@ use std::process::{Command, ExitCode};
 use serde_json::{Value, json};
 
 use crate::test::{build, cargo, watch};
-use crate::{Problem, release_binaries, repository};
+use crate::{Problem, peers, release_binaries, repository};
 
 /// A test that does more when asked to.
 struct Long {
@@ -28,7 +28,7 @@ struct Long {
     slices: u64,
 }
 
-const LONG: [Long; 10] = [
+const LONG: &[Long] = &[
     Long {
         file: "kills",
         test: "runtime_killed_at_random_moments",
@@ -106,10 +106,25 @@ const LONG: [Long; 10] = [
         amount: ("LONGSHORE_KILLS", 20),
         slices: 2,
     },
+    Long {
+        file: "parquet",
+        test: "a_lake_in_a_directory_killed_at_random_moments",
+        name: "parquet-kills",
+        amount: ("LONGSHORE_KILLS", 20),
+        slices: 1,
+    },
+    Long {
+        file: "parquet",
+        test: "a_lake_in_a_bucket_killed_at_random_moments",
+        name: "parquet-s3-kills",
+        amount: ("LONGSHORE_KILLS", 20),
+        slices: 1,
+    },
 ];
 
 pub(crate) fn test(name: Option<&str>) -> Result<ExitCode, Problem> {
     build()?;
+    peers::make()?;
     let bins = release_binaries()?;
     let path = repository().join("tests/ledger.jsonl");
     let mut failed = 0;

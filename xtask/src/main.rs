@@ -8,6 +8,7 @@ mod demo;
 mod hostile;
 mod image;
 mod long;
+mod peers;
 mod private_engine;
 mod test;
 
@@ -55,6 +56,8 @@ enum Task {
         #[arg(long, value_name = "DOOR", num_args = 0..=1, default_missing_value = "errors")]
         plant: Option<String>,
     },
+    /// Make the programs of others that tests read results with, below the target directory; says where
+    Peers,
     /// Measure one workload; ends with one JSON line
     Bench {
         /// R1 (CPU a document), R3 (commit latency), B1 (cold start), S7 (CSV into SQLite), M1 (memory), K1 (many bindings) or image (start of a
@@ -71,6 +74,7 @@ fn main() -> ExitCode {
         Task::Image(wanted) => image::image(&wanted),
         Task::Hostile { plant, tell } => hostile::hostile(plant.as_deref(), tell),
         Task::Canary { plant } => canary::canary(plant.as_deref()),
+        Task::Peers => peers::peers(),
         Task::Bench { name } => bench::bench(&name),
     });
     result.unwrap_or_else(|problem| {

@@ -7,12 +7,12 @@ use std::time::Instant;
 
 use crate::image::{self, Wanted, engine};
 use crate::private_engine::PrivateEngine;
-use crate::{Problem, run, target_dir};
+use crate::{Problem, peers, run, target_dir};
 
 /// A full build and the tests' directories need this much.
 const FREE_BYTES: u64 = 15 << 30;
 /// What the tests need beside Rust, and the Debian package that has it.
-const NEEDED: [(&str, &str); 8] = [
+const NEEDED: [(&str, &str); 9] = [
     ("cc", "gcc"),
     ("git", "git"),
     ("docker", "docker.io"),
@@ -21,6 +21,7 @@ const NEEDED: [(&str, &str); 8] = [
     ("debootstrap", "debootstrap"),
     ("bwrap", "bubblewrap"),
     ("strip", "binutils"),
+    ("python3", "python3-venv"),
 ];
 
 pub(crate) fn test(name: Option<&str>) -> Result<ExitCode, Problem> {
@@ -36,6 +37,7 @@ pub(crate) fn test(name: Option<&str>) -> Result<ExitCode, Problem> {
         }
     }
     build()?;
+    timed("peers", peers::make)?;
     // The tests would make them too: here the time shows where it belongs.
     timed("images", || image::image(&Wanted::ALL))?;
     let counts = timed("tests", || tests(name))?;
@@ -57,10 +59,10 @@ pub(crate) fn build() -> Result<(), Problem> {
     timed("build", || run(&mut cargo(&["build", "--workspace", "--bins", "--tests", "--examples"])))
 }
 
-/// Cargo, told where the binaries under test are.
+/// Cargo, told where the binaries under test are, and the programs of others.
 pub(crate) fn cargo(words: &[&str]) -> Command {
     let mut command = crate::cargo(words);
-    command.env("LONGSHORE_BIN_DIR", target_dir().join("debug"));
+    command.env("LONGSHORE_BIN_DIR", target_dir().join("debug")).env("LONGSHORE_PEERS", peers::dir());
     command.envs(engine::private().map(|host| ("DOCKER_HOST", host)));
     command
 }

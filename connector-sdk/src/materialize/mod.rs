@@ -20,6 +20,7 @@
 
 mod at_least_once;
 mod door;
+pub mod exact;
 mod fence;
 mod idempotent;
 mod projector;
@@ -32,6 +33,8 @@ mod stores;
 #[cfg(test)]
 mod tests;
 mod transactional;
+#[cfg(feature = "whole-files")]
+pub mod whole_files;
 
 use std::future::Future;
 

@@ -5,6 +5,8 @@
 mod capture;
 #[cfg(test)]
 mod capture_tests;
+#[cfg(feature = "whole-files")]
+pub mod crashing;
 pub mod materialize;
 
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! What the user may set.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -18,15 +18,6 @@ pub(crate) struct Config {
     /// How files are compressed.
     #[serde(default)]
     pub(crate) compression: Compression,
-}
-
-/// A directory of files below the config's `path`.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Resource {
-    /// Its name, such as `flights`; may have several parts.
-    #[schemars(length(min = 1))]
-    pub(crate) name: String,
 }
 
 /// How documents are written.
@@ -66,25 +57,5 @@ impl Config {
             Compression::Zstd => ".zst",
         };
         format!("{format}{compression}")
-    }
-}
-
-impl Resource {
-    /// What is wrong with the name, if anything: files stay below the config's `path`, and hidden names are ours.
-    pub(crate) fn fault(&self) -> Option<&'static str> {
-        let parts = Path::new(&self.name).components().collect::<Vec<_>>();
-        if self.name.is_empty() {
-            return Some("an empty one");
-        }
-        if self.name.contains(['\0', '\n', '\\']) {
-            return Some("one with a NUL, a line break or a backslash");
-        }
-        if !parts.iter().all(|part| matches!(part, Component::Normal(_))) {
-            return Some("one that leads out of the config's path");
-        }
-        if self.name.split('/').any(|part| part.is_empty() || part.starts_with('.') || part.len() > 255) {
-            return Some("one with an empty, a hidden or an overlong part");
-        }
-        None
     }
 }

@@ -4,10 +4,11 @@
 
 use std::borrow::Cow;
 
-use longshore_sdk::materialize::{Bound, Field, META_FIELD, Projector, Selection};
-use longshore_sdk::{Error, Result};
+use longshore_sdk::Result;
+use longshore_sdk::materialize::Bound;
+use longshore_sdk::materialize::whole_files::{Kept, Resource};
 
-use crate::config::{Format, Resource};
+use crate::config::Format;
 use crate::csv::{record, text};
 
 /// How the documents of one binding become lines.
@@ -34,7 +35,7 @@ impl Lines {
     pub(crate) fn header(&self) -> Vec<u8> {
         let mut out = Vec::new();
         if let Self::Records(kept) = self {
-            record(kept.names.iter().map(|name| Some(Cow::Borrowed(name.as_str()))), &mut out);
+            record(kept.names().iter().map(|name| Some(Cow::Borrowed(name.as_str()))), &mut out);
         }
         out
     }
@@ -46,65 +47,17 @@ impl Lines {
                 out.extend_from_slice(document);
                 out.push(b'\n');
             }
-            Self::Objects(kept) => object(&kept.names, &kept.values(document)?, out),
-            Self::Records(kept) => record(kept.values(document)?.into_iter().map(|raw| raw.and_then(text)), out),
+            Self::Objects(kept) => object(kept.names(), &values(kept, document)?, out),
+            Self::Records(kept) => record(values(kept, document)?.into_iter().map(|raw| raw.and_then(text)), out),
         }
         Ok(())
     }
 }
 
-/// The fields of one binding.
-#[derive(Debug)]
-pub(crate) struct Kept {
-    /// Of the fields, and of the document where it is kept.
-    names: Vec<String>,
-    projector: Projector,
-    has_document: bool,
-    /// Something that is kept tells a delete.
-    tells_deletes: bool,
-}
-
-impl Kept {
-    fn new(selection: &Selection) -> Self {
-        let mut fields = selection.fields.clone();
-        let names = fields.iter().map(|field| &field.name).chain(&selection.document).cloned().collect();
-        let has_document = selection.document.is_some();
-        let told = |pointer: &str| matches!(pointer, "/_meta" | "/_meta/op");
-        let tells_deletes = has_document || fields.iter().any(|field| told(&field.pointer));
-        if !tells_deletes {
-            // Looked at and not written.
-            let meta = Field { pointer: format!("/{META_FIELD}"), name: String::new(), types: Vec::new() };
-            fields.push(meta);
-        }
-        Self { names, projector: Projector::new(&fields), has_document, tells_deletes }
-    }
-
-    /// A value for each name, as it is written in the document.
-    fn values<'d>(&self, document: &'d [u8]) -> Result<Vec<Option<&'d str>>> {
-        let mut values = Vec::new();
-        self.projector.project(document, &mut values)?;
-        if !self.tells_deletes && values.pop().flatten().is_some_and(is_delete) {
-            let message =
-                "writing a document: expected one that is there, got a delete, which no field that is kept would tell";
-            return Err(Error::data("files.delete", message)
-                .suggest("keep `_meta` or `/_meta/op`, with `include` of the binding's `fields`"));
-        }
-        if self.has_document {
-            let text = std::str::from_utf8(document)
-                .map_err(|error| Error::data("files.document", format!("reading a document: {error}")))?;
-            values.push(Some(text));
-        }
-        Ok(values)
-    }
-}
-
-fn is_delete(meta: &str) -> bool {
-    #[derive(serde::Deserialize)]
-    struct Meta<'d> {
-        #[serde(borrow)]
-        op: Option<Cow<'d, str>>,
-    }
-    serde_json::from_str::<Meta<'_>>(meta).is_ok_and(|meta| meta.op.as_deref() == Some("d"))
+fn values<'d>(kept: &Kept, document: &'d [u8]) -> Result<Vec<Option<&'d str>>> {
+    let mut values = Vec::new();
+    kept.values(document, &mut values)?;
+    Ok(values)
 }
 
 /// An object on a line; what is absent is left out.
@@ -125,7 +78,7 @@ fn object(names: &[String], values: &[Option<&str>], out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
-    use longshore_sdk::materialize::{Collection, StateKey};
+    use longshore_sdk::materialize::{Collection, Selection, StateKey};
     use serde_json::json;
 
     use super::*;

@@ -1,22 +1,16 @@
 //! Materializes into files: JSONL and CSV, plain, gzip or zstd. Idempotent: documents are staged in files that nobody else sees, and a
 //! committed plan publishes them by renaming, any number of times with the same result. Delta bindings only: a file is no table.
 //!
-//! [`lines`] makes lines of documents, [`stage`] writes and names staged files, [`publish`] is the plan and what applies it, [`owner`] says who may, [`apply`] makes
-//! directories. How files become durable is in [`disk`].
+//! [`lines`] makes lines of documents, [`text`] files of lines; how files are staged, planned and published is the SDK's
+//! [`whole_files`](longshore_sdk::materialize::whole_files).
 
-mod apply;
 mod config;
 mod csv;
-mod disk;
 mod lines;
-mod name;
-mod owner;
-mod publish;
-mod session;
 mod sink;
-mod stage;
 #[cfg(test)]
 mod tests;
+mod text;
 
 use std::process::ExitCode;
 

@@ -1,49 +1,32 @@
 //! The connector against real directories, with a runtime end in memory that stops at every step.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::SystemTime;
 
+use longshore_sdk::materialize::whole_files::Storage;
 use longshore_sdk::materialize::{IdempotentDoor, Modes, idempotent};
+use longshore_sdk::testing::crashing::{Crashing, Death};
 use longshore_sdk::testing::materialize::{Bind, Durable, Runtime, ToConnector, all_fresh};
 use longshore_sdk::{Error, ErrorKind};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::disk;
 use crate::sink::Files;
 
-/// Stops the connector at a step, as a process that dies there.
-pub(crate) mod crash {
-    use std::collections::HashMap;
-    use std::path::{Path, PathBuf};
-    use std::sync::{LazyLock, Mutex};
+/// Deaths that are planned, by destination.
+static DEATHS: LazyLock<Mutex<HashMap<PathBuf, Death>>> = LazyLock::new(Mutex::default);
 
-    use longshore_sdk::{Error, Result};
+/// The storage of a connector under test dies when its destination's death comes.
+pub(crate) fn under_test(target: &Path, storage: Arc<dyn Storage>) -> Arc<dyn Storage> {
+    Crashing::new(storage, death_of(target))
+}
 
-    /// Steps that are left before a target's connector dies.
-    static STEPS_LEFT: LazyLock<Mutex<HashMap<PathBuf, usize>>> = LazyLock::new(Mutex::default);
-
-    pub(crate) fn after(target: &Path, steps: usize) {
-        STEPS_LEFT.lock().unwrap().insert(target.to_owned(), steps);
-    }
-
-    pub(crate) fn never(target: &Path) {
-        STEPS_LEFT.lock().unwrap().remove(target);
-    }
-
-    pub(crate) fn at(target: &Path, name: &str) -> Result<()> {
-        match STEPS_LEFT.lock().unwrap().get_mut(target) {
-            Some(0) => Err(Error::unavailable("test.crash", format!("crashed at {name}"))),
-            Some(steps) => {
-                *steps -= 1;
-                Ok(())
-            }
-            None => Ok(()),
-        }
-    }
+fn death_of(target: &Path) -> Death {
+    DEATHS.lock().unwrap().entry(target.to_owned()).or_default().clone()
 }
 
 type FilesRuntime = Runtime<IdempotentDoor<Files>>;
@@ -193,30 +176,31 @@ async fn m_13_a_crash_at_any_step_and_one_in_its_recovery_lose_and_double_nothin
     let (mut first, mut fired) = (0, true);
     while fired {
         fired = false;
-        for second in 0..7 {
-            let drains = (first + second) % 2 == 0;
+        for second in (first % 3..25).step_by(3) {
+            let (drains, after) = ((first + second) % 2 == 0, second % 4 < 2);
             let archive = Archive::new();
-            fired |= crash_twice(&archive, first, second, drains).await;
-            let story = format!("crash at step {first}, then at {second}, Apply first: {drains}");
+            fired |= crash_twice(&archive, first, second, drains, after).await;
+            let story =
+                format!("death at operation {first}, then at {second}, after it: {after}, Apply first: {drains}");
             assert_eq!(archive.lines(), expected(2), "{story}");
             assert!(archive.staged().is_empty(), "{story}: orphans stay: {:?}", archive.staged());
         }
         first += 1;
     }
-    assert!(first > 10, "only {first} steps to stop at");
+    assert!(first > 20, "only {first} operations to die at");
 }
 
-/// Whether the first crash happened.
-async fn crash_twice(archive: &Archive, first: usize, second: usize, drains: bool) -> bool {
-    let target = archive.target();
+/// Whether the first death came.
+async fn crash_twice(archive: &Archive, first: usize, second: usize, drains: bool, after: bool) -> bool {
+    let death = death_of(&archive.target());
     let mut runtime = archive.runtime();
     runtime.apply().await.unwrap();
-    crash::after(&target, first);
+    death.comes(first, after);
     let fired = run_to(&mut runtime, 2).await.is_err();
-    for crash_after in [Some(second), None] {
-        match crash_after {
-            Some(steps) => crash::after(&target, steps),
-            None => crash::never(&target),
+    for operations in [Some(second), None] {
+        match operations {
+            Some(operations) => death.comes(operations, !after),
+            None => death.never_comes(),
         }
         runtime.restart_connector(idempotent(Files));
         let applied = if drains { runtime.apply().await.map(drop) } else { Ok(()) };
@@ -225,7 +209,7 @@ async fn crash_twice(archive: &Archive, first: usize, second: usize, drains: boo
             Err(error) => Err(error),
         };
         if let Err(error) = ran {
-            assert!(crash_after.is_some(), "recovery failed: {error}");
+            assert!(operations.is_some(), "recovery failed: {error}");
         }
     }
     fired
@@ -424,7 +408,8 @@ async fn a_lock_that_somebody_holds_is_unavailable_and_not_a_dead_lock() {
     runtime.apply().await.unwrap();
     drop(runtime.open().await.unwrap());
     let lock = archive.snapshot().into_keys().find(|path| path.file_name().unwrap() == "lock").unwrap();
-    let held = disk::lock(&lock).unwrap();
+    let held = fs::File::open(&lock).unwrap();
+    held.lock().unwrap();
     let error = runtime.open().await.unwrap_err();
     assert_eq!((error.kind, error.code.as_str()), (ErrorKind::Unavailable, "files.locked"));
     drop(held);

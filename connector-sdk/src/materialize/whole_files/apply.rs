@@ -1,19 +1,17 @@
 //! Apply: directories are made, and what was published before is looked at: nobody else's, and nothing of an older generation.
 
-use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use longshore_sdk::materialize::{ApplyRequest, Bound, Fence, Owner};
-use longshore_sdk::{Error, Result};
-
-use crate::config::{Config, Resource};
-use crate::disk;
-use crate::name::Published;
-use crate::owner::Places;
-use crate::publish::begin_again;
+use super::name::Published;
+use super::owner::Places;
+use super::resource::Resource;
+use super::storage::Storage;
+use crate::materialize::{ApplyRequest, Bound, Fence, Owner, Recorded};
+use crate::{Error, Result};
 
 /// Returns what was done, or with `dry_run` would be.
-pub(crate) fn apply(request: &ApplyRequest<Config, Resource>) -> Result<Vec<String>> {
-    let places = Places::new(&request.config.path, &request.owner);
+pub fn apply<C>(storage: Arc<dyn Storage>, request: &ApplyRequest<C, Resource>) -> Result<Vec<String>> {
+    let places = Places::new(Arc::clone(&storage), &request.owner);
     let fence = Fence::new(request.owner.clone());
     let recorded = places.read()?;
     let begins_again = request.take_over || request.all_fresh();
@@ -22,7 +20,7 @@ pub(crate) fn apply(request: &ApplyRequest<Config, Resource>) -> Result<Vec<Stri
     }
     let mut steps = Vec::new();
     for (index, binding) in request.bindings.iter().enumerate() {
-        plan(request, binding, &mut steps).map_err(|error| error.at_binding(index))?;
+        plan(&*storage, request, binding, &mut steps).map_err(|error| error.at_binding(index))?;
     }
     if begins_again && (recorded.is_some() || request.all_fresh()) {
         steps.push(Step::BeginAgain);
@@ -31,41 +29,50 @@ pub(crate) fn apply(request: &ApplyRequest<Config, Resource>) -> Result<Vec<Stri
         steps.push(Step::Forget);
     }
     if !request.dry_run && !steps.is_empty() {
-        let _lock = places.locked()?;
-        if let Some(recorded) = places.read()?.filter(|_| !begins_again) {
-            fence.may_alter(&recorded)?;
-        }
-        steps.iter().try_for_each(|step| step.run(&places, &fence))?;
+        places.change(|before| {
+            if let Some(recorded) = before.filter(|_| !begins_again) {
+                fence.may_alter(recorded)?;
+            }
+            if begins_again {
+                // What is staged belongs to what is given up: nobody shall publish it later.
+                places.discard_staged()?;
+            }
+            let mut after = None;
+            for step in &steps {
+                after = step.run(&places, before, &request.owner)?.or(after);
+            }
+            Ok(after)
+        })?;
     }
-    Ok(steps.iter().map(|step| step.say(&request.owner.task)).collect())
+    Ok(steps.iter().map(|step| step.say(&*storage, &request.owner.task)).collect())
 }
 
 /// One thing that Apply does.
 enum Step {
-    Make(PathBuf),
-    Empty { directory: PathBuf, names: Vec<String> },
+    Make(String),
+    Empty { directory: String, names: Vec<String> },
     BeginAgain,
     Forget,
 }
 
 impl Step {
-    fn run(&self, places: &Places, fence: &Fence) -> Result<()> {
+    /// Returns what then is to be recorded, if it is to change.
+    fn run(&self, places: &Places, before: Option<&Recorded>, owner: &Owner) -> Result<Option<Recorded>> {
         match self {
-            Step::Make(directory) => disk::make_directory(directory).map(drop),
-            Step::Empty { directory, names } => {
-                names.iter().try_for_each(|name| disk::remove(&directory.join(name)))?;
-                disk::sync_directory(directory)
-            }
-            Step::BeginAgain => begin_again(places, fence),
-            Step::Forget => places.remove_record(),
+            Step::Make(directory) => places.storage.make(directory)?,
+            Step::Empty { directory, names } => places.storage.remove(directory, names)?,
+            Step::BeginAgain => return places.begin_again(before, owner).map(Some),
+            Step::Forget => places.remove_record()?,
         }
+        Ok(None)
     }
 
-    fn say(&self, task: &str) -> String {
+    fn say(&self, storage: &dyn Storage, task: &str) -> String {
+        let shown = |directory: &String| format!("{}/{directory}", storage.shown());
         match self {
-            Step::Make(directory) => format!("make directory {}", directory.display()),
+            Step::Make(directory) => format!("make directory {}", shown(directory)),
             Step::Empty { directory, names } => {
-                format!("remove {} published files from {}", names.len(), directory.display())
+                format!("remove {} published files from {}", names.len(), shown(directory))
             }
             Step::BeginAgain => format!("write the owner record of task {task} anew, at the beginning"),
             Step::Forget => format!("forget the owner record of task {task}; published files stay"),
@@ -74,9 +81,14 @@ impl Step {
 }
 
 /// What one binding needs, or why it may not be.
-fn plan(request: &ApplyRequest<Config, Resource>, binding: &Bound<Resource>, steps: &mut Vec<Step>) -> Result<()> {
-    let directory = request.config.path.join(&binding.resource.name);
-    let names = disk::names_in(&directory)?;
+fn plan<C>(
+    storage: &dyn Storage,
+    request: &ApplyRequest<C, Resource>,
+    binding: &Bound<Resource>,
+    steps: &mut Vec<Step>,
+) -> Result<()> {
+    let directory = &binding.resource.name;
+    let names = storage.names(directory)?;
     let published = names.into_iter().filter_map(|name| Some((Published::parse(&name)?, name)));
     if request.is_fresh(binding) {
         let names: Vec<String> = published.map(|(_, name)| name).collect();
@@ -86,15 +98,15 @@ fn plan(request: &ApplyRequest<Config, Resource>, binding: &Bound<Resource>, ste
     } else {
         published.into_iter().try_for_each(|(published, name)| may_stay(request, binding, &published, &name))?;
     }
-    if !directory.is_dir() {
-        steps.push(Step::Make(directory));
+    if !storage.has_directory(directory) {
+        steps.push(Step::Make(directory.clone()));
     }
     Ok(())
 }
 
 /// Files of somebody else that would be added to; of which generation they are only Apply can know.
-pub(crate) fn in_the_way(owner: &Owner, directory: &Path) -> Result<Option<String>> {
-    for name in disk::names_in(directory)? {
+pub(super) fn in_the_way(owner: &Owner, storage: &dyn Storage, directory: &str) -> Result<Option<String>> {
+    for name in storage.names(directory)? {
         let Some(published) = Published::parse(&name) else { continue };
         let whose = match (published.is_of_task(&owner.task), published.installation == owner.installation) {
             (true, true) => continue,
@@ -102,16 +114,16 @@ pub(crate) fn in_the_way(owner: &Owner, directory: &Path) -> Result<Option<Strin
             (true, false) => format!("a file of installation {}", published.installation),
         };
         return Ok(Some(format!(
-            "directory {}: expected no files of somebody else, got {whose}: {name}",
-            directory.display()
+            "directory {directory} of {}: expected no files of somebody else, got {whose}: {name}",
+            storage.shown()
         )));
     }
     Ok(None)
 }
 
 /// Files that are there are of this task, this installation and this generation, or all documents would be there twice.
-fn may_stay(
-    request: &ApplyRequest<Config, Resource>,
+fn may_stay<C>(
+    request: &ApplyRequest<C, Resource>,
     binding: &Bound<Resource>,
     published: &Published,
     name: &str,

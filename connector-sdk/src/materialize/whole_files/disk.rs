@@ -6,17 +6,18 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use longshore_sdk::{Error, Result};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
+use crate::{Error, Result};
+
 /// How often, and how long apart, a lock is tried: 10 s together.
-const LOCK_TRIES: u32 = if cfg!(test) { 10 } else { 500 };
+const LOCK_TRIES: u32 = 500;
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// What an error of the file system asks for.
-pub(crate) fn failed(doing: &str, path: &Path, error: &io::Error) -> Error {
+pub(super) fn failed(doing: &str, path: &Path, error: &io::Error) -> Error {
     let message = format!("{doing} {}: {error}", path.display());
     let of_the_path =
         [ErrorKind::PermissionDenied, ErrorKind::NotADirectory, ErrorKind::IsADirectory, ErrorKind::ReadOnlyFilesystem];
@@ -32,9 +33,9 @@ pub(crate) fn failed(doing: &str, path: &Path, error: &io::Error) -> Error {
 }
 
 /// Makes a directory and those above it, each durable in the one above.
-pub(crate) fn make_directory(path: &Path) -> Result<bool> {
+pub(super) fn make_directory(path: &Path) -> Result<()> {
     if path.is_dir() {
-        return Ok(false);
+        return Ok(());
     }
     let above = directory_of(path);
     if above != path {
@@ -45,12 +46,11 @@ pub(crate) fn make_directory(path: &Path) -> Result<bool> {
         Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => {}
         Err(error) => return Err(failed("making the directory", path, &error)),
     }
-    sync_directory(above)?;
-    Ok(true)
+    sync_directory(above)
 }
 
 /// The directory that a file is in.
-pub(crate) fn directory_of(path: &Path) -> &Path {
+pub(super) fn directory_of(path: &Path) -> &Path {
     match path.parent() {
         Some(above) if above != Path::new("") => above,
         Some(_) | None => Path::new("."),
@@ -58,14 +58,14 @@ pub(crate) fn directory_of(path: &Path) -> &Path {
 }
 
 /// Makes the names in a directory durable.
-pub(crate) fn sync_directory(path: &Path) -> Result<()> {
+pub(super) fn sync_directory(path: &Path) -> Result<()> {
     File::open(path)
         .and_then(|directory| directory.sync_all())
         .map_err(|error| failed("syncing the directory", path, &error))
 }
 
 /// Replaces a file as a whole: what is there afterwards is the old one or the new one.
-pub(crate) fn write_whole(path: &Path, aside: &Path, content: &[u8]) -> Result<()> {
+pub(super) fn write_whole(path: &Path, aside: &Path, content: &[u8]) -> Result<()> {
     let write = || {
         let mut file = File::create(aside)?;
         file.write_all(content)?;
@@ -77,7 +77,7 @@ pub(crate) fn write_whole(path: &Path, aside: &Path, content: &[u8]) -> Result<(
 }
 
 /// Holds a lock file until it is dropped. Somebody who holds it too long makes this `unavailable`, not a dead-lock.
-pub(crate) fn lock(path: &Path) -> Result<File> {
+pub(super) fn lock(path: &Path) -> Result<File> {
     let file = File::options()
         .create(true)
         .append(true)
@@ -100,7 +100,7 @@ pub(crate) fn lock(path: &Path) -> Result<File> {
 
 /// How a rename without replacing ended.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Renamed {
+pub(super) enum Renamed {
     Done,
     /// There was nothing to rename.
     Gone,
@@ -109,7 +109,7 @@ pub(crate) enum Renamed {
 }
 
 /// Never replaces a file, also not in a race.
-pub(crate) fn rename_without_replace(from: &Path, to: &Path) -> Result<Renamed> {
+pub(super) fn rename_without_replace(from: &Path, to: &Path) -> Result<Renamed> {
     match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
         Ok(()) => Ok(Renamed::Done),
         Err(Errno::NOENT) => Ok(Renamed::Gone),
@@ -128,7 +128,7 @@ pub(crate) fn rename_without_replace(from: &Path, to: &Path) -> Result<Renamed> 
 }
 
 /// SHA-256 of a file, as hexadecimal digits; none: there is no such file.
-pub(crate) fn checksum(path: &Path) -> Result<Option<String>> {
+pub(super) fn checksum(path: &Path) -> Result<Option<String>> {
     let mut file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -144,12 +144,12 @@ pub(crate) fn checksum(path: &Path) -> Result<Option<String>> {
     }
 }
 
-pub(crate) fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Names in a directory; none if it is not there.
-pub(crate) fn names_in(path: &Path) -> Result<Vec<String>> {
+pub(super) fn names_in(path: &Path) -> Result<Vec<String>> {
     let entries = match fs::read_dir(path) {
         Ok(entries) => entries,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
@@ -160,17 +160,9 @@ pub(crate) fn names_in(path: &Path) -> Result<Vec<String>> {
 }
 
 /// Removes a file; gone is as good.
-pub(crate) fn remove(path: &Path) -> Result<()> {
+pub(super) fn remove(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(failed("removing", path, &error)),
         Ok(()) | Err(_) => Ok(()),
     }
-}
-
-/// A place where a process may stop for ever; the tests stop at each of them in turn.
-pub(crate) fn step(target: &Path, name: &str) -> Result<()> {
-    #[cfg(test)]
-    crate::tests::crash::at(target, name)?;
-    let _ = (target, name);
-    Ok(())
 }

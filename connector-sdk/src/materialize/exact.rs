@@ -1,0 +1,144 @@
+//! Values of JSON as what machines calculate with, without changing one: each function says `None` rather than round, cut or guess.
+//!
+//! All take the text of a value as a document has it, without whitespace around it (as [`super::Projector`] finds it).
+
+use std::borrow::Cow;
+
+/// The text between the quotes; copied only where something is escaped.
+pub fn text(raw: &str) -> Option<Cow<'_, str>> {
+    let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
+    match inner.contains('\\') {
+        false => Some(Cow::Borrowed(inner)),
+        true => serde_json::from_str(raw).ok().map(Cow::Owned),
+    }
+}
+
+/// The integer that a number is, however it is written (`1e3`, `7.0`), if 64 bits hold it.
+pub fn integer(raw: &str) -> Option<i64> {
+    if is_integral(raw) {
+        return raw.parse().ok();
+    }
+    let Decimal { negative, digits, exponent } = Decimal::of(raw)?;
+    if digits.is_empty() {
+        return Some(0);
+    }
+    // A 64-bit integer has at most 19 digits; below zero there is a fraction.
+    let zeros = usize::try_from(exponent).ok().filter(|zeros| *zeros < 20)?;
+    let sign = if negative { "-" } else { "" };
+    format!("{sign}{digits}{}", "0".repeat(zeros)).parse().ok()
+}
+
+/// The double that a number is: exactly, or as the shortest text that leads to it, so that who writes it out again gets the same number.
+pub fn double(raw: &str) -> Option<f64> {
+    let number: f64 = raw.parse().ok().filter(|number: &f64| number.is_finite())?;
+    // Fifteen digits always come back, unless the number is too small to have them all.
+    if raw.len() <= 15 && is_integral(raw) {
+        return Some(number);
+    }
+    let decimal = Decimal::of(raw)?;
+    let is_shortest = Decimal::of(&format!("{number:e}")) == Some(decimal.clone());
+    let is_whole = decimal.exponent >= 0 && decimal.exponent < 400;
+    let is_exact = || is_whole && Decimal::of(&format!("{number:.0}")) == Some(decimal);
+    (is_shortest || is_exact()).then_some(number)
+}
+
+/// A number written without fraction and exponent.
+fn is_integral(raw: &str) -> bool {
+    !raw.bytes().any(|byte| matches!(byte, b'.' | b'e' | b'E'))
+}
+
+/// A number as its digits, without zeros around them, times a power of ten.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Decimal {
+    negative: bool,
+    digits: String,
+    exponent: i64,
+}
+
+impl Decimal {
+    fn of(raw: &str) -> Option<Self> {
+        let (negative, unsigned) = raw.strip_prefix('-').map_or((false, raw), |unsigned| (true, unsigned));
+        let (mantissa, exponent) = unsigned.split_once(['e', 'E']).unwrap_or((unsigned, "0"));
+        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        let all = format!("{whole}{fraction}");
+        let all = all.trim_start_matches('0');
+        let digits = all.trim_end_matches('0');
+        if digits.is_empty() {
+            return Some(Self { negative, digits: String::new(), exponent: 0 });
+        }
+        let fraction_len = i64::try_from(fraction.len()).ok()?;
+        let trailing = i64::try_from(all.len() - digits.len()).ok()?;
+        let exponent = exponent.parse::<i64>().ok()?.checked_sub(fraction_len)?.checked_add(trailing)?;
+        Some(Self { negative, digits: digits.to_owned(), exponent })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_integer_is_one_however_it_is_written() {
+        for (raw, number) in [
+            ("0", 0),
+            ("-0", 0),
+            ("1e3", 1000),
+            ("1E+3", 1000),
+            ("-2.50e1", -25),
+            ("0e99", 0),
+            ("0e99999999999999999999", 0),
+            ("120e-1", 12),
+            ("9223372036854775807", i64::MAX),
+            ("-9223372036854775808", i64::MIN),
+            ("9.223372036854775807e18", i64::MAX),
+        ] {
+            assert_eq!(integer(raw), Some(number), "{raw}");
+        }
+        for raw in ["1.5", "9223372036854775808", "1e19", "1e-1", "1e400", "12345678901234567890123", "\"7\"", "{}"] {
+            assert_eq!(integer(raw), None, "{raw}");
+        }
+    }
+
+    #[test]
+    fn a_double_gives_back_the_number_that_was_written() {
+        for (raw, number) in [
+            ("0.1", 0.1),
+            ("-0.0", 0.0),
+            ("1.10", 1.1),
+            ("10.357019999999999", 10.357_019_999_999_999),
+            ("1e308", 1e308),
+            ("1.7976931348623157e308", f64::MAX),
+            ("5e-324", 5e-324),
+            ("1e3", 1000.0),
+            ("9007199254740992", 9_007_199_254_740_992.0),
+            ("18446744073709551616", 18_446_744_073_709_551_616.0),
+            ("100000000000000000000000", 1e23),
+            ("123456789012345", 123_456_789_012_345.0),
+        ] {
+            assert_eq!(double(raw), Some(number), "{raw}");
+        }
+        for raw in [
+            "9007199254740993",
+            "0.10000000000000001",
+            "0.1000000000000000055511151231257827",
+            "123456789.12345678901234567890",
+            "1e400",
+            "1e-400",
+            "true",
+            "\"1\"",
+        ] {
+            assert_eq!(double(raw), None, "{raw}");
+        }
+        assert!(double("-0.0").is_some_and(f64::is_sign_negative));
+    }
+
+    #[test]
+    fn a_text_is_what_stands_between_its_quotes() {
+        for (raw, expected) in [("\"\"", ""), ("\"007\"", "007"), (r#""a\"b\u00e9\u0000""#, "a\"bé\0")] {
+            assert_eq!(text(raw).as_deref(), Some(expected));
+        }
+        for raw in ["7", "\"", "", "{}"] {
+            assert_eq!(text(raw), None, "{raw}");
+        }
+    }
+}
