@@ -137,8 +137,10 @@ impl Mapping {
             }
             properties.insert((*key).to_owned(), schema);
         }
+        // Nothing written is an empty mapping.
+        let kind = if self.required.is_empty() { json!(["object", "null"]) } else { json!("object") };
         json!({
-            "type": "object",
+            "type": kind,
             "additionalProperties": false,
             "properties": properties,
             "required": self.required,

@@ -77,10 +77,8 @@ fn write_all(directory: &Path) -> Result<(), (PathBuf, io::Error)> {
 }
 
 fn cannot(path: &Path, error: &io::Error) -> Failure {
-    let failure = match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Failure::running,
-        _ => Failure::configuration,
-    };
+    let is_full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded].contains(&error.kind());
+    let failure = if is_full { Failure::running } else { Failure::configuration };
     failure(format!("cannot make {}: {error}", path.display()))
         .help("name a folder that you may write: `longshore quickstart --into DIR`")
 }

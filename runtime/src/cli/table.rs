@@ -13,7 +13,7 @@ impl Table {
     /// Asks.
     pub(super) fn read(database: &rusqlite::Connection, query: &str) -> rusqlite::Result<Self> {
         let mut statement = database.prepare(query)?;
-        let columns: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+        let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
         let row = |row: &rusqlite::Row<'_>| (0..columns.len()).map(|at| Ok(value(row.get_ref(at)?))).collect();
         let rows = statement.query_map([], row)?.collect::<rusqlite::Result<_>>()?;
         Ok(Self { columns, rows })

@@ -62,7 +62,8 @@ impl<'a> Settings<'a> {
     pub(super) fn add(&self, config: &mut Config, pairs: &[String]) -> Result<(), Failure> {
         for pair in pairs {
             let (key, value) = pair.split_once('=').ok_or_else(|| {
-                Failure::configuration("--config: expected KEY=VALUE, such as path=./data, got no `=`".to_owned())
+                Failure::configuration("--config: expected KEY=VALUE, got no `=`")
+                    .help("write it as in `--config path=./data`")
             })?;
             if self.setting(key).is_none() {
                 let names = || self.known.iter().map(|one| one.name.as_str());

@@ -197,10 +197,12 @@ fn write(file: &Path, text: &str) -> Result<(), Failure> {
         to.write_all(text.as_bytes())?;
         to.sync_all()
     });
-    written.map_err(|error| match error.kind() {
-        ErrorKind::AlreadyExists => is_there(file),
-        _ => Failure::configuration(format!("cannot write {}: {error}", file.display()))
-            .help("name a file that you may write with -o FILE"),
+    written.map_err(|error| {
+        if error.kind() == ErrorKind::AlreadyExists {
+            return is_there(file);
+        }
+        Failure::configuration(format!("cannot write {}: {error}", file.display()))
+            .help("name a file that you may write with -o FILE")
     })
 }
 
