@@ -44,6 +44,9 @@ pub fn scene(orders: u64) -> Scene {
     bindings:
       - { resource: { table: orders }, collection: shop/orders }
       - { resource: { table: lines }, collection: shop/lines }
+collections:
+  shop/orders: { key: [/id] }
+  shop/lines: { key: [/shop, /nr] }
 materializations:
   out:
     connector: sqlite
