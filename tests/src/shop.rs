@@ -22,7 +22,7 @@ const PACE: Duration = Duration::from_micros(500);
 /// # Panics
 /// When the database cannot be made.
 #[must_use]
-pub fn scene(orders: u64) -> Scene {
+pub fn scene(orders: i64) -> Scene {
     let scene = Scene::new();
     let shop = open(&scene.join("shop.db"));
     let rows = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < ?)";
@@ -44,6 +44,9 @@ pub fn scene(orders: u64) -> Scene {
     bindings:
       - { resource: { table: orders }, collection: shop/orders }
       - { resource: { table: lines }, collection: shop/lines }
+collections:
+  shop/orders: { key: [/id] }
+  shop/lines: { key: [/shop, /nr] }
 materializations:
   out:
     connector: sqlite

@@ -82,7 +82,7 @@ impl Capture for Sqlite {
     }
 
     async fn validate(&self, config: Config, bindings: Vec<Proposed<Resource>>) -> Result<Vec<Finding>> {
-        off_the_runtime("validates", move || validate::validate(config, &bindings)).await
+        off_the_runtime("validates", move || validate::validate(config, &bindings)).await?
     }
 
     async fn apply(&self, apply: Apply<Config, Resource>) -> Result<Applied> {

@@ -2,26 +2,28 @@
 
 use longshore_sdk::binding::Proposed;
 use longshore_sdk::finding::{self, Finding};
+use longshore_sdk::{Error, ErrorKind, Result};
 
 use crate::config::{Config, Resource, Settings};
 use crate::database;
 use crate::plan::Plan;
 
-/// All that is wrong.
-pub(crate) fn validate(config: Config, bindings: &[Proposed<Resource>]) -> Vec<Finding> {
-    let settings = match Settings::new(&config) {
-        Ok(settings) => settings,
-        Err(error) => return vec![finding::error(error)],
-    };
-    let connection = match database::open_to_read(&settings) {
-        Ok(connection) => connection,
-        Err(error) => return vec![finding::error(error)],
+/// All that is wrong. A database that is locked just now is nobody's mistake.
+pub(crate) fn validate(config: Config, bindings: &[Proposed<Resource>]) -> Result<Vec<Finding>> {
+    let opened = Settings::new(&config).and_then(|settings| Ok((database::open_to_read(&settings)?, settings)));
+    let (connection, settings) = match opened {
+        Ok(opened) => opened,
+        Err(error) => return Ok(vec![finding::error(mistake(error)?)]),
     };
     let mut findings: Vec<Finding> = database::fault(&settings).map(finding::error).into_iter().collect();
     for (index, binding) in bindings.iter().enumerate() {
         if let Err(error) = Plan::of(&connection, &binding.resource, &binding.collection.key) {
-            findings.push(finding::error(error.at_binding(index)));
+            findings.push(finding::error(mistake(error)?.at_binding(index)));
         }
     }
-    findings
+    Ok(findings)
+}
+
+fn mistake(error: Error) -> Result<Error> {
+    if error.kind == ErrorKind::Unavailable { Err(error) } else { Ok(error) }
 }

@@ -56,13 +56,12 @@ impl Dice {
 
     fn row(&mut self, table: &str) -> String {
         let (text, any) = (self.text(), self.any());
-        let row = match table {
+        match table {
             "people" => format!("({}, {text}, {}, {})", self.below(12) as i64 - 3, self.below(8), self.below(2)),
             "names" => format!("({text}, {any}, {})", self.any()),
             "pairs" => format!("({text}, {}, {any})", self.scalar()),
             _ => format!("({any}, {text})"),
-        };
-        row
+        }
     }
 
     fn statement(&mut self) -> String {
@@ -151,9 +150,7 @@ async fn run(seed: u64) -> Result<()> {
     let mut durable = Fold::default();
     for _ in 0..12 {
         dice.writes(&base);
-        if dice.below(3) == 0 {
-            task.apply().await?;
-        } else if task.state().is_empty() {
+        if dice.below(3) == 0 || task.state().is_empty() {
             task.apply().await?;
         }
         let mut session = task.open().await?;

@@ -1,5 +1,7 @@
 //! Tables that change their shape while they are captured.
 
+#![allow(clippy::disallowed_methods, reason = "a wait has a limit")]
+
 use longshore_sdk::testing::CaptureTask;
 use serde_json::json;
 

@@ -43,7 +43,6 @@ async fn what_will_work_has_no_findings_and_nothing_is_changed() {
         task.apply().await.unwrap();
         task.open().await.unwrap().until_caught_up().await.unwrap();
         drop(task);
-        base.run("PRAGMA foreign_keys");
         return_to(&base, version);
     }
 }
