@@ -131,7 +131,7 @@ mod tests {
             (r#"{"_meta":{},"id":1}"#, format!(r#"{{{META},"id":1}}"#)),
             (
                 r#"{"_meta": {"source":{"file":"a"}},"id":1}"#,
-                format!(r#"{{"_meta": {{"source":{{"path":"/o","id":"7-1"}}}},"id":1}}"#),
+                r#"{"_meta": {"source":{"path":"/o","id":"7-1"}},"id":1}"#.to_owned(),
             ),
         ] {
             assert_eq!(prepared(given).unwrap(), stored, "{given}");

@@ -18,7 +18,7 @@ fn texts(shown: &Shown) -> Vec<String> {
 
 #[test]
 fn the_first_documents_are_shown_and_all_are_counted() {
-    let mut shown = Shown::new(Config { documents: 2, bytes: 9 }, 2);
+    let mut shown = Shown::new(Config { documents: 2, bytes: 8 }, 2);
     shown.take(0, &row(r#"{"id":1}"#, false));
     shown.take(1, &row(r#"{"ä":"é"}"#, true));
     shown.take(1, &row(r#"{"id":3}"#, false));
