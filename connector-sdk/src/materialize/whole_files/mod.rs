@@ -2,7 +2,7 @@
 //! when the runtime has committed their plan, any number of times with the same result.
 //!
 //! What is the same wherever files lie, and whatever is in them, is here: who owns the destination ([`owner`]), names that last ([`name`]), the
-//! plan and what publishes it ([`publish`]), a session ([`session`]), what Validate and Apply look at ([`apply`]). An author brings two things:
+//! plan and what publishes it ([`publish`]), a session ([`session`]), what Validate and Apply look at ([`apply`](mod@apply)). An author brings two things:
 //! a [`Format`], which makes bytes of documents, and a [`Storage`], which stages and publishes bytes: a [`Directory`], or one of their own.
 //!
 //! ```text
