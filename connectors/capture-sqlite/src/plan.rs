@@ -199,16 +199,14 @@ fn key_part(table: &Table, pointer: &str) -> Result<KeyPart> {
 }
 
 fn captured(table: &Table, resource: &Resource, key: &[KeyPart]) -> Result<Vec<usize>> {
-    if let Some(wanted) = &resource.columns {
-        for (place, name) in wanted.iter().enumerate().filter(|(_, name)| table.column(name).is_none()) {
-            let message =
-                format!("capture-sqlite looks at table {:?}: expected a column {name:?}, got none", table.name);
-            let error = Error::config("sqlite.columns.unknown", message).at_pointer(format!("/columns/{place}"));
-            return Err(match nearest(name, table.columns.iter().map(|column| column.name.as_str())) {
-                Some(near) => error.suggest(format!("did you mean {near:?}?")),
-                None => error.suggest("correct the name, or leave it out"),
-            });
-        }
+    let mut wanted = resource.columns.iter().flatten().enumerate();
+    if let Some((place, name)) = wanted.find(|(_, name)| table.column(name).is_none()) {
+        let message = format!("capture-sqlite looks at table {:?}: expected a column {name:?}, got none", table.name);
+        let error = Error::config("sqlite.columns.unknown", message).at_pointer(format!("/columns/{place}"));
+        return Err(match nearest(name, table.columns.iter().map(|column| column.name.as_str())) {
+            Some(near) => error.suggest(format!("did you mean {near:?}?")),
+            None => error.suggest("correct the name, or leave it out"),
+        });
     }
     let is_wanted = |column: &usize| {
         let name = &table.columns[*column].name;

@@ -169,7 +169,7 @@ impl Watched {
         }
         let shown: String = String::from_utf8_lossy(&shown).chars().take(120).collect();
         error
-            .while_doing(&format!("reading the row of table {:?} with key{shown}", self.plan.table.name))
+            .while_doing(format!("reading the row of table {:?} with key{shown}", self.plan.table.name))
             .at_binding(self.bound.index)
     }
 }

@@ -14,7 +14,8 @@ use super::typed::untyped;
 use super::{CollectionDecl, Retention, Validation};
 use crate::document::reduce;
 
-pub(super) const COLLECTION: Keys = Keys { known: &["key", "schema", "validation", "retention"], example: "`key: [/id]`" };
+pub(super) const COLLECTION: Keys =
+    Keys { known: &["key", "schema", "validation", "retention"], example: "`key: [/id]`" };
 pub(super) const RETENTIONS: [(&str, Retention); 2] = [("all", Retention::All), ("consumed", Retention::Consumed)];
 pub(super) const VALIDATIONS: [(&str, Validation); 3] =
     [("enforce", Validation::Enforce), ("infer", Validation::Infer), ("off", Validation::Off)];

@@ -11,9 +11,7 @@ use super::endpoint::{TLS, WAYS, WITH_ADDRESS};
 use super::fields::Keys;
 use super::image::{LIMITS, MOUNT, NETWORK, WITH_IMAGE};
 use super::loosened;
-use super::resolve::{
-    CAPTURE, CAPTURE_BINDING, MATERIALIZATION, MATERIALIZATION_BINDING, ON_VIOLATION, ROOT,
-};
+use super::resolve::{CAPTURE, CAPTURE_BINDING, MATERIALIZATION, MATERIALIZATION_BINDING, ON_VIOLATION, ROOT};
 use super::selection::{CONFLICT_WORDS, FIELDS};
 use crate::connector::Kind;
 
@@ -277,7 +275,11 @@ fn capture_binding() -> Vec<Part> {
             "What becomes of a document that does not fit its collection.",
             one_of(ON_VIOLATION.map(|(word, _)| word)),
         ),
-        part("columns", "The columns that are captured; those of the key always are.", list_of_some(&loosened::any_text())),
+        part(
+            "columns",
+            "The columns that are captured; those of the key always are.",
+            list_of_some(&loosened::any_text()),
+        ),
     ]
 }
 

@@ -29,7 +29,7 @@ impl Default for Limits {
             close_age_ms: 1_000,
             skipped_age_ms: 60_000,
             asked_bytes_max: 512 << 20,
-            asked_age_max_ms: 3_600_000,
+            asked_age_max_ms: 600_000,
         }
     }
 }
