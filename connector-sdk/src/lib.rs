@@ -18,6 +18,7 @@ pub mod materialize;
 pub mod place;
 pub mod schema;
 pub mod testing;
+pub mod time;
 
 #[doc = include_str!("../GUIDE.md")]
 pub mod guide {}

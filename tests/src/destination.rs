@@ -1,6 +1,6 @@
 //! What arrived, read without any code of ours and compared with the source: SQLite tables and JSONL files against CSV.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use rusqlite::types::ValueRef;
@@ -23,22 +23,11 @@ pub struct Content {
 #[must_use]
 pub fn csv(path: &Path) -> Content {
     let text = std::fs::read_to_string(path).unwrap_or_else(|e| panic!("cannot read {}: {e}", path.display()));
-    let mut lines = text.lines();
-    let header: Vec<&str> = lines.next().expect("a header").split(',').collect();
-    let rows: Vec<Vec<&str>> = lines.map(|line| line.split(',').collect()).collect();
-    assert!(!text.contains('"'), "{} quotes fields, this reader does not", path.display());
-    let null = |field: &str| field.is_empty() || field == "NA";
-    let all = |column: usize, fits: fn(&str) -> bool| rows.iter().all(|row| null(row[column]) || fits(row[column]));
-    let kinds: Vec<char> = (0..header.len())
-        .map(|column| match () {
-            () if all(column, |field| field.parse::<i64>().is_ok()) => 'i',
-            () if all(column, |field| field.parse::<f64>().is_ok()) => 'r',
-            () => 't',
-        })
-        .collect();
+    let (header, rows) = records(path, &text);
+    let kinds = kinds(header.len(), &rows);
     let cell = |(column, field): (usize, &&str)| {
         let value = match kinds[column] {
-            _ if null(field) => "null".to_owned(),
+            _ if is_null(field) => "null".to_owned(),
             'i' => format!("i{}", field.parse::<i64>().expect("an integer")),
             'r' => format!("r{:016x}", field.parse::<f64>().expect("a number").to_bits()),
             _ => format!("t{field}"),
@@ -46,6 +35,28 @@ pub fn csv(path: &Path) -> Content {
         (header[column].to_owned(), value)
     };
     digest(rows.iter().map(|row| row.iter().enumerate().map(cell).collect()))
+}
+
+fn records<'t>(path: &Path, text: &'t str) -> (Vec<&'t str>, Vec<Vec<&'t str>>) {
+    assert!(!text.contains('"'), "{} quotes fields, this reader does not", path.display());
+    let mut lines = text.lines();
+    let header = lines.next().expect("a header").split(',').collect();
+    (header, lines.map(|line| line.split(',').collect()).collect())
+}
+
+fn is_null(field: &str) -> bool {
+    field.is_empty() || field == "NA"
+}
+
+/// Of each column: `i`nteger, `r`eal or `t`ext.
+fn kinds(columns: usize, rows: &[Vec<&str>]) -> Vec<char> {
+    let all = |column: usize, fits: fn(&str) -> bool| rows.iter().all(|row| is_null(row[column]) || fits(row[column]));
+    let kind = |column| match () {
+        () if all(column, |field| field.parse::<i64>().is_ok()) => 'i',
+        () if all(column, |field| field.parse::<f64>().is_ok()) => 'r',
+        () => 't',
+    };
+    (0..columns).map(kind).collect()
 }
 
 /// What a table holds, column by column under its name, with the type each value is stored as.
@@ -99,11 +110,27 @@ pub fn text(database: &Path, query: &str) -> String {
 /// When a line is not a flat JSON object.
 #[must_use]
 pub fn jsonl(directory: &Path) -> Content {
+    lines(directory, &BTreeSet::new())
+}
+
+/// The same of rows that came from a CSV file: in a column of numbers there, `5` and `5.0` are one. What a document says of itself is left out.
+///
+/// # Panics
+/// When a line is not a flat JSON object, or the file cannot be read.
+#[must_use]
+pub fn jsonl_of(directory: &Path, csv: &Path) -> Content {
+    let text = std::fs::read_to_string(csv).unwrap_or_else(|e| panic!("cannot read {}: {e}", csv.display()));
+    let (header, rows) = records(csv, &text);
+    let kinds = kinds(header.len(), &rows);
+    lines(directory, &header.iter().zip(kinds).filter(|(_, kind)| *kind == 'r').map(|(name, _)| *name).collect())
+}
+
+fn lines(directory: &Path, numbers: &BTreeSet<&str>) -> Content {
     digest(documents(directory).into_iter().map(|document| {
         let cell = |(name, value): (&String, &serde_json::Value)| {
             let value = match value {
                 serde_json::Value::Null => "null".to_owned(),
-                serde_json::Value::Number(n) => match n.as_i64() {
+                serde_json::Value::Number(n) => match n.as_i64().filter(|_| !numbers.contains(name.as_str())) {
                     Some(integer) => format!("i{integer}"),
                     None => format!("r{:016x}", n.as_f64().expect("a number").to_bits()),
                 },
@@ -114,7 +141,8 @@ pub fn jsonl(directory: &Path) -> Content {
             };
             (name.clone(), value)
         };
-        document.as_object().expect("an object").iter().map(cell).collect()
+        let fields = document.as_object().expect("an object").iter().filter(|(name, _)| *name != "_meta");
+        fields.map(cell).collect()
     }))
 }
 

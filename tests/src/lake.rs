@@ -161,7 +161,9 @@ impl Server {
         let free = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = free.local_addr().expect("its number").port();
         drop(free);
-        let child = Command::new(peer("moto_server"))
+        let child = Command::new(peer("python"))
+            // Not its script, which names the place where the peers were made.
+            .args(["-m", "moto.server"])
             .args(["-H", "127.0.0.1", "-p", &port.to_string()])
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -6,6 +6,7 @@
 mod bindings;
 mod image;
 mod import;
+mod lake;
 mod memory;
 
 use std::fs;
@@ -32,8 +33,11 @@ pub(crate) fn bench(name: &str) -> Result<ExitCode, Problem> {
         "S7" => import::csv_into_sqlite,
         "M1" => memory::resident,
         "K1" => bindings::many,
+        "parquet" => lake::csv_into_parquet,
         "image" => image::start,
-        other => return Err(Problem(format!("no benchmark {other}: expected R1, R3, B1, S7, M1, K1 or image"))),
+        other => {
+            return Err(Problem(format!("no benchmark {other}: expected R1, R3, B1, S7, M1, K1, parquet or image")));
+        }
     };
     let bins = Bins(release_binaries()?);
     machine();

@@ -107,6 +107,27 @@ const LONG: &[Long] = &[
         slices: 2,
     },
     Long {
+        file: "pairs",
+        test: "from_files_to_every_destination",
+        name: "pairs-from-files",
+        amount: ("LONGSHORE_KILLS", 20),
+        slices: 1,
+    },
+    Long {
+        file: "pairs",
+        test: "from_sqlite_to_every_destination",
+        name: "pairs-from-sqlite",
+        amount: ("LONGSHORE_KILLS", 20),
+        slices: 1,
+    },
+    Long {
+        file: "pairs",
+        test: "by_way_of_webhooks_to_every_destination",
+        name: "pairs-by-webhook",
+        amount: ("LONGSHORE_KILLS", 20),
+        slices: 1,
+    },
+    Long {
         file: "parquet",
         test: "a_lake_in_a_directory_killed_at_random_moments",
         name: "parquet-kills",

@@ -60,7 +60,7 @@ enum Task {
     Peers,
     /// Measure one workload; ends with one JSON line
     Bench {
-        /// R1 (CPU a document), R3 (commit latency), B1 (cold start), S7 (CSV into SQLite), M1 (memory), K1 (many bindings) or image (start of a
+        /// R1 (CPU a document), R3 (commit latency), B1 (cold start), S7 (CSV into SQLite), M1 (memory), K1 (many bindings), parquet (CSV into Parquet) or image (start of a
         /// container)
         name: String,
     },

@@ -28,7 +28,8 @@ pub fn integer(raw: &str) -> Option<i64> {
     format!("{sign}{digits}{}", "0".repeat(zeros)).parse().ok()
 }
 
-/// The double that a number is: exactly, or as the shortest text that leads to it, so that who writes it out again gets the same number.
+/// The double that a number is: exactly, or as the shortest text that leads to it, or as its 17 digits, which is how most programs write a double
+/// so that the same one is read again.
 pub fn double(raw: &str) -> Option<f64> {
     let number: f64 = raw.parse().ok().filter(|number: &f64| number.is_finite())?;
     // Fifteen digits always come back, unless the number is too small to have them all.
@@ -36,14 +37,17 @@ pub fn double(raw: &str) -> Option<f64> {
         return Some(number);
     }
     let decimal = Decimal::of(raw)?;
-    let is_shortest = Decimal::of(&format!("{number:e}")) == Some(decimal.clone());
+    let is_written = |text: String| Decimal::of(&text).as_ref() == Some(&decimal);
     let is_whole = decimal.exponent >= 0 && decimal.exponent < 400;
-    let is_exact = || is_whole && Decimal::of(&format!("{number:.0}")) == Some(decimal);
-    (is_shortest || is_exact()).then_some(number)
+    let comes_back = is_written(format!("{number:e}"))
+        || is_written(format!("{number:.16e}"))
+        || is_whole && is_written(format!("{number:.0}"));
+    comes_back.then_some(number)
 }
 
 /// A number written without fraction and exponent.
-fn is_integral(raw: &str) -> bool {
+#[must_use]
+pub fn is_integral(raw: &str) -> bool {
     !raw.bytes().any(|byte| matches!(byte, b'.' | b'e' | b'E'))
 }
 
@@ -106,6 +110,8 @@ mod tests {
             ("-0.0", 0.0),
             ("1.10", 1.1),
             ("10.357019999999999", 10.357_019_999_999_999),
+            ("48.053808600000004", 48.053_808_6),
+            ("0.10000000000000001", 0.1),
             ("1e308", 1e308),
             ("1.7976931348623157e308", f64::MAX),
             ("5e-324", 5e-324),
@@ -119,7 +125,7 @@ mod tests {
         }
         for raw in [
             "9007199254740993",
-            "0.10000000000000001",
+            "0.100000000000000005",
             "0.1000000000000000055511151231257827",
             "123456789.12345678901234567890",
             "1e400",

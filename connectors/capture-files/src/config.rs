@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use longshore_sdk::{Error, Result};
+use longshore_sdk::{Error, Result, time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -245,18 +245,9 @@ fn parse_marker(text: &str) -> Result<String> {
 }
 
 fn parse_time(key: &str, text: &str) -> Result<Duration> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (count, unit) = text.split_at(digits);
-    let unit_ms = match unit {
-        "ms" => Some(1),
-        "s" => Some(1_000),
-        "m" => Some(60_000),
-        "h" => Some(3_600_000),
-        _ => None,
-    };
-    match (count.parse::<u32>(), unit_ms) {
-        (Ok(count), Some(unit_ms)) if count > 0 => Ok(Duration::from_millis(u64::from(count) * unit_ms)),
-        _ => {
+    match time::parse(text).filter(|time| !time.is_zero()) {
+        Some(time) => Ok(time),
+        None => {
             let message =
                 format!("capture-files reads its config: `{key}` must be a time with a unit above 0, not {text:?}");
             Err(Error::config(format!("files.{key}.invalid"), message)

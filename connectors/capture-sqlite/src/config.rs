@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use longshore_sdk::{Error, Result};
+use longshore_sdk::{Error, Result, time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -66,18 +66,7 @@ impl Settings {
 const INTERVAL_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 fn interval(name: &str, text: &str) -> Result<Duration> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (count, unit) = text.split_at(digits);
-    let unit_ms = match unit {
-        "ms" => Some(1),
-        "s" => Some(1_000),
-        "m" => Some(60_000),
-        "h" => Some(3_600_000),
-        _ => None,
-    };
-    let time = count.parse::<u32>().ok().zip(unit_ms);
-    let time = time.map(|(count, unit_ms)| Duration::from_millis(u64::from(count) * unit_ms));
-    time.filter(|time| !time.is_zero() && *time <= INTERVAL_MAX).ok_or_else(|| {
+    time::parse(text).filter(|time| !time.is_zero() && *time <= INTERVAL_MAX).ok_or_else(|| {
         let message = format!(
             "capture-sqlite reads its config: expected `{name}` to be a time with a unit, above 0 and at most 24h, got {text:?}"
         );

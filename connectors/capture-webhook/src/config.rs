@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use longshore_sdk::Secret;
+use longshore_sdk::time::Time;
 use schemars::JsonSchema;
 use serde::Deserialize;
-
-use crate::time::Time;
 
 /// Takes documents by HTTP.
 #[derive(Clone, Deserialize, JsonSchema)]

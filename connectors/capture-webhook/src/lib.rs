@@ -14,7 +14,6 @@ mod media;
 mod reply;
 mod server;
 mod settings;
-mod time;
 mod window;
 
 use std::net::SocketAddr;

@@ -1,8 +1,8 @@
 //! What the user may set.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
+use longshore_sdk::time::Time;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -14,7 +14,7 @@ pub(crate) struct Config {
     pub(crate) path: PathBuf,
     /// How long storing takes, such as `5ms`.
     #[serde(default)]
-    pub(crate) delay: Delay,
+    pub(crate) delay: Time,
     /// What `delay` is for.
     #[serde(default)]
     pub(crate) delay_per: DelayPer,
@@ -76,28 +76,4 @@ pub(crate) enum DelayPer {
     Batch,
     /// Each document.
     Document,
-}
-
-/// A time with its unit: `us`, `ms`, `s` or `m`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(try_from = "String")]
-#[schemars(with = "String")]
-pub(crate) struct Delay(pub(crate) Duration);
-
-impl TryFrom<String> for Delay {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        let wrong = || format!("expected a time with its unit, such as `5ms` or `2s`, got {text:?}");
-        let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-        let (number, unit) = text.split_at(digits);
-        let number: u64 = number.parse().map_err(|_| wrong())?;
-        match unit {
-            "us" => Ok(Delay(Duration::from_micros(number))),
-            "ms" => Ok(Delay(Duration::from_millis(number))),
-            "s" => Ok(Delay(Duration::from_secs(number))),
-            "m" => Ok(Delay(Duration::from_secs(number.checked_mul(60).ok_or_else(wrong)?))),
-            _ => Err(wrong()),
-        }
-    }
 }

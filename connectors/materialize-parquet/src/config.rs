@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use longshore_sdk::{Error, Result, Secret};
+use longshore_sdk::{Error, Result, Secret, time};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -165,15 +165,7 @@ impl Config {
     /// How long a transaction may wait for more.
     pub(crate) fn max_age_ms(&self) -> Result<u64> {
         let text = &self.max_age;
-        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-        let (count, unit) = text.split_at(digits);
-        let unit_ms = match unit {
-            "ms" => Some(1),
-            "s" => Some(1_000),
-            "m" => Some(60_000),
-            _ => None,
-        };
-        let age_ms = count.parse::<u64>().ok().zip(unit_ms).and_then(|(count, unit)| count.checked_mul(unit));
+        let age_ms = time::parse(text).and_then(|age| u64::try_from(age.as_millis()).ok());
         age_ms.filter(|ms| (1..=MAX_AGE_MS).contains(ms)).ok_or_else(|| {
             let message =
                 format!("expected a time with a unit, above 0 and at most {}m, got {text:?}", MAX_AGE_MS / 60_000);

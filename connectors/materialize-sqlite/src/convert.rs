@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use longshore_sdk::materialize::Projector;
+use longshore_sdk::materialize::exact::{integer, is_integral, text};
 use serde_json::value::RawValue;
 
 use crate::shape::{ColumnType, Shape};
@@ -126,7 +127,7 @@ fn value<'d>(column: &str, of: ColumnType, raw: &'d str) -> Result<SqlValue<'d>,
         (b'n', _) => Ok(SqlValue::Null),
         // A value of before its column's schema widened to text, which holds it as it is written.
         (b't' | b'f' | b'-' | b'0'..=b'9', ColumnType::Text) => Ok(SqlValue::Text(Cow::Borrowed(raw))),
-        (b'"', ColumnType::Text | ColumnType::Any) => string(raw).ok_or_else(|| misfit("a text")).map(SqlValue::Text),
+        (b'"', ColumnType::Text | ColumnType::Any) => text(raw).ok_or_else(|| misfit("a text")).map(SqlValue::Text),
         (b'{' | b'[', ColumnType::Text | ColumnType::Any) => Ok(SqlValue::Text(Cow::Borrowed(raw))),
         (b't', ColumnType::Integer | ColumnType::Any) => Ok(SqlValue::Integer(1)),
         (b'f', ColumnType::Integer | ColumnType::Any) => Ok(SqlValue::Integer(0)),
@@ -146,43 +147,6 @@ fn value<'d>(column: &str, of: ColumnType, raw: &'d str) -> Result<SqlValue<'d>,
         (_, ColumnType::Text) => Err(misfit("a text")),
         (_, ColumnType::Any) => Err(misfit("a value")),
     }
-}
-
-/// The text between the quotes; copied only where something is escaped.
-fn string(raw: &str) -> Option<Cow<'_, str>> {
-    let inner = raw.get(1..raw.len() - 1)?;
-    match inner.contains('\\') {
-        false => Some(Cow::Borrowed(inner)),
-        true => serde_json::from_str(raw).ok().map(Cow::Owned),
-    }
-}
-
-/// A number written without fraction and exponent.
-fn is_integral(raw: &str) -> bool {
-    !raw.bytes().any(|byte| matches!(byte, b'.' | b'e' | b'E'))
-}
-
-/// The integer that a number is, however it is written (`1e3`, `7.0`), if 64 bits hold it.
-fn integer(raw: &str) -> Option<i64> {
-    if is_integral(raw) {
-        return raw.parse().ok();
-    }
-    let (negative, unsigned) = raw.strip_prefix('-').map_or((false, raw), |unsigned| (true, unsigned));
-    let (mantissa, exponent) = unsigned.split_once(['e', 'E']).unwrap_or((unsigned, "0"));
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let digits = format!("{whole}{fraction}");
-    let digits = digits.trim_start_matches('0');
-    let significant = digits.trim_end_matches('0');
-    if significant.is_empty() {
-        return Some(0);
-    }
-    let fraction_len = i64::try_from(fraction.len()).ok()?;
-    let trailing = i64::try_from(digits.len() - significant.len()).ok()?;
-    let zeros = exponent.parse::<i64>().ok()?.checked_sub(fraction_len)?.checked_add(trailing)?;
-    // A 64-bit integer has at most 19 digits; below zero there is a fraction.
-    let zeros = usize::try_from(zeros).ok().filter(|zeros| *zeros < 20)?;
-    let sign = if negative { "-" } else { "" };
-    format!("{sign}{significant}{}", "0".repeat(zeros)).parse().ok()
 }
 
 /// The nearest double; an integer must be one exactly.

@@ -5,10 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use longshore_sdk::Secret;
+use longshore_sdk::time::Time;
 use schemars::JsonSchema;
 use serde::Deserialize;
-
-use crate::time::Time;
 
 /// Posts batches of documents to a server.
 #[derive(Clone, Deserialize, JsonSchema)]

@@ -18,7 +18,6 @@ mod sign;
 mod sink;
 #[cfg(test)]
 mod tests;
-mod time;
 mod tls;
 
 use std::process::ExitCode;

@@ -48,7 +48,7 @@ pub(super) fn csv_into_sqlite(bins: &Bins) -> Result<Figure, Problem> {
     let (mut ratios, mut noise, mut ours, mut theirs) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for turn in 1..=PAIRS {
         let (import, import_cpu) = timed(|| import(&directory))?;
-        let (moved, moved_cpu) = timed(|| moved(bins, &directory))?;
+        let (moved, moved_cpu) = timed(|| run_anew(bins, &directory, &["ours.db", "ours.db-wal", "ours.db-shm"]))?;
         same_rows(&directory)?;
         let (again, _) = timed(|| self::import(&directory))?;
         println!("{turn:>6} {moved:>13.2} {moved_cpu:>13.2} {import:>13.2} {import_cpu:>13.2} {:>7.2}", import / moved);
@@ -97,12 +97,11 @@ fn import(directory: &Path) -> Result<(), Problem> {
     crate::run(Command::new("sqlite3").current_dir(directory).arg("theirs.db").args(script))
 }
 
-fn moved(bins: &Bins, directory: &Path) -> Result<(), Problem> {
-    for file in ["ours.db", "ours.db-wal", "ours.db-shm"] {
-        gone(&directory.join(file))?;
-    }
-    if directory.join(".longshore").exists() {
-        remove(&directory.join(".longshore"))?;
+/// Runs `bench.yaml` from its beginning to its end; what an earlier run has made is gone before.
+pub(super) fn run_anew(bins: &Bins, directory: &Path, made: &[&str]) -> Result<(), Problem> {
+    for name in [".longshore"].iter().chain(made) {
+        let path = directory.join(name);
+        if path.is_dir() { remove(&path)? } else { gone(&path)? }
     }
     let mut command = bins.command("longshore");
     command.current_dir(directory).args(["run", "--until", "caught-up", "-q", "bench.yaml"]).stdout(Stdio::null());
