@@ -48,8 +48,7 @@ pub struct Config {
     /// How often to look for new and grown files, with a unit: 500ms, 1s, 5m.
     #[serde(default = "default_poll_interval")]
     pub poll_interval: String,
-    /// Takes a file only when there is another beside it whose name is that of the file and this: with `.done`, flights.csv waits for
-    /// flights.csv.done.
+    /// Takes a file only when there is another with the same name and this behind it, such as `.done`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String", length(min = 1))]
     pub ready_marker: Option<String>,
