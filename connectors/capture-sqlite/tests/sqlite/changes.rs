@@ -114,6 +114,30 @@ async fn the_log_is_cleaned_only_of_what_is_durable() {
     fold.assert_is(&base, &T);
 }
 
+/// Whoever cleans up to what was *said* takes away what a session after a crash begins with.
+#[tokio::test]
+async fn what_is_captured_and_not_durable_stays_in_the_log_however_long_a_session_goes_on() {
+    let base = Base::new("CREATE TABLE t (id INTEGER PRIMARY KEY, v);");
+    let mut task = base.task(&T);
+    task.apply().await.unwrap();
+    let mut fold = Fold::default();
+    catch_up(&mut task, &mut fold, &T).await.unwrap();
+    let count = format!("SELECT count(*) FROM {}", base.log());
+    let before = base.number(&count);
+    let mut session = task.open().await.unwrap();
+    session.until_caught_up().await.unwrap();
+    for round in 1..=3 {
+        base.run(&format!("INSERT INTO t VALUES ({round}, 'x')"));
+        // It comes by a look of its own, and each look begins with cleaning.
+        while session.next().await.unwrap().unwrap().documents.is_empty() {}
+        assert_eq!(base.number(&count), before + round);
+    }
+    // It breaks.
+    drop(session);
+    catch_up(&mut task, &mut fold, &T).await.unwrap();
+    fold.assert_is(&base, &T);
+}
+
 #[tokio::test]
 async fn a_large_transaction_is_read_in_pieces_that_commit_together() {
     let base = Base::new("CREATE TABLE t (id INTEGER PRIMARY KEY, v);");

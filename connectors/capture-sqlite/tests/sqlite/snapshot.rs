@@ -90,6 +90,41 @@ async fn rows_that_move_or_change_while_the_walk_is_under_way_are_right_in_the_e
     }
 }
 
+/// Documents so large that the way out is full, and the walk stands still between a look into the log and its next piece, its last one too: in
+/// some of these tables a row behind it changes just there.
+#[tokio::test]
+async fn a_row_that_changes_behind_the_last_piece_of_a_walk_is_read_from_the_log() {
+    for rows in 12..24 {
+        let base = Base::new(&format!(
+            "CREATE TABLE t (id INTEGER PRIMARY KEY, v, large);
+             INSERT INTO t SELECT value, 0, zeroblob(800000) FROM
+             (WITH RECURSIVE s(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM s WHERE value < {rows}) SELECT value FROM s);"
+        ));
+        let tables: [Table<'_>; 1] = [("t", &["/id"])];
+        let mut task = base.task_in_pieces(&tables, 1);
+        task.apply().await.unwrap();
+        let mut fold = Fold::default();
+        let mut session = task.open().await.unwrap();
+        let mut walked = 0;
+        for changed in 1.. {
+            let seen = session.next().await.unwrap().unwrap();
+            walked += seen.documents.iter().filter(|(_, document)| document["_meta"].is_null()).count();
+            fold.take(&[seen], &tables);
+            if walked == rows {
+                break;
+            }
+            // Time to fill the way out again; too little of it would only make the story weaker.
+            tokio::time::sleep(std::time::Duration::from_millis(3)).await;
+            base.run(&format!("UPDATE t SET v = 1, large = NULL WHERE id = {changed} AND id <= {walked}"));
+        }
+        base.run("INSERT INTO t VALUES (1000, 'the last to come', NULL)");
+        while !fold.0[0].contains_key("1000") {
+            fold.take(&[session.next().await.unwrap().unwrap()], &tables);
+        }
+        fold.assert_is(&base, &tables);
+    }
+}
+
 #[tokio::test]
 async fn progress_has_a_total_and_a_binding_that_is_added_later_is_walked_beside_the_log() {
     let base = Base::new(
