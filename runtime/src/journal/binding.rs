@@ -34,6 +34,7 @@ pub struct BindingRow {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BindingTable {
     rows: BTreeMap<LocalId, NewBinding>,
+    locals: BTreeMap<StateKey, LocalId>,
 }
 
 /// One version of a binding's schema; versions only widen.
@@ -67,13 +68,13 @@ impl BindingTable {
     }
 
     pub(super) const fn empty() -> Self {
-        Self { rows: BTreeMap::new() }
+        Self { rows: BTreeMap::new(), locals: BTreeMap::new() }
     }
 
     /// The number of the binding with this durable name.
     #[must_use]
     pub fn local(&self, state_key: &StateKey) -> Option<LocalId> {
-        self.rows.iter().find(|(_, row)| row.state_key == *state_key).map(|(local, _)| *local)
+        self.locals.get(state_key).copied()
     }
 
     /// All rows, by number.
@@ -87,11 +88,14 @@ impl BindingTable {
     }
 
     pub(super) fn insert(&mut self, row: BindingRow) {
+        self.locals.insert(row.binding.state_key.clone(), row.local);
         self.rows.insert(row.local, row.binding);
     }
 
     pub(super) fn remove(&mut self, local: LocalId) {
-        self.rows.remove(&local);
+        if let Some(row) = self.rows.remove(&local) {
+            self.locals.remove(&row.state_key);
+        }
     }
 }
 

@@ -93,8 +93,8 @@ impl Journal for FileJournal {
         self.engine.committed.subscribe()
     }
 
-    fn known(&self) -> Known {
-        self.engine.shared().known.clone()
+    fn known(&self) -> Arc<Known> {
+        Arc::clone(&self.engine.shared().known)
     }
 
     fn start_before(&self, offset: u64) -> Position {
@@ -133,7 +133,7 @@ struct Shared {
     id: Option<JournalId>,
     /// Oldest first.
     links: Arc<Vec<Link>>,
-    known: Known,
+    known: Arc<Known>,
     /// Where it was trimmed to.
     trimmed: Option<Trim>,
 }
@@ -141,7 +141,7 @@ struct Shared {
 impl Engine {
     pub(super) fn new(storage: Arc<dyn Storage>, options: FileJournalOptions) -> Self {
         let trimmed = options.evidence.trimmed;
-        let shared = Shared { id: None, links: Arc::default(), known: Known::default(), trimmed };
+        let shared = Shared { id: None, links: Arc::default(), known: Arc::default(), trimmed };
         Self {
             storage,
             options,
@@ -206,7 +206,7 @@ impl Engine {
     pub(super) fn found(&self, links: Vec<Link>, known: Known, end: CommittedEnd) {
         let mut shared = self.shared();
         let trimmed = shared.trimmed;
-        *shared = Shared { id: Some(end.durable.journal), links: Arc::new(links), known, trimmed };
+        *shared = Shared { id: Some(end.durable.journal), links: Arc::new(links), known: Arc::new(known), trimmed };
         self.committed.send_replace(Some(end));
     }
 
@@ -245,7 +245,7 @@ impl Engine {
             return false;
         }
         if let Some(known) = known {
-            shared.known = known;
+            shared.known = Arc::new(known);
         }
         self.committed.send_replace(Some(end));
         true

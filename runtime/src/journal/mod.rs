@@ -31,6 +31,8 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use tokio::sync::watch;
 
 use crate::store::Epoch;
@@ -64,7 +66,7 @@ pub trait Journal: Send + Sync + std::fmt::Debug {
     fn committed(&self) -> watch::Receiver<Option<CommittedEnd>>;
 
     /// Bindings and newest schemas as of the committed end.
-    fn known(&self) -> Known;
+    fn known(&self) -> Arc<Known>;
 
     /// A position at or before this offset from which a reader may go on, as near as is known without reading.
     fn start_before(&self, offset: u64) -> Position;

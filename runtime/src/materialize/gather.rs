@@ -24,8 +24,9 @@ use super::outgoing::{Loads, Outlet, Stores, Tally};
 use super::reduce::{Budget, Key, Reduction};
 use super::resume::Standing;
 use super::skips::{self, Skips};
+use super::takers::{Taken, Takers};
 use super::transaction::{Advanced, Then};
-use super::turns::{Ends, Reading, Selection, Take};
+use super::turns::{Ends, Selection};
 use crate::document::reduce::Reducer;
 use crate::journal::{Entry, Filter, Journal, JournalError, JournalId, LocalId, Position, Reader, Resent, Schemas};
 use crate::store::{Skip, SkipId};
@@ -61,6 +62,7 @@ pub struct Gatherer {
     sources: BTreeMap<JournalId, Open>,
     targets: Vec<Planned>,
     selection: Selection,
+    takers: Takers,
     /// How far each reading of the selection is.
     reached: Vec<Position>,
     /// Journals take turns in being read first.
@@ -120,14 +122,6 @@ struct Origin {
     again: bool,
 }
 
-/// What one binding takes of a batch.
-#[derive(Clone, Copy)]
-struct Taken {
-    target: usize,
-    from: usize,
-    to: usize,
-}
-
 impl Planned {
     /// Its keys are looked up before they are stored.
     pub(super) fn loads(&self) -> bool {
@@ -168,6 +162,9 @@ impl Gatherer {
             sources: open,
             passed_over: vec![0; targets.len()],
             replayed: 0,
+            takers: Takers::new(
+                targets.iter().map(|planned| (&planned.place, planned.target.binding.collection.name.as_str())),
+            ),
             targets,
             task: task.to_owned(),
             skips,
@@ -196,6 +193,7 @@ impl Gatherer {
         self.first = self.first.wrapping_add(1);
         self.passed_over.fill(0);
         self.replayed = 0;
+        self.takers.begin(&selection);
         self.selection = selection;
     }
 
@@ -327,7 +325,7 @@ impl Gatherer {
                     }
                 }
                 Some(Entry::Documents { local, first_offset, documents }) => {
-                    let taken = self.taken(&self.selection.readings[i], local, first_offset, documents.len());
+                    let taken = self.taken(i, local, first_offset, documents.len());
                     let from = Origin { reading: i, first: first_offset, again: false };
                     inside |= self.take(from, taken, &documents, sum)?;
                 }
@@ -355,13 +353,8 @@ impl Gatherer {
 
     /// Whether some binding of the reading takes what has this number in the journal.
     fn is_read(&self, i: usize, local: LocalId) -> bool {
-        let reading = &self.selection.readings[i];
-        self.collection(reading.journal, local).is_some_and(|collection| {
-            reading
-                .takes
-                .iter()
-                .any(|take| self.target(take).is_some_and(|(_, t)| t.target.binding.collection.name == collection))
-        })
+        let collection = self.collection(self.selection.readings[i].journal, local);
+        collection.is_some_and(|collection| !self.takers.of(i, collection).is_empty())
     }
 
     /// What is passed over counts as a document too: the transaction that passes it makes it a letter.
@@ -403,10 +396,8 @@ impl Gatherer {
 
     /// The binding of ours that a letter is sent to again, if this reading takes it, and the letter as a batch.
     fn resent(&self, i: usize, offset: u64, resent: &Resent) -> Option<(usize, Batch)> {
-        let takes = |take: &&Take| {
-            take.place.binding == resent.binding && take.from <= offset && take.to.is_none_or(|to| offset < to)
-        };
-        let (target, _) = self.target(self.selection.readings[i].takes.iter().find(takes)?)?;
+        let place = Place { journal: self.selection.readings[i].journal, binding: resent.binding.clone() };
+        let target = self.takers.at(i, &place, offset)?;
         let mut batch = BatchBuilder::new(target);
         batch.push(&resent.document);
         Some((target, batch.finish()?))
@@ -417,15 +408,9 @@ impl Gatherer {
         SkipId { journal, binding, offset }
     }
 
-    fn taken(&self, reading: &Reading, local: LocalId, first: u64, len: usize) -> Vec<Taken> {
-        let Some(collection) = self.collection(reading.journal, local) else { return Vec::new() };
-        let within = |offset: u64| usize::try_from(offset.saturating_sub(first)).map_or(len, |i| i.min(len));
-        let taken = |take: &Take| {
-            let (target, planned) = self.target(take)?;
-            let (from, to) = (within(take.from), take.to.map_or(len, within));
-            (planned.target.binding.collection.name == collection && from < to).then_some(Taken { target, from, to })
-        };
-        reading.takes.iter().filter_map(taken).collect()
+    fn taken(&self, i: usize, local: LocalId, first: u64, documents: usize) -> Vec<Taken> {
+        let collection = self.collection(self.selection.readings[i].journal, local);
+        collection.map_or_else(Vec::new, |collection| self.takers.taken(i, collection, first, documents))
     }
 
     /// All of these read one collection, so a document's key is taken out once.
@@ -478,7 +463,7 @@ impl Gatherer {
         while at.offset < until.offset {
             match self.open(journal)?.reader.next()? {
                 Some(Entry::Documents { local, first_offset, documents }) => {
-                    let taken = self.taken(&self.selection.readings[i], local, first_offset, documents.len());
+                    let taken = self.taken(i, local, first_offset, documents.len());
                     let left = taken.into_iter().flat_map(|whole| self.left_of(whole, first_offset));
                     for Taken { target, from, to } in left {
                         if self.targets[target].target.binding.delta_updates {
@@ -532,10 +517,6 @@ impl Gatherer {
     fn collection(&self, journal: JournalId, local: LocalId) -> Option<&str> {
         let row = self.sources.get(&journal)?.reader.bindings().row(local)?;
         Some(&row.collection)
-    }
-
-    fn target(&self, take: &Take) -> Option<(usize, &Planned)> {
-        self.targets.iter().enumerate().find(|(_, planned)| planned.place == take.place)
     }
 }
 

@@ -3,6 +3,8 @@
 //! The checks come in this order: installation, (epoch: the destination's own fence, see [`refused`]), journal ids and chain CRCs, offsets.
 //! Doubt stops, and a stop names both sides and the ways out.
 
+use std::collections::BTreeMap;
+
 use longshore_proto::materialize::message::Guarantee;
 use longshore_proto::name::{InstallationId, StateKey};
 use longshore_proto::session::Recorded;
@@ -149,10 +151,10 @@ fn their_checkpoint(known: &Remembered<'_>) -> Result<Option<Checkpoint>, Error>
 /// A journal is known by its id, and its history by the chain CRC at an offset.
 fn same_journals(known: &Remembered<'_>, checkpoint: &Checkpoint, whose: &str) -> Result<(), Error> {
     let task = known.task;
+    let journals: BTreeMap<_, _> = checkpoint.places.keys().map(|other| (&other.binding, other)).collect();
     for place in known.places {
-        let of_binding = |other: &&Place| other.binding == place.binding;
-        let others: Vec<_> = checkpoint.places.keys().filter(of_binding).collect();
-        if let Some(other) = others.first().filter(|_| !others.contains(&place)) {
+        let other = journals.get(&place.binding).filter(|_| !checkpoint.places.contains_key(place));
+        if let Some(other) = other {
             let message = format!(
                 "task {task}: {whose} remembers binding {} in journal {}, it now reads journal {}: the journal was deleted and begun anew, \
                  or the collection is written by another capture",

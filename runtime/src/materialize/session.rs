@@ -511,8 +511,9 @@ impl Running {
     fn lag(&self) {
         let behind = |watched: &Watched| {
             let (end, journal) = (watched.end()?.position.offset, watched.source.journal.id()?);
-            let places = self.machine.committed().places.iter().filter(|(place, _)| place.journal == journal);
-            let least = places.filter(|(place, _)| self.facts.places.contains(place)).map(|(_, at)| at.offset).min();
+            let committed = &self.machine.committed().places;
+            let places = self.facts.places.iter().filter(|place| place.journal == journal);
+            let least = places.filter_map(|place| committed.get(place)).map(|at| at.offset).min();
             Some(end.saturating_sub(least.unwrap_or(0)))
         };
         self.progress.lag(self.sources.iter().filter_map(behind).sum());
@@ -539,10 +540,10 @@ fn compare(
     recorded: Option<&longshore_proto::session::Recorded>,
 ) -> Result<Resume, Error> {
     let failed = std::cell::RefCell::new(None);
+    let collections: BTreeMap<_, _> = facts.places.iter().zip(&facts.collections).collect();
     let standing = |place: &Place, position: Position| {
         let source = sources.iter().find(|source| source.journal.id() == Some(place.journal));
-        let at = facts.places.iter().position(|other| other == place);
-        let collection = at.and_then(|at| facts.collections.get(at)).map_or("", String::as_str);
+        let collection = collections.get(place).map_or("", |collection| collection.as_str());
         match source.map(|source| Gatherer::standing(&*source.journal, position, collection)) {
             Some(Ok(standing)) => standing,
             Some(Err(error)) => {

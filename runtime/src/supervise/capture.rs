@@ -3,6 +3,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "a schedule is kept here")]
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -231,7 +232,8 @@ impl CaptureRunner {
             tracing::info!(target: "longshore", task = self.task.name, "{action}");
         }
         let mut patch = done.state_patch;
-        for (gone, _) in writer.state().parts().filter(|(key, _)| !bindings.iter().any(|b| b.state_key == **key)) {
+        let stay: BTreeSet<&StateKey> = bindings.iter().map(|binding| &binding.state_key).collect();
+        for (gone, _) in writer.state().parts().filter(|(key, _)| !stay.contains(*key)) {
             patch = patch.with_dropped(gone.clone());
         }
         let writer = commit_patch(writer, patch).await?;
@@ -250,7 +252,8 @@ impl CaptureRunner {
 
 /// What a session may know of the state: the task's part, and the parts of its own bindings.
 fn of_bindings(state: &State, bindings: &[Binding]) -> State {
-    state.clone().retain(|key: &StateKey| bindings.iter().any(|binding| binding.state_key == *key))
+    let own: BTreeSet<&StateKey> = bindings.iter().map(|binding| &binding.state_key).collect();
+    state.clone().retain(|key: &StateKey| own.contains(key))
 }
 
 /// Puts what is new about the bindings into the journal and gives each the version of its schema.

@@ -127,7 +127,7 @@ impl Context {
     pub(super) fn sources(&self, captures: &[String]) -> BTreeMap<String, Source> {
         let source = |capture: &String| {
             let journal = Arc::clone(self.journals.get(capture)?);
-            let schemas = journal.known().schemas;
+            let schemas = journal.known().schemas.clone();
             Some((capture.clone(), Source { journal, schemas }))
         };
         captures.iter().filter_map(source).collect()

@@ -3,7 +3,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "sessions are timed, and tasks started, here")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -127,7 +127,7 @@ impl MaterializeRunner {
         let sources = context.sources(&captures);
         let mut now = Collections::new();
         for source in sources.values() {
-            let known = Known { schemas: source.schemas.clone(), ..source.journal.known() };
+            let known = Known { schemas: source.schemas.clone(), bindings: source.journal.known().bindings.clone() };
             now.extend(collections(&known)?);
         }
         let epoch = context.take_epoch(&task, self.floor).await?;
@@ -269,11 +269,16 @@ impl MaterializeRunner {
 
     /// The journal of each binding of the catalog, and what Validated said of it.
     fn joined(&self, applied: &Applied, sources: &BTreeMap<String, Source>) -> Result<Vec<Joined>, Error> {
+        let mut holders = HashMap::new();
+        for source in sources.values() {
+            let Some(journal) = source.journal.id() else { continue };
+            for (_, row) in source.journal.known().bindings.iter() {
+                holders.entry(row.collection.clone()).or_insert(journal);
+            }
+        }
         let joined = |(index, binding): (usize, &Binding)| {
             let name = &binding.collection.name;
-            let writes =
-                |source: &&Source| source.journal.known().bindings.iter().any(|(_, row)| row.collection == *name);
-            let journal = sources.values().find(writes).and_then(|source| source.journal.id()).ok_or_else(|| {
+            let journal = holders.get(name).copied().ok_or_else(|| {
                 let message = format!("task {}: no journal holds collection {name}", self.task.name);
                 Error::config("materialize.collection", message)
                     .at_binding(index)

@@ -385,7 +385,7 @@ impl World {
 
     /// What Validate and Apply come to, in the model.
     fn newest_spec(&mut self, journal: &dyn Journal) -> u64 {
-        let schemas = journal.known().schemas;
+        let schemas = journal.known().schemas.clone();
         let version = self.specs.last_key_value().map_or(0, |(version, _)| *version);
         let bindings = self.bindings();
         match self.specs.get(&version) {

@@ -143,6 +143,9 @@ impl Runtime {
 
 impl Drop for Runtime {
     fn drop(&mut self) {
+        if matches!(self.0.try_wait(), Ok(Some(_))) {
+            return;
+        }
         let asked = Command::new("kill").arg(self.0.id().to_string()).status();
         if asked.is_err() {
             self.0.kill().ok();
