@@ -168,7 +168,7 @@ fn open(database: &Path) -> Connection {
         .unwrap_or_else(|e| panic!("cannot open {}: {e}", database.display()))
 }
 
-fn digest(rows: impl Iterator<Item = BTreeMap<String, String>>) -> Content {
+pub(crate) fn digest(rows: impl Iterator<Item = BTreeMap<String, String>>) -> Content {
     let line = |row: BTreeMap<String, String>| {
         row.into_iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("\u{1f}")
     };

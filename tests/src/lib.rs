@@ -20,6 +20,7 @@ pub mod killing;
 pub mod lake;
 pub mod memory;
 pub mod nyc;
+pub mod postgres;
 pub mod scene;
 pub mod shop;
 pub mod siege;

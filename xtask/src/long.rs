@@ -128,6 +128,13 @@ const LONG: &[Long] = &[
         slices: 1,
     },
     Long {
+        file: "postgres",
+        test: "what_is_killed_on_the_way_into_postgresql_loses_and_doubles_nothing",
+        name: "materialize-postgres-kills",
+        amount: ("LONGSHORE_KILLS", 30),
+        slices: 1,
+    },
+    Long {
         file: "parquet",
         test: "a_lake_in_a_directory_killed_at_random_moments",
         name: "parquet-kills",

@@ -12,7 +12,7 @@ use crate::{Problem, peers, run, target_dir};
 /// A full build and the tests' directories need this much.
 const FREE_BYTES: u64 = 15 << 30;
 /// What the tests need beside Rust, and the Debian package that has it.
-const NEEDED: [(&str, &str); 9] = [
+const NEEDED: [(&str, &str); 11] = [
     ("cc", "gcc"),
     ("git", "git"),
     ("docker", "docker.io"),
@@ -22,6 +22,8 @@ const NEEDED: [(&str, &str); 9] = [
     ("bwrap", "bubblewrap"),
     ("strip", "binutils"),
     ("python3", "python3-venv"),
+    ("psql", "postgresql"),
+    ("setpriv", "util-linux"),
 ];
 
 pub(crate) fn test(name: Option<&str>) -> Result<ExitCode, Problem> {

@@ -83,14 +83,14 @@ fn image_dir() -> PathBuf {
     target_dir().join("image")
 }
 
-/// The folders below `connectors/` are the connectors.
+/// The folders below `connectors/` that hold a program are the connectors; the others are what several of them share.
 fn connectors() -> Result<Vec<String>, Problem> {
     let folder = repository().join("connectors");
     let unreadable = |error| Problem(format!("cannot list {}: {error}", folder.display()));
     let mut names = Vec::new();
     for entry in fs::read_dir(&folder).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
-        if path.join("Cargo.toml").is_file() {
+        if path.join("src/main.rs").is_file() {
             names.extend(path.file_name().and_then(|name| name.to_str()).map(str::to_owned));
         }
     }

@@ -1,0 +1,318 @@
+//! A session: rows go into one transaction of the database, opened at the first of them, the fence first, and committed with the
+//! checkpoint. Dropped in between, it leaves nothing: the server rolls back what a lost connection had open.
+//!
+//! Delta bindings are copied into their tables. Standard bindings are copied into a temporary table each, and merged from there at the end; into
+//! a table that is empty when the transaction first writes to it, they are copied like the others, since each key comes once.
+
+use longshore_postgres::{Client, SqlType, failed, quoted};
+use longshore_sdk::materialize::{
+    Bound, Checkpoint, Fence, Load, Next, Row, Rows, StoreBatch, Stored, Stores, TransactionalSession,
+};
+use longshore_sdk::{Error, Result};
+
+use crate::config::Resource;
+use crate::convert::{Converter, Misfit, field};
+use crate::copy::{Copy, Lines, printed_otherwise};
+use crate::load::Lookup;
+use crate::meta;
+use crate::shape::Shape;
+use crate::table::{self, TableName};
+
+/// An open session.
+#[derive(Debug)]
+pub(crate) struct Session {
+    client: Client,
+    fence: Fence,
+    tables: Vec<Table>,
+    /// A transaction is open.
+    writing: bool,
+}
+
+/// The table of a binding.
+#[derive(Debug)]
+struct Table {
+    name: TableName,
+    shape: Shape,
+    types: Vec<SqlType>,
+    converter: Converter,
+    lookup: Lookup,
+    /// The temporary table.
+    stage: String,
+    direct: Option<Copy>,
+    staged: Option<Copy>,
+    way: Way,
+    /// It had rows when somebody looked.
+    is_filled: bool,
+}
+
+/// How rows of the open transaction get into a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// None has come yet.
+    Unused,
+    /// Copied into it.
+    Direct,
+    /// Copied beside it, and merged at the end.
+    Staged { has_deletes: bool },
+}
+
+impl Session {
+    /// The tables are as Apply left them; the fence is raised already.
+    pub(crate) async fn new(client: Client, fence: Fence, bindings: &[Bound<Resource>]) -> Result<Self> {
+        let mut tables = Vec::with_capacity(bindings.len());
+        for (index, binding) in bindings.iter().enumerate() {
+            tables.push(Table::new(&client, index, binding).await.map_err(|error| error.at_binding(index))?);
+        }
+        Ok(Self { client, fence, tables, writing: false })
+    }
+
+    async fn begin(&mut self) -> Result<()> {
+        if self.writing {
+            return Ok(());
+        }
+        self.client.run("beginning a transaction", meta::BEGIN).await?;
+        self.writing = true;
+        meta::hold(&self.client, &self.fence).await
+    }
+
+    async fn write(&mut self, batch: &StoreBatch, stores: &mut Stores<'_>) -> Result<()> {
+        self.begin().await?;
+        let table = &mut self.tables[batch.binding()];
+        table.write(&self.client, batch, stores).await.map_err(|error| error.at_binding(batch.binding()))
+    }
+
+    async fn merge(&mut self) -> Result<()> {
+        for (index, table) in self.tables.iter_mut().enumerate() {
+            table.merge(&self.client).await.map_err(|error| error.at_binding(index))?;
+        }
+        Ok(())
+    }
+}
+
+impl TransactionalSession for Session {
+    /// No transaction is open: what was committed is what there is, and whoever came after us has raised the fence before it wrote.
+    async fn load(&mut self, load: Load, rows: &mut Rows<'_>) -> Result<()> {
+        let table = &self.tables[load.binding()];
+        let found = table.lookup.rows(&self.client, &table.converter, &load).await;
+        let mut found = found.map_err(|error| error.at_binding(load.binding()))?.into_iter().peekable();
+        for (i, key) in load.keys().enumerate() {
+            if let Some((_, document)) = found.next_if(|(of, _)| *of == i) {
+                rows.found(key, &document).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn store(&mut self, stores: &mut Stores<'_>) -> Result<Stored> {
+        loop {
+            match stores.next().await? {
+                Next::Batch(batch) => self.write(&batch, stores).await?,
+                Next::End(stored) => {
+                    self.merge().await?;
+                    return Ok(stored);
+                }
+            }
+        }
+    }
+
+    async fn commit(&mut self, stored: Stored, checkpoint: Checkpoint) -> Result<()> {
+        self.begin().await?;
+        meta::advance(&self.client, &self.fence, stored.transaction(), checkpoint.as_bytes()).await?;
+        self.client.run("committing", "COMMIT").await?;
+        self.writing = false;
+        Ok(())
+    }
+}
+
+impl Table {
+    async fn new(client: &Client, index: usize, binding: &Bound<Resource>) -> Result<Self> {
+        let name = TableName::of(&binding.resource);
+        let shape = Shape::of(&binding.collection, &binding.selection, binding.delta_updates)?;
+        let registered = meta::registered(client, &name).await?;
+        let applied = registered.is_some_and(|registered| registered.state_key == binding.state_key);
+        let existing = table::columns(client, &name).await?.unwrap_or_default();
+        let type_of =
+            |name: &str| existing.iter().find(|column| column.name == name).and_then(|column| column.sql_type);
+        let types: Option<Vec<SqlType>> = shape.columns.iter().map(|column| type_of(&column.name)).collect();
+        let Some(types) = types.filter(|_| applied) else {
+            let message =
+                format!("table {name}: expected it as Apply left it for {}, got another or none", binding.state_key);
+            return Err(Error::unavailable("postgres.table.changed", message)
+                .suggest("run again: tables are made at the start of a run"));
+        };
+        let converter = Converter::new(&shape, &types);
+        let lookup = Lookup::new(&name, &shape, &types);
+        let stage = format!("longshore_stage_{index}");
+        let (direct, staged, way, is_filled) = (None, None, Way::Unused, false);
+        Ok(Self { name, shape, types, converter, lookup, stage, direct, staged, way, is_filled })
+    }
+
+    /// What a column cannot hold is rejected, and the rest of the transaction is only looked at: it will be rolled back.
+    async fn write(&mut self, client: &Client, batch: &StoreBatch, stores: &mut Stores<'_>) -> Result<()> {
+        let rows: Vec<Row<'_>> = batch.rows().collect();
+        self.choose_way(client).await?;
+        let (mut lines, mut found) = (Lines::default(), Vec::new());
+        let mut doubts = self.converter.no_doubts();
+        // The row of each doubt.
+        let mut doubted: Vec<Vec<usize>> = vec![Vec::new(); doubts.len()];
+        for (at, row) in rows.iter().enumerate() {
+            let gone = row.key.filter(|_| row.delete);
+            let way = self.way;
+            let written = lines.push(at, |line| {
+                match gone {
+                    Some(key) => self.converter.gone(key, line, &mut doubts)?,
+                    None => self.converter.row(row.document, &mut found, line, &mut doubts)?,
+                }
+                if let Way::Staged { .. } = way {
+                    field(line, self.shape.columns.len(), Some(if gone.is_some() { "t" } else { "f" }));
+                }
+                Ok(())
+            });
+            match written {
+                Err(misfit) => {
+                    doubts.iter_mut().zip(&doubted).for_each(|(doubts, rows)| doubts.truncate(rows.len()));
+                    stores.reject(batch.binding(), row, self.refused(row, &misfit))?;
+                }
+                Ok(()) => {
+                    doubts.iter().zip(&mut doubted).for_each(|(doubts, rows)| rows.resize(doubts.len(), at));
+                    match &mut self.way {
+                        Way::Staged { has_deletes } => *has_deletes |= gone.is_some(),
+                        // Nothing was there when the transaction began, and a key comes once: there is nothing to delete.
+                        Way::Direct | Way::Unused if gone.is_some() => lines.pop(),
+                        Way::Direct | Way::Unused => {}
+                    }
+                }
+            }
+        }
+        for (place, texts) in doubts.iter().enumerate().filter(|(_, texts)| !texts.is_empty()) {
+            let column = self.converter.column(place);
+            for at in printed_otherwise(client, column, texts).await? {
+                let expected = format!("a text as PostgreSQL prints {}", column.sql_type);
+                let (row, misfit) = (&rows[doubted[place][at]], Misfit::new(&column.name, expected, &texts[at]));
+                stores.reject(batch.binding(), row, self.refused(row, &misfit))?;
+            }
+        }
+        if lines.is_empty() {
+            return Ok(());
+        }
+        let doing = format!("writing to table {}", self.name);
+        let copy = self.copy(client).await?;
+        copy.send(client, &doing, lines, |at, why| {
+            let row = &rows[at];
+            let why = Error::data("postgres.value", format!("{}{}", why.message, of_key(row)));
+            stores.reject(batch.binding(), row, suggest(why))
+        })
+        .await
+    }
+
+    /// At the first rows of a transaction.
+    async fn choose_way(&mut self, client: &Client) -> Result<()> {
+        if self.way != Way::Unused {
+            return Ok(());
+        }
+        self.way = if self.shape.delta || self.is_empty(client).await? {
+            Way::Direct
+        } else {
+            Way::Staged { has_deletes: false }
+        };
+        Ok(())
+    }
+
+    /// Nobody else writes it until the transaction ends. The lock would stop the server's own care for the table, so it is taken only where it
+    /// pays.
+    async fn is_empty(&mut self, client: &Client) -> Result<bool> {
+        if self.is_filled || table::has_rows(client, &self.name).await? {
+            self.is_filled = true;
+            return Ok(false);
+        }
+        let lock = format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", self.name.sql());
+        client.run(&format!("locking table {}", self.name), &lock).await?;
+        self.is_filled = table::has_rows(client, &self.name).await?;
+        Ok(!self.is_filled)
+    }
+
+    async fn copy(&mut self, client: &Client) -> Result<&Copy> {
+        let names: Vec<String> = self.shape.columns.iter().map(|column| quoted(&column.name)).collect();
+        match self.way {
+            Way::Direct | Way::Unused => {
+                if self.direct.is_none() {
+                    self.direct = Some(Copy::prepare(client, &self.name.table, &self.name.sql(), &names).await?);
+                }
+                self.direct.as_ref()
+            }
+            Way::Staged { .. } => {
+                if self.staged.is_none() {
+                    self.make_stage(client).await?;
+                    let mut columns: Vec<String> = (0..names.len()).map(|place| format!("c{place}")).collect();
+                    columns.push("gone".to_owned());
+                    let into = format!("pg_temp.{}", self.stage);
+                    self.staged = Some(Copy::prepare(client, &self.stage, &into, &columns).await?);
+                }
+                self.staged.as_ref()
+            }
+        }
+        .ok_or_else(|| Error::internal("postgres.copy", "preparing a copy: expected a statement, got none"))
+    }
+
+    /// Once a session: with every commit the server empties it.
+    async fn make_stage(&self, client: &Client) -> Result<()> {
+        // Without a collation: that of the table's key is then the one they are compared by.
+        let column = |(place, of): (usize, &SqlType)| format!("c{place} {of}");
+        let columns: Vec<String> = self.types.iter().enumerate().map(column).collect();
+        let create = format!(
+            "CREATE TEMPORARY TABLE {} ({}, gone boolean NOT NULL) ON COMMIT DELETE ROWS",
+            self.stage,
+            columns.join(", ")
+        );
+        client.run(&format!("making a temporary table for {}", self.name), &create).await
+    }
+
+    /// From beside the table into it.
+    async fn merge(&mut self, client: &Client) -> Result<()> {
+        let way = std::mem::replace(&mut self.way, Way::Unused);
+        let Way::Staged { has_deletes } = way else {
+            self.is_filled |= way == Way::Direct;
+            return Ok(());
+        };
+        let doing = format!("writing to table {}", self.name);
+        let (table, stage) = (self.name.sql(), format!("pg_temp.{}", self.stage));
+        let names: Vec<String> = self.shape.columns.iter().map(|column| quoted(&column.name)).collect();
+        if has_deletes {
+            let same: Vec<String> =
+                self.shape.key.iter().map(|&place| format!("t.{} = s.c{place}", names[place])).collect();
+            let delete = format!("DELETE FROM {table} t USING {stage} s WHERE s.gone AND {}", same.join(" AND "));
+            client.execute(&delete, &[]).await.map_err(|error| failed(&doing, &error))?;
+        }
+        let others = names.iter().enumerate().filter(|(place, _)| !self.shape.is_key(*place));
+        let assignments: Vec<String> = others.map(|(_, name)| format!("{name} = excluded.{name}")).collect();
+        let action = match assignments.is_empty() {
+            true => "NOTHING".to_owned(),
+            false => format!("UPDATE SET {}", assignments.join(", ")),
+        };
+        let places: Vec<String> = (0..names.len()).map(|place| format!("c{place}")).collect();
+        let insert = format!(
+            "INSERT INTO {table} ({}) SELECT {} FROM {stage} WHERE NOT gone ON CONFLICT ({}) DO {action}",
+            names.join(", "),
+            places.join(", "),
+            table::quoted_list(&self.shape.key_names()),
+        );
+        client.execute(&insert, &[]).await.map_err(|error| failed(&doing, &error))?;
+        Ok(())
+    }
+
+    /// Names the document by its key, where it has one.
+    fn refused(&self, row: &Row<'_>, misfit: &Misfit) -> Error {
+        suggest(Error::data("postgres.value", format!("table {}, {misfit}{}", self.name, of_key(row))))
+    }
+}
+
+fn of_key(row: &Row<'_>) -> String {
+    row.key.map_or_else(String::new, |key| {
+        let key = String::from_utf8_lossy(key);
+        format!(" in the document with key {}", &key[..key.floor_char_boundary(200)])
+    })
+}
+
+fn suggest(error: Error) -> Error {
+    error.suggest("correct the document at the source, or declare a wider type in the collection's schema")
+}

@@ -1,0 +1,22 @@
+//! What a connector for PostgreSQL knows before it knows what it is for: how a server is reached, what its errors mean for a task, and how names are
+//! written in SQL. A library, and no connector.
+
+#![warn(missing_docs, missing_debug_implementations)]
+
+mod client;
+mod endpoint;
+mod faults;
+mod identifier;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+#[cfg(test)]
+mod tests;
+mod tls;
+mod types;
+
+pub use client::Client;
+pub use endpoint::{Address, Endpoint, SslMode};
+pub use faults::{failed, failed_by_state};
+pub use identifier::{NAME_MAX_BYTES, fault_in_name, qualified, quoted};
+pub use tokio_postgres;
+pub use types::{FORMAT_PREFIX, Scalar, SqlType};

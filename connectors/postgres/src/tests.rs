@@ -1,0 +1,150 @@
+//! The way to a server, with real ones: who is let in, and whose certificate is believed.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use longshore_sdk::{ErrorKind, Secret};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+
+use crate::testing::{Database, Server};
+use crate::{Client, Endpoint};
+
+/// A server with a certificate made out to `localhost`, and its authority.
+struct Encrypted {
+    server: Arc<Server>,
+    authority: PathBuf,
+    stranger: PathBuf,
+    _files: tempfile::TempDir,
+}
+
+impl Encrypted {
+    fn start() -> Self {
+        let files = tempfile::tempdir().unwrap();
+        let mut server = Server::start("");
+        let authority = authority();
+        let key = KeyPair::generate().unwrap();
+        let certificate =
+            CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&key, &authority).unwrap();
+        server.down();
+        lay(&server.data().join("server.crt"), &certificate.pem());
+        lay(&server.data().join("server.key"), &key.serialize_pem());
+        server.configure("ssl = on\n");
+        server.up();
+        let paths = [files.path().join("ca.pem"), files.path().join("stranger.pem")];
+        fs::write(&paths[0], authority.pem()).unwrap();
+        fs::write(&paths[1], self::authority().pem()).unwrap();
+        let [authority, stranger] = paths;
+        Self { server: Arc::new(server), authority, stranger, _files: files }
+    }
+
+    fn endpoint(&self, host: &str, mode: &str, root: Option<&Path>) -> Endpoint {
+        let url = format!("postgres://postgres@{host}:{}/postgres?sslmode={mode}", self.server.port());
+        Endpoint { url, password: None, sslrootcert: root.map(Path::to_owned) }
+    }
+}
+
+fn authority() -> CertifiedIssuer<'static, KeyPair> {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+}
+
+/// Like the directory it is laid into, it is the server's user's, and nobody else reads it.
+fn lay(file: &Path, text: &str) {
+    fs::write(file, text).unwrap();
+    fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
+    let owner = fs::metadata(file.parent().unwrap()).unwrap();
+    std::os::unix::fs::chown(file, Some(std::os::unix::fs::MetadataExt::uid(&owner)), None).unwrap();
+}
+
+async fn is_encrypted(endpoint: &Endpoint) -> longshore_sdk::Result<bool> {
+    let client = Client::connect(endpoint).await?;
+    let row = client.query_one("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()", &[]).await;
+    Ok(row.map_err(|error| crate::failed("asking whether it is encrypted", &error))?.get(0))
+}
+
+#[tokio::test]
+async fn a_certificate_is_believed_as_far_as_sslmode_says() {
+    let encrypted = Encrypted::start();
+    let (ours, strange) = (Some(encrypted.authority.as_path()), Some(encrypted.stranger.as_path()));
+    for (host, mode, root, encrypts) in [
+        ("localhost", "disable", None, false),
+        ("localhost", "prefer", None, true),
+        ("127.0.0.1", "require", None, true),
+        ("127.0.0.1", "verify-ca", ours, true),
+        ("localhost", "verify-full", ours, true),
+    ] {
+        let endpoint = encrypted.endpoint(host, mode, root);
+        assert_eq!(is_encrypted(&endpoint).await.unwrap(), encrypts, "{endpoint:?}");
+    }
+    for (host, mode, root) in
+        [("localhost", "verify-ca", strange), ("localhost", "verify-full", strange), ("127.0.0.1", "verify-full", ours)]
+    {
+        let endpoint = encrypted.endpoint(host, mode, root);
+        let error = is_encrypted(&endpoint).await.unwrap_err();
+        assert_eq!(
+            (error.kind, error.code.as_str()),
+            (ErrorKind::Config, "postgres.certificate"),
+            "{endpoint:?}: {error}"
+        );
+    }
+    let no_file = encrypted.endpoint("localhost", "verify-full", Some(Path::new("missing.pem")));
+    let error = is_encrypted(&no_file).await.unwrap_err();
+    assert_eq!((error.kind, error.pointer.as_str()), (ErrorKind::Config, "/sslrootcert"));
+}
+
+#[tokio::test]
+async fn a_server_without_certificates_is_refused_by_who_wants_encryption() {
+    let database = Database::new();
+    assert!(!is_encrypted(&database.endpoint()).await.unwrap(), "`prefer` takes what there is");
+    for mode in ["require", "verify-full"] {
+        let endpoint = Endpoint { url: format!("{}?sslmode={mode}", database.url()), ..database.endpoint() };
+        let error = is_encrypted(&endpoint).await.unwrap_err();
+        assert!(error.message.contains("TLS"), "{error}");
+    }
+}
+
+/// A password counts as it is when a session begins, and is told to nobody.
+#[tokio::test]
+async fn a_password_is_read_at_each_connection() {
+    let mut server = Server::start("password_encryption = 'scram-sha-256'\n");
+    server.down();
+    let hba = "local all all trust\nhost all postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n";
+    lay(&server.data().join("pg_hba.conf"), hba);
+    server.up();
+    let server = Arc::new(server);
+    let database = Database::on(&server);
+    database.run("CREATE ROLE app LOGIN PASSWORD 'old-hunter2'");
+    let url = database.url().replace("postgres@", "app@");
+    let with = |password: Option<&str>| Endpoint {
+        url: url.clone(),
+        password: password.map(|password| Secret::new(password.to_owned())),
+        sslrootcert: None,
+    };
+    assert!(Client::connect(&with(Some("old-hunter2"))).await.is_ok());
+    database.run("ALTER ROLE app PASSWORD 'new-hunter2'");
+    assert!(Client::connect(&with(Some("new-hunter2"))).await.is_ok());
+    for password in [Some("old-hunter2"), None] {
+        let error = Client::connect(&with(password)).await.unwrap_err();
+        assert!(!error.to_string().contains("hunter2"), "{error}");
+        assert_eq!(error.kind, ErrorKind::Config, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_an_address_is_told_apart_from_what_is_away() {
+    let database = Database::new();
+    let missing = Endpoint { url: database.url().replace(database.name(), "nowhere"), ..database.endpoint() };
+    let error = Client::connect(&missing).await.unwrap_err();
+    assert_eq!((error.kind, error.code.as_str()), (ErrorKind::Config, "postgres.database"), "{error}");
+    let mut server = Server::start("");
+    let endpoint = Endpoint { url: server.url("postgres"), password: None, sslrootcert: None };
+    assert!(Client::connect(&endpoint).await.unwrap().version().await.unwrap() >= 120_000);
+    server.down();
+    let error = Client::connect(&endpoint).await.unwrap_err();
+    assert_eq!((error.kind, error.code.as_str()), (ErrorKind::Unavailable, "postgres.unreachable"), "{error}");
+    server.up();
+    assert!(Client::connect(&endpoint).await.is_ok(), "it is the same server again");
+}
