@@ -131,7 +131,6 @@ fn what_cannot_work_is_said_and_nothing_is_written() {
         (&["--connector", "generator", "--config", "count"], "expected KEY=VALUE"),
         (&["--connector", "generator", "--config", "count=many"], "expected a whole number"),
         (&["data", "--to", "sqlite"], "--to: expected NAME:PLACE"),
-        (&["data", "--to", "postgres://ada:pw-4711@db/shop"], "needs the connector materialize-postgres"),
     ] {
         let refused = init(&scene, words).expect_code(2);
         assert!(refused.stderr.contains(expected), "{words:?}: expected {expected:?} in\n{}", refused.stderr);
