@@ -44,7 +44,7 @@ fn schema(properties: Value) -> Value {
 }
 
 fn ids() -> Bind {
-    Bind::new(json!({ "table": "t" }), &["/id"])
+    Bind::new(json!({ "schema": "public", "table": "t" }), &["/id"])
         .schema(schema(json!({ "id": { "type": "integer" }, "v": { "type": "integer" } })))
 }
 
@@ -70,7 +70,7 @@ async fn values_are_stored_as_what_they_are() {
         "origin": { "type": "string" }, "hour": { "type": "integer" }, "wind_speed": { "type": ["number", "null"] },
         "late": { "type": "boolean" }, "note": { "type": ["object", "null"] }, "time_hour": { "type": "string", "format": "date-time" },
     }));
-    let bind = Bind::new(json!({ "table": "weather" }), &["/origin", "/hour"]).schema(schema);
+    let bind = Bind::new(json!({ "schema": "public", "table": "weather" }), &["/origin", "/hour"]).schema(schema);
     let documents = [
         r#"{"origin":"EWR","hour":1,"wind_speed":10.357019999999999,"late":true,"note":{"a":1.10},"time_hour":"2013-01-01T06:00:00+02:00"}"#,
         r#"{"origin":"EWR","hour":2.0,"wind_speed":1e3,"late":false,"note":null}"#,
@@ -292,7 +292,7 @@ async fn what_cannot_work_is_found_before_anything_is_made() {
         validated.findings.into_iter().map(|finding| (finding.code, finding.pointer)).collect::<Vec<_>>()
     };
     let found = |code: &str, pointer: &str| vec![(code.to_owned(), pointer.to_owned())];
-    let table = |name: &str| Bind { resource: json!({ "table": name }), ..ids() };
+    let table = |name: &str| Bind { resource: json!({ "schema": "public", "table": name }), ..ids() };
     assert_eq!(findings(ids()).await, []);
     assert_eq!(findings(table(&"x".repeat(64))).await, found("postgres.table.name", "/table"));
     for schema in ["_longshore", "pg_catalog", "information_schema"] {

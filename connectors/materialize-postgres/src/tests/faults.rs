@@ -113,7 +113,7 @@ async fn a_lock_of_somebody_else_is_unavailable_and_not_waited_for_for_ever() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_that_begin_at_once_in_an_empty_database_do_not_get_into_each_others_way() {
     let lake = Lake::new();
-    let bind = |table: &str| Bind { resource: json!({ "table": table }), ..ids() };
+    let bind = |table: &str| Bind { resource: json!({ "schema": "public", "table": table }), ..ids() };
     let (mut one, mut two) = (lake.runtime(bind("a")), lake.runtime(bind("b")));
     two.owner.task = "other".to_owned();
     let (one, two) = tokio::join!(one.apply(), two.apply());

@@ -9,7 +9,7 @@ fn every_kind() -> Bind {
         "bytes": { "type": "string", "format": "pg:bytea" }, "any": {}, "day": { "type": "string", "format": "date" },
         "deep": { "type": "object", "properties": { "a": { "type": "integer" }, "b": { "type": "string" } } },
     }));
-    Bind::new(json!({ "table": "t" }), &["/id"]).schema(schema)
+    Bind::new(json!({ "schema": "public", "table": "t" }), &["/id"]).schema(schema)
 }
 
 const ROW: &str = r#"{"id":1,"n":9223372036854775807,"x":0.1,"yes":false,"text":"007 \"q\"\n","in":{"a": 1.10},"all":[1, "b"],"bytes":"AP8=","any":"x","day":"2024-02-29","deep":{"a": 1, "b": "2"}}"#;
@@ -58,7 +58,7 @@ async fn rows_are_found_by_keys_of_several_parts_and_types() {
     let schema = schema(json!({
         "a": { "type": "string" }, "b": { "type": "string", "format": "date-time" }, "c": {}, "v": { "type": "integer" },
     }));
-    let bind = Bind::new(json!({ "table": "t" }), &["/a", "/b", "/c"]).schema(schema);
+    let bind = Bind::new(json!({ "schema": "public", "table": "t" }), &["/a", "/b", "/c"]).schema(schema);
     let documents = [
         r#"{"a":"x'\\","b":"2024-01-01T00:00:00Z","c":7,"v":1}"#,
         r#"{"a":"x'\\","b":"2024-01-01T00:00:00Z","c":"7","v":2}"#,

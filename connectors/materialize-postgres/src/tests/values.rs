@@ -111,7 +111,7 @@ async fn what_the_server_would_make_something_else_of_is_refused() {
         ("pg:interval year", "P1Y2M"),
     ];
     for (i, (format, value)) in cases.into_iter().enumerate() {
-        let bind = Bind { resource: json!({ "table": format!("t{i}") }), ..ids() };
+        let bind = Bind { resource: json!({ "schema": "public", "table": format!("t{i}") }), ..ids() };
         let bind =
             bind.schema(schema(json!({ "id": { "type": "integer" }, "v": { "type": "string", "format": format } })));
         let document = json!({ "id": 1, "v": value }).to_string();
