@@ -77,7 +77,7 @@ rules! { MATERIALIZE:
     FLUSH_NUMBER = "M-6", "Flush carries the number of its transaction, greater than every one before; Commit repeats it.";
     STORE_STANDARD = "M-7", "In a standard binding each key is stored at most once in a transaction, a binding's Stores are together, keys ascend in the order of key encoding version 1, and a key stands beside each document.";
     STORE_DELTA = "M-8", "In a delta binding every document is stored in order, keys repeat, and no keys are sent.";
-    STORE_COLUMNS = "M-9", "The side columns of a Store (exists, deletes, replaces) are empty or hold one byte for each document: an Exists value, or 0 or 1.";
+    STORE_COLUMNS = "M-9", "The side columns of a Store (exists, deletes, replaces, partial_updates) are empty or hold one byte for each document: an Exists value, or 0 or 1.";
     TRUNCATE_FIRST = "M-10", "Truncate comes before the first Store of its binding in the transaction.";
     COMMIT_ATOMIC = "M-11", "Committed says that all Stores of the transaction are durable together (transactional: with the checkpoint given; idempotent: staged, and the plan applies them).";
     REJECTED_ENDS = "M-12", "After Rejected the connector reads and drops what was under way, commits nothing of the transaction and ends the stream.";
@@ -85,4 +85,5 @@ rules! { MATERIALIZE:
     EXISTS = "M-14", "exists is ABSENT or PRESENT only where it is known; UNKNOWN means: store over what may be there, and a delete of a missing row does nothing.";
     LOADED_WHOLE = "M-15", "Where keys_only is not set, a document in Loaded has the key it is loaded for and holds what Validated said of loads, as it was stored.";
     REJECTED_KEYS = "M-16", "Rejected names keys of documents that were stored in this transaction, each once, with one reason for all or one for each; of a connector that stores at once nothing behind the first of them is stored. The runtime may send the transaction again without the documents of these keys, and they may be among those of a later one.";
+    PARTIAL_UPDATES = "M-17", "Where a partial update is said of a document, what belongs to a top-level field that the document does not have stays in a row that is there, and a row that is not there is made of what the document has; it is said only of a binding that Validated said takes it, never beside a delete or replace.";
 }

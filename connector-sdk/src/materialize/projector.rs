@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::fmt;
 
 use longshore_proto::selection::{Field, JsonType};
-use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::{Error, Result};
@@ -99,7 +99,48 @@ impl Projector {
         values.resize(self.width, None);
         serde_json::Deserializer::from_slice(document)
             .deserialize_map(Fill { projector: self, values, next: 0 })
-            .map_err(|error| Error::data("sdk.document", format!("reading a document: {error}")))
+            .map_err(|error| unreadable(&error))
+    }
+
+    /// Fills `absent` with which fields belong to a top-level field that the document does not have: what a partial update leaves as it is.
+    /// A deeper one whose own object lacks it is not among them.
+    ///
+    /// # Errors
+    /// `data`, when the document is no JSON object, which the runtime rules out.
+    pub fn absent(&self, document: &[u8], absent: &mut Vec<bool>) -> Result<()> {
+        absent.clear();
+        absent.resize(self.width, true);
+        serde_json::Deserializer::from_slice(document)
+            .deserialize_map(CrossOut { projector: self, absent })
+            .map_err(|error| unreadable(&error))
+    }
+}
+
+fn unreadable(error: &serde_json::Error) -> Error {
+    Error::data("sdk.document", format!("reading a document: {error}"))
+}
+
+/// Crosses out the top-level fields there are.
+struct CrossOut<'p, 'v> {
+    projector: &'p Projector,
+    absent: &'v mut [bool],
+}
+
+impl<'d> Visitor<'d> for CrossOut<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'d>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some((name, _)) = map.next_entry::<Cow<'d, str>, IgnoredAny>()? {
+            let Some(Wanted { whole, deeper }) = self.projector.wanted.get(name.as_ref()) else { continue };
+            for (place, _) in deeper.iter().map(|(_, shared)| shared).chain([whole]).flat_map(|shared| &shared.0) {
+                self.absent[*place] = false;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -239,5 +280,16 @@ mod tests {
         check(fields, r#"{"id":1,"v":[]}"#, &[None, None, Some("1"), Some("[]")]);
         check(fields, r#"{"id":1,"v":true}"#, &[Some("true"), None, Some("1"), None]);
         check(fields, r#"{"id":1,"v":null}"#, &[Some("null"), None, Some("1"), None]);
+    }
+
+    #[test]
+    fn a_field_is_absent_with_its_top_level_field_and_not_with_an_object_inside() {
+        let field = |pointer: &str| Field { pointer: pointer.to_owned(), name: pointer.to_owned(), types: Vec::new() };
+        let projector = Projector::new(&["/id", "/a/b", "/a", "/v", "/v", "/n"].map(field));
+        let mut absent = vec![true];
+        projector.absent(br#"{"id":1,"a":{},"n":null,"x":{"v":1}}"#, &mut absent).expect("a document");
+        assert_eq!(absent, [false, false, false, true, true, false]);
+        projector.absent(br#"{"v":"seven","\u0069d":1}"#, &mut absent).expect("a document");
+        assert_eq!(absent, [false, true, true, false, false, true], "names may be escaped");
     }
 }

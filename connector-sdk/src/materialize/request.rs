@@ -97,6 +97,9 @@ pub struct Accepts {
     pub loads: Loads,
     /// Why no more; may be empty.
     pub loads_reason: String,
+    /// It takes partial updates ([`Row::partial_update`](super::Row)), so that a collection whose fields are merged, each with its last
+    /// value, needs no Loads.
+    pub partial_updates: bool,
 }
 
 impl Accepts {
@@ -109,6 +112,7 @@ impl Accepts {
             claim: String::new(),
             loads: Loads::Nothing,
             loads_reason: String::new(),
+            partial_updates: false,
         }
     }
 
@@ -207,6 +211,7 @@ pub(crate) async fn validate<S: Materialize>(sink: &S, asked: message::Validate)
         claim: accepts.claim,
         loads: accepts.loads,
         loads_reason: accepts.loads_reason,
+        partial_updates: accepts.partial_updates,
     });
     Ok(message::Validated { bindings: bindings.collect(), findings, recorded: answer.recorded })
 }

@@ -29,6 +29,7 @@ pub struct Stores<'a> {
 
 /// What [`Stores::next`] found.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "it is taken apart where it is got, once a batch")]
 pub enum Next {
     /// More to store.
     Batch(StoreBatch),
@@ -181,6 +182,9 @@ pub struct Row<'a> {
     pub delete: bool,
     /// It was deleted and made again: nothing of an old row stays. Of use to whoever stores less than the whole document.
     pub replace: bool,
+    /// What belongs to a top-level field that the document does not have ([`Projector::absent`](super::Projector::absent)), stays as it is in
+    /// a row that is there; a row that is not there is made of what the document has.
+    pub partial_update: bool,
 }
 
 impl Row<'_> {
@@ -235,6 +239,7 @@ impl StoreBatch {
             exists: self.store.exists.get(i).copied().unwrap_or(Exists::Unknown),
             delete: self.store.deletes.get(i).copied().unwrap_or(false),
             replace: self.store.replaces.get(i).copied().unwrap_or(false),
+            partial_update: self.store.partial_updates.get(i).copied().unwrap_or(false),
         })
     }
 }

@@ -227,13 +227,7 @@ async fn a_slow_author_holds_the_runtime_back() {
         batch.push(format!(r#"{{"id":{id},"body":"{body}"}}"#).as_bytes());
         keys.push(format!("[{id}]").as_bytes());
         let documents = batch.finish().unwrap();
-        ToConnector::Store(Store {
-            documents,
-            keys: keys.finish(),
-            exists: Vec::new(),
-            deletes: Vec::new(),
-            replaces: Vec::new(),
-        })
+        ToConnector::Store(Store::plain(documents, keys.finish()))
     };
     let mut taken_count = 0;
     // A runtime that may not send for this long is held back.

@@ -362,6 +362,15 @@ impl Session {
 
     /// Stores documents of a binding. Standard: the last one of each key, ascending, deleted if its `/_meta/op` says so. Delta: all.
     pub async fn store(&mut self, binding: usize, documents: &[&str]) -> Result<()> {
+        self.store_as(binding, documents, false).await
+    }
+
+    /// The same, as partial updates.
+    pub async fn update(&mut self, binding: usize, documents: &[&str]) -> Result<()> {
+        self.store_as(binding, documents, true).await
+    }
+
+    async fn store_as(&mut self, binding: usize, documents: &[&str], are_partial: bool) -> Result<()> {
         let rows = self.rows(binding, documents)?;
         for rows in rows.chunks(STORE_MAX_DOCUMENTS) {
             let (mut batch, mut keys, mut deletes) = (BatchBuilder::new(binding), KeysBuilder::new(), Vec::new());
@@ -372,14 +381,9 @@ impl Session {
             }
             let Some(documents) = batch.finish() else { continue };
             let exists = vec![Exists::Unknown; if deletes.is_empty() { 0 } else { documents.len() }];
-            self.send(ToConnector::Store(Store {
-                documents,
-                keys: keys.finish(),
-                exists,
-                deletes,
-                replaces: Vec::new(),
-            }))
-            .await?;
+            let partial_updates = deletes.iter().map(|deletes| are_partial && !deletes).collect();
+            let store = Store::plain(documents, keys.finish());
+            self.send(ToConnector::Store(Store { exists, deletes, partial_updates, ..store })).await?;
         }
         Ok(())
     }

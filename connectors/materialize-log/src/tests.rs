@@ -9,7 +9,14 @@ use crate::shown::Shown;
 use crate::sink::Log;
 
 fn row(document: &str, delete: bool) -> Row<'_> {
-    Row { document: document.as_bytes(), key: None, exists: Exists::Unknown, delete, replace: false }
+    Row {
+        document: document.as_bytes(),
+        key: None,
+        exists: Exists::Unknown,
+        delete,
+        replace: false,
+        partial_update: false,
+    }
 }
 
 fn texts(shown: &Shown) -> Vec<String> {

@@ -101,6 +101,29 @@ impl Converter {
         Ok(())
     }
 
+    /// Appends which columns a partial update leaves as they are, a bit for each of the table's: those whose fields the document does not say.
+    /// Nothing if it says all of them.
+    pub(crate) fn kept<'d>(
+        &self,
+        document: &[u8],
+        found: &[Option<&'d str>],
+        room: &mut Vec<bool>,
+        line: &mut Vec<u8>,
+    ) -> Result<bool, Misfit> {
+        room.clear();
+        if found.iter().any(Option::is_none) {
+            self.projector.absent(document, room).map_err(|error| not_json(&error))?;
+        }
+        let has_kept = room.contains(&true);
+        if has_kept {
+            line.push(b'\t');
+            line.extend(room.iter().map(|kept| if *kept { b'1' } else { b'0' }));
+        } else {
+            field(line, found.len(), None);
+        }
+        Ok(has_kept)
+    }
+
     /// The texts of a key's parts.
     pub(crate) fn key<'d>(&self, key: &'d [u8], doubts: &mut Doubts) -> Result<Vec<Cow<'d, str>>, Misfit> {
         let parts: Vec<&'d RawValue> = serde_json::from_slice(key).map_err(|error| not_json(&error))?;

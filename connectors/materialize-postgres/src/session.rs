@@ -53,7 +53,7 @@ enum Way {
     /// Copied into it.
     Direct,
     /// Copied beside it, and merged at the end.
-    Staged { has_deletes: bool },
+    Staged { has_deletes: bool, has_parts: bool },
 }
 
 impl Session {
@@ -151,20 +151,26 @@ impl Table {
     async fn write(&mut self, client: &Client, batch: &StoreBatch, stores: &mut Stores<'_>) -> Result<()> {
         let rows: Vec<Row<'_>> = batch.rows().collect();
         self.choose_way(client).await?;
-        let (mut lines, mut found) = (Lines::default(), Vec::new());
+        let (mut lines, mut found, mut absent) = (Lines::default(), Vec::new(), Vec::new());
         let mut doubts = self.converter.no_doubts();
         // The row of each doubt.
         let mut doubted: Vec<Vec<usize>> = vec![Vec::new(); doubts.len()];
         for (at, row) in rows.iter().enumerate() {
             let gone = row.key.filter(|_| row.delete);
             let way = self.way;
+            let mut is_part = false;
             let written = lines.push(at, |line| {
                 match gone {
                     Some(key) => self.converter.gone(key, line, &mut doubts)?,
                     None => self.converter.row(row.document, &mut found, line, &mut doubts)?,
                 }
                 if let Way::Staged { .. } = way {
-                    field(line, self.shape.columns.len(), Some(if gone.is_some() { "t" } else { "f" }));
+                    let width = self.shape.columns.len();
+                    field(line, width, Some(if gone.is_some() { "t" } else { "f" }));
+                    match row.partial_update {
+                        true => is_part = self.converter.kept(row.document, &found, &mut absent, line)?,
+                        false => field(line, width + 1, None),
+                    }
                 }
                 Ok(())
             });
@@ -176,7 +182,10 @@ impl Table {
                 Ok(()) => {
                     doubts.iter().zip(&mut doubted).for_each(|(doubts, rows)| rows.resize(doubts.len(), at));
                     match &mut self.way {
-                        Way::Staged { has_deletes } => *has_deletes |= gone.is_some(),
+                        Way::Staged { has_deletes, has_parts } => {
+                            *has_deletes |= gone.is_some();
+                            *has_parts |= is_part;
+                        }
                         // Nothing was there when the transaction began, and a key comes once: there is nothing to delete.
                         Way::Direct | Way::Unused if gone.is_some() => lines.pop(),
                         Way::Direct | Way::Unused => {}
@@ -213,7 +222,7 @@ impl Table {
         self.way = if self.shape.delta || self.is_empty(client).await? {
             Way::Direct
         } else {
-            Way::Staged { has_deletes: false }
+            Way::Staged { has_deletes: false, has_parts: false }
         };
         Ok(())
     }
@@ -244,7 +253,7 @@ impl Table {
                 if self.staged.is_none() {
                     self.make_stage(client).await?;
                     let mut columns: Vec<String> = (0..names.len()).map(|place| format!("c{place}")).collect();
-                    columns.push("gone".to_owned());
+                    columns.extend(["gone", "kept"].map(str::to_owned));
                     let into = format!("pg_temp.{}", self.stage);
                     self.staged = Some(Copy::prepare(client, &self.stage, &into, &columns).await?);
                 }
@@ -260,7 +269,7 @@ impl Table {
         let column = |(place, of): (usize, &SqlType)| format!("c{place} {of}");
         let columns: Vec<String> = self.types.iter().enumerate().map(column).collect();
         let create = format!(
-            "CREATE TEMPORARY TABLE {} ({}, gone boolean NOT NULL) ON COMMIT DELETE ROWS",
+            "CREATE TEMPORARY TABLE {} ({}, gone boolean NOT NULL, kept bit varying) ON COMMIT DELETE ROWS",
             self.stage,
             columns.join(", ")
         );
@@ -270,28 +279,42 @@ impl Table {
     /// From beside the table into it.
     async fn merge(&mut self, client: &Client) -> Result<()> {
         let way = std::mem::replace(&mut self.way, Way::Unused);
-        let Way::Staged { has_deletes } = way else {
+        let Way::Staged { has_deletes, has_parts } = way else {
             self.is_filled |= way == Way::Direct;
             return Ok(());
         };
         let doing = format!("writing to table {}", self.name);
         let (table, stage) = (self.name.sql(), format!("pg_temp.{}", self.stage));
         let names: Vec<String> = self.shape.columns.iter().map(|column| quoted(&column.name)).collect();
+        let same: Vec<String> =
+            self.shape.key.iter().map(|&place| format!("t.{} = s.c{place}", names[place])).collect();
+        let same = same.join(" AND ");
         if has_deletes {
-            let same: Vec<String> =
-                self.shape.key.iter().map(|&place| format!("t.{} = s.c{place}", names[place])).collect();
-            let delete = format!("DELETE FROM {table} t USING {stage} s WHERE s.gone AND {}", same.join(" AND "));
+            let delete = format!("DELETE FROM {table} t USING {stage} s WHERE s.gone AND {same}");
             client.execute(&delete, &[]).await.map_err(|error| failed(&doing, &error))?;
         }
-        let others = names.iter().enumerate().filter(|(place, _)| !self.shape.is_key(*place));
-        let assignments: Vec<String> = others.map(|(_, name)| format!("{name} = excluded.{name}")).collect();
+        let others = || names.iter().enumerate().filter(|(place, _)| !self.shape.is_key(*place));
+        let mut is_left = String::new();
+        if has_parts {
+            // A large value that is kept is not even read.
+            let keep = |(place, name): (usize, &String)| {
+                format!("{name} = CASE WHEN get_bit(s.kept, {place}) = 1 THEN t.{name} ELSE s.c{place} END")
+            };
+            let assignments: Vec<String> = others().map(keep).collect();
+            let assignments = assignments.join(", ");
+            let update =
+                format!("UPDATE {table} t SET {assignments} FROM {stage} s WHERE s.kept IS NOT NULL AND {same}");
+            client.execute(&update, &[]).await.map_err(|error| failed(&doing, &error))?;
+            is_left = format!(" AND (s.kept IS NULL OR NOT EXISTS (SELECT FROM {table} t WHERE {same}))");
+        }
+        let assignments: Vec<String> = others().map(|(_, name)| format!("{name} = excluded.{name}")).collect();
         let action = match assignments.is_empty() {
             true => "NOTHING".to_owned(),
             false => format!("UPDATE SET {}", assignments.join(", ")),
         };
         let places: Vec<String> = (0..names.len()).map(|place| format!("c{place}")).collect();
         let insert = format!(
-            "INSERT INTO {table} ({}) SELECT {} FROM {stage} WHERE NOT gone ON CONFLICT ({}) DO {action}",
+            "INSERT INTO {table} ({}) SELECT {} FROM {stage} s WHERE NOT s.gone{is_left} ON CONFLICT ({}) DO {action}",
             names.join(", "),
             places.join(", "),
             table::quoted_list(&self.shape.key_names()),

@@ -104,6 +104,7 @@ async fn validate(
             Ok(shape) => {
                 findings.extend(warnings(index, binding, &shape));
                 (accepts.loads, accepts.loads_reason) = loads(&shape);
+                accepts.partial_updates = shape.document().is_none();
                 let taken = match client {
                     Some(client) => table::columns(client, &name).await.err(),
                     None => None,

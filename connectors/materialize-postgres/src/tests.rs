@@ -12,6 +12,7 @@ mod faults;
 mod fields;
 mod foreign;
 mod load;
+mod partial;
 mod random;
 mod values;
 mod widening;

@@ -209,7 +209,7 @@ impl Part {
 
 /// A document that is gone from its batch, as it is rejected.
 fn row_of(document: &[u8]) -> Row<'_> {
-    Row { document, key: None, exists: Exists::Unknown, delete: false, replace: false }
+    Row { document, key: None, exists: Exists::Unknown, delete: false, replace: false, partial_update: false }
 }
 
 /// The first of them; there is one.

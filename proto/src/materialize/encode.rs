@@ -84,6 +84,7 @@ impl From<ValidatedBinding> for pb::Validated {
             }
             .into(),
             loads_reason: validated.loads_reason,
+            partial_updates: validated.partial_updates,
         }
     }
 }
@@ -175,6 +176,7 @@ impl From<Store> for pb::Store {
             exists: store.exists.into_iter().map(exists).collect(),
             deletes: store.deletes.into_iter().map(u8::from).collect(),
             replaces: store.replaces.into_iter().map(u8::from).collect(),
+            partial_updates: store.partial_updates.into_iter().map(u8::from).collect(),
         }
     }
 }

@@ -86,6 +86,8 @@ pub struct ValidatedBinding {
     pub loads: Loads,
     /// Why no more; may be empty.
     pub loads_reason: String,
+    /// It takes documents that say only a part of a row.
+    pub partial_updates: bool,
 }
 
 /// What a destination gives back of a row.
@@ -235,6 +237,17 @@ pub struct Store {
     pub deletes: Vec<bool>,
     /// One a document: nothing of an old row stays; empty: none.
     pub replaces: Vec<bool>,
+    /// One a document: what belongs to a top-level field that it does not have, stays as it is in a row that is there; empty: none.
+    pub partial_updates: Vec<bool>,
+}
+
+impl Store {
+    /// Of which nothing more is said.
+    #[must_use]
+    pub fn plain(documents: Batch, keys: Option<Keys>) -> Self {
+        let (exists, none) = (Vec::new(), Vec::new);
+        Self { documents, keys, exists, deletes: none(), replaces: none(), partial_updates: none() }
+    }
 }
 
 /// Whether the row is in the destination now.

@@ -104,6 +104,7 @@ impl ValidatedBinding {
             claim: pb.claim,
             loads,
             loads_reason: pb.loads_reason,
+            partial_updates: pb.partial_updates,
         })
     }
 }
@@ -242,7 +243,14 @@ impl Store {
         };
         let deletes = column(&pb.deletes, &documents, sent, flag)?;
         let replaces = column(&pb.replaces, &documents, sent, flag)?;
-        Ok(Self { documents, keys, exists, deletes, replaces })
+        let partial_updates = column(&pb.partial_updates, &documents, sent, flag)?;
+        let has = |flags: &[bool], i: usize| flags.get(i).copied().unwrap_or(false);
+        let both = |i: usize| has(&partial_updates, i) && (has(&deletes, i) || has(&replaces, i));
+        if (0..documents.len()).any(both) {
+            let got = "one that deletes or replaces its row, too";
+            return Err(sent.broke(rules::PARTIAL_UPDATES, "a partial update and nothing else", got));
+        }
+        Ok(Self { documents, keys, exists, deletes, replaces, partial_updates })
     }
 }
 

@@ -65,6 +65,7 @@ proptest! {
             exists: vec![materialize::Exists::Absent; 2],
             deletes: vec![true; 2],
             replaces: vec![true; 2],
+            partial_updates: vec![false; 2],
         };
         let bytes = bytes_of::<materialize_pb::TransactRequest>(materialize::ToConnector::Store(store));
         parse(&damaged(bytes, &changes), |pb| materialize::ToConnector::parse(pb, 2));

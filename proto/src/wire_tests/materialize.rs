@@ -53,6 +53,7 @@ fn validated() -> Validated {
         claim: "a file".to_owned(),
         loads: Loads::Fields,
         loads_reason: "no column for the whole".to_owned(),
+        partial_updates: true,
     };
     Validated { bindings: vec![binding.clone(), binding], findings: vec![finding()], recorded: Some(recorded()) }
 }
@@ -85,11 +86,12 @@ fn apply() -> Apply {
 
 fn store() -> Store {
     Store {
-        documents: batch(1, &["{\"id\":1}", "{\"id\":2}"]),
-        keys: Some(keys(&["[1]", "[2]"])),
-        exists: vec![Exists::Absent, Exists::Present],
-        deletes: vec![false, true],
-        replaces: vec![true, false],
+        documents: batch(1, &["{\"id\":1}", "{\"id\":2}", "{\"id\":3}"]),
+        keys: Some(keys(&["[1]", "[2]", "[3]"])),
+        exists: vec![Exists::Absent, Exists::Present, Exists::Unknown],
+        deletes: vec![false, true, false],
+        replaces: vec![true, false, false],
+        partial_updates: vec![false, false, true],
     }
 }
 
@@ -113,7 +115,7 @@ fn each_message_of_transact_comes_back_as_it_went_in() {
         ToConnector::Flush { transaction: 4 },
         ToConnector::Truncate { binding: 1 },
         ToConnector::Store(store()),
-        ToConnector::Store(Store { keys: None, exists: vec![], deletes: vec![], replaces: vec![], ..store() }),
+        ToConnector::Store(Store::plain(store().documents, None)),
         ToConnector::Commit { transaction: 4, checkpoint: "c".into() },
     ] {
         assert_eq!(ToConnector::parse(over_the_wire::<pb::TransactRequest>(message.clone()), 2), Ok(message));
@@ -154,10 +156,17 @@ fn m_9_a_store_is_refused_by_the_name_of_the_rule() {
     refused_store("X-3", |store| store.keys.get_or_insert_default().ends = vec![3]);
     refused_store("X-2", |store| store.documents.get_or_insert_default().binding = 2);
     refused_store("M-9", |store| store.exists = Bytes::from_static(&[1]));
-    refused_store("M-9", |store| store.exists = Bytes::from_static(&[1, 0]));
-    refused_store("M-9", |store| store.exists = Bytes::from_static(&[1, 9]));
-    refused_store("M-9", |store| store.deletes = Bytes::from_static(&[1, 2]));
-    refused_store("M-9", |store| store.replaces = Bytes::from_static(&[1, 1, 1]));
+    refused_store("M-9", |store| store.exists = Bytes::from_static(&[1, 1, 0]));
+    refused_store("M-9", |store| store.exists = Bytes::from_static(&[1, 1, 9]));
+    refused_store("M-9", |store| store.deletes = Bytes::from_static(&[1, 1, 2]));
+    refused_store("M-9", |store| store.replaces = Bytes::from_static(&[1, 1, 1, 1]));
+    refused_store("M-9", |store| store.partial_updates = Bytes::from_static(&[0, 0]));
+}
+
+#[test]
+fn m_17_a_partial_update_is_nothing_else() {
+    refused_store("M-17", |store| store.partial_updates = Bytes::from_static(&[1, 0, 0]));
+    refused_store("M-17", |store| store.partial_updates = Bytes::from_static(&[0, 1, 0]));
 }
 
 #[test]

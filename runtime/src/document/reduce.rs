@@ -90,6 +90,13 @@ impl Reducer {
         found
     }
 
+    /// A merge of fields at the document itself, each with its last value, and nothing more: what a document does not say stays as it was, and
+    /// nothing of what was there is needed for what it says.
+    #[must_use]
+    pub fn is_of_last_fields(&self) -> bool {
+        self.root.is_of_last_fields()
+    }
+
     /// Reduced again with a document that it holds already, a row stays as it is: what sends a transaction twice does no harm.
     #[must_use]
     pub fn is_idempotent(&self) -> bool {

@@ -37,7 +37,7 @@ impl Existing {
         let looked = |planned: &Planned| Looked {
             rank: planned.rank,
             collection: planned.target.binding.collection.name.clone(),
-            rows: planned.rule.as_ref().map(|_| planned.scanner.clone()),
+            rows: planned.loads_rows().then(|| planned.scanner.clone()),
         };
         Self {
             bindings: targets.iter().map(looked).collect(),

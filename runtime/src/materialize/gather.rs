@@ -13,7 +13,8 @@ use longshore_proto::Error;
 use longshore_proto::batch::{Batch, BatchBuilder};
 use longshore_proto::document::{Op, Scanned, Scanner};
 use longshore_proto::key::KeyPointers;
-use longshore_proto::materialize::message::ToConnector;
+use longshore_proto::materialize::message::{ToConnector, ValidatedBinding};
+use longshore_proto::selection::Selection as FieldSelection;
 use longshore_proto::session::Binding;
 
 use super::checkpoint::Place;
@@ -50,10 +51,33 @@ pub struct Target {
     pub binding: Binding,
     /// The journal it reads.
     pub journal: JournalId,
-    /// Its Stores say whether the row exists.
-    pub wants_existence: bool,
+    /// How the destination has it.
+    pub handling: Handling,
     /// Its destination takes deletes; asked of standard bindings only.
     pub takes_deletes: bool,
+}
+
+/// What a destination said, at Validate, of how rows of a binding are stored. Loads and Stores depend on it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Handling {
+    /// Stores say whether the row exists.
+    pub wants_existence: bool,
+    /// Stores may say only a part of a row.
+    pub partial_updates: bool,
+}
+
+impl Handling {
+    /// Documents that are reduced like this are stored as they are, onto rows that nobody has looked at: what they do not say stays there.
+    #[must_use]
+    pub fn stores_parts(self, reducer: &Reducer, selection: &FieldSelection) -> bool {
+        self.partial_updates && selection.document.is_none() && reducer.is_of_last_fields()
+    }
+}
+
+impl From<&ValidatedBinding> for Handling {
+    fn from(said: &ValidatedBinding) -> Self {
+        Self { wants_existence: said.wants_existence, partial_updates: said.partial_updates }
+    }
 }
 
 /// See the module.
@@ -98,6 +122,8 @@ pub(super) struct Planned {
     pub(super) scanner: Scanner,
     /// How documents are reduced, if by more than the last write; never of delta bindings.
     pub(super) rule: Option<Rule>,
+    /// They are reduced with each other, and stored onto a row that is there as partial updates.
+    pub(super) stores_parts: bool,
 }
 
 /// What the Stores of a transaction came to.
@@ -125,7 +151,12 @@ struct Origin {
 impl Planned {
     /// Its keys are looked up before they are stored.
     pub(super) fn loads(&self) -> bool {
-        self.target.wants_existence || self.rule.is_some()
+        self.target.handling.wants_existence || self.loads_rows()
+    }
+
+    /// Whole rows are looked up, since documents are reduced onto them.
+    pub(super) fn loads_rows(&self) -> bool {
+        self.rule.is_some() && !self.stores_parts
     }
 }
 
@@ -543,8 +574,11 @@ fn planned(targets: Vec<Target>) -> Result<Vec<Planned>, Error> {
             true => None,
             false => Reducer::compile(&collection.schema_json)?,
         };
+        let handling = target.handling;
+        let stores_parts = |reducer: &Reducer| handling.stores_parts(reducer, &target.binding.selection);
+        let stores_parts = reducer.as_ref().is_some_and(stores_parts);
         let rule = reducer.map(|reducer| Rule { reducer: Arc::new(reducer), collection: collection.name.clone() });
-        Ok(Planned { target, rank: u32::try_from(rank).unwrap_or(u32::MAX), place, scanner, rule })
+        Ok(Planned { target, rank: u32::try_from(rank).unwrap_or(u32::MAX), place, scanner, rule, stores_parts })
     };
     targets.into_iter().map(plan).collect()
 }

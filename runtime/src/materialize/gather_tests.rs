@@ -11,6 +11,14 @@ use crate::store::Epoch;
 
 /// A journal with transactions of these sizes in documents, each of about 100 bytes.
 fn journal(directory: &std::path::Path, collection: &str, transactions: &[usize]) -> Arc<dyn Journal> {
+    let mut ids = 0_usize..;
+    let document = |id| format!(r#"{{"id":{id},"from":"{collection}","body":"{id:060}"}}"#);
+    let transactions: Vec<Vec<String>> =
+        transactions.iter().map(|documents| ids.by_ref().take(*documents).map(document).collect()).collect();
+    journal_of(directory, collection, &transactions)
+}
+
+fn journal_of(directory: &std::path::Path, collection: &str, transactions: &[Vec<String>]) -> Arc<dyn Journal> {
     let journal = FileJournal::open(directory.join(collection), Evidence::default()).expect("a journal");
     let mut writer = journal.acquire(Epoch(1)).expect("the right to write");
     let binding = binding(collection, 0);
@@ -18,12 +26,10 @@ fn journal(directory: &std::path::Path, collection: &str, transactions: &[usize]
     let local = writer
         .bind(&NewBinding { state_key: binding.state_key, collection: collection.to_owned(), key })
         .expect("a binding");
-    let mut id = 0;
     for documents in transactions {
         let mut builder = longshore_proto::batch::BatchBuilder::new(0);
-        for _ in 0..*documents {
-            builder.push(format!(r#"{{"id":{id},"from":"{collection}","body":"{:060}"}}"#, id).as_bytes());
-            id += 1;
+        for document in documents {
+            builder.push(document.as_bytes());
         }
         writer.documents(local, &builder.finish().expect("documents")).expect("written");
         writer.commit(&StatePatch::new()).expect("committed");
@@ -48,21 +54,24 @@ fn binding(collection: &str, number: u64) -> Binding {
     }
 }
 
-/// The Stores of one transaction over all there is, and how many bytes were kept.
+/// Loads and Stores of one transaction over all that these journals have, each for one delta binding, and how many bytes were kept.
 fn stored(journals: &[(&str, Arc<dyn Journal>)], budget_bytes: usize) -> (Vec<ToConnector>, Tally) {
+    let target = |(n, (collection, journal)): (usize, &(&str, Arc<dyn Journal>))| Target {
+        binding: binding(collection, n as u64),
+        journal: journal.id().expect("acquired"),
+        handling: Handling::default(),
+        takes_deletes: false,
+    };
+    sent(journals, journals.iter().enumerate().map(target).collect(), budget_bytes)
+}
+
+fn sent(journals: &[(&str, Arc<dyn Journal>)], targets: Vec<Target>, budget_bytes: usize) -> (Vec<ToConnector>, Tally) {
     let spill = tempfile::tempdir().expect("a directory");
     let schemas = Schemas::default();
     let sources =
         journals.iter().map(|(_, journal)| Source { journal: Arc::clone(journal), schemas: schemas.clone() }).collect();
-    let targets = journals.iter().enumerate().map(|(n, (collection, journal))| Target {
-        binding: binding(collection, n as u64),
-        journal: journal.id().expect("acquired"),
-        wants_existence: false,
-        takes_deletes: false,
-    });
     let budget = Budget { bytes: budget_bytes, spill_dir: spill.path().to_owned() };
-    let mut gatherer =
-        Gatherer::new(sources, targets.collect(), ("lake", Skips::default()), budget).expect("a gatherer");
+    let mut gatherer = Gatherer::new(sources, targets, ("lake", Skips::default()), budget).expect("a gatherer");
     let places = gatherer.targets.iter().map(|planned| (planned.place.clone(), Position::BEGINNING)).collect();
     gatherer.begin(Selection::of(&places, Turn::Leaders, &Ends::new()));
     let abandon = AtomicBool::new(false);
@@ -72,6 +81,7 @@ fn stored(journals: &[(&str, Arc<dyn Journal>)], budget_bytes: usize) -> (Vec<To
         messages.push(message);
         Ok(())
     };
+    gatherer.loads(&mut outlet).expect("asked");
     let tally = gatherer.stores(&mut outlet).expect("stored").rows;
     // The next one begins where this one ended, whatever was read twice.
     let places = gatherer.targets.iter().map(|planned| {
@@ -114,7 +124,7 @@ fn m_16_documents_of_rejected_keys_are_found_and_a_key_that_was_not_stored_is_re
     let target = Target {
         binding: binding("shop/orders", 0),
         journal: journal.id().expect("acquired"),
-        wants_existence: false,
+        handling: Handling::default(),
         takes_deletes: false,
     };
     let sources = vec![Source { journal: Arc::clone(&journal), schemas: Schemas::default() }];
@@ -141,4 +151,68 @@ fn m_16_documents_of_rejected_keys_are_found_and_a_key_that_was_not_stored_is_re
     assert!(error.code == "M-16" && error.message.contains("[8]"), "{error}");
     let many: Vec<String> = (0..101).map(|key| format!("[{key}]")).collect();
     assert_eq!(refuse(&many).expect_err("too many").code, "materialize.too_many_letters");
+}
+
+/// Documents of one collection that is merged, as a destination gets them that takes partial updates, or one that does not.
+#[track_caller]
+fn merged(schema: &str, document: Option<&str>, handling: Handling) -> Vec<String> {
+    let transactions = [
+        vec![r#"{"id":1,"a":1,"b":1}"#, r#"{"id":2,"a":1}"#, r#"{"id":3,"a":1}"#],
+        vec![r#"{"id":1,"a":2}"#, r#"{"id":2,"_meta":{"op":"d"}}"#, r#"{"id":2,"b":5}"#],
+        vec![r#"{"id":3,"_meta":{"op":"d"}}"#, r#"{"id":4,"a":4}"#],
+    ];
+    let transactions = transactions.map(|documents| documents.into_iter().map(str::to_owned).collect());
+    let directory = tempfile::tempdir().expect("a directory");
+    let journal = journal_of(directory.path(), "shop/orders", &transactions);
+    let mut binding = binding("shop/orders", 0);
+    binding.delta_updates = false;
+    binding.collection.schema_json = schema.to_owned().into();
+    binding.selection.document = document.map(str::to_owned);
+    let target = Target { binding, journal: journal.id().expect("acquired"), handling, takes_deletes: true };
+    let (messages, _) = sent(&[("shop/orders", journal)], vec![target], 1 << 20);
+    let mut told = Vec::new();
+    for message in &messages {
+        match message {
+            ToConnector::Load(load) => told.push(format!("load {} keys_only={}", load.keys.len(), load.keys_only)),
+            ToConnector::Store(store) => {
+                let has = |flags: &[bool], i: usize, word| if flags.get(i) == Some(&true) { word } else { "" };
+                told.extend(store.documents.documents().enumerate().map(|(i, document)| {
+                    let said =
+                        [(&store.deletes, " gone"), (&store.replaces, " new"), (&store.partial_updates, " part")];
+                    let said: String = said.iter().map(|(flags, word)| has(flags, i, word)).collect();
+                    format!("{}{said}", String::from_utf8_lossy(document))
+                }));
+            }
+            other => panic!("a Load or Store, got {other:?}"),
+        }
+    }
+    told
+}
+
+#[test]
+fn m_17_what_is_merged_is_stored_in_part_where_the_destination_takes_it_and_loaded_where_not() {
+    let merge = r#"{"reduce":{"strategy":"merge"}}"#;
+    let parts = Handling { partial_updates: true, ..Handling::default() };
+    let stored_in_part = [
+        r#"{"id":1,"a":2,"b":1} part"#,
+        r#"{"id":2,"b":5} new"#,
+        r#"{"id":3,"_meta":{"op":"d"}} gone"#,
+        r#"{"id":4,"a":4} part"#,
+    ];
+    assert_eq!(merged(merge, None, parts), stored_in_part);
+    let with_existence = merged(merge, None, Handling { wants_existence: true, ..parts });
+    assert_eq!(with_existence[0], "load 4 keys_only=true");
+    assert_eq!(with_existence[1..], stored_in_part);
+    let whole = stored_in_part.map(|told| told.trim_end_matches(" part").to_owned());
+    let sums =
+        r#"{"reduce":{"strategy":"merge"},"properties":{"a":{"type":"integer","reduce":{"strategy":"maximize"}}}}"#;
+    for (schema, document, handling) in
+        [(merge, None, Handling::default()), (merge, Some("doc"), parts), (sums, None, parts)]
+    {
+        let told = merged(schema, document, handling);
+        assert_eq!(told[0], "load 4 keys_only=false", "{schema} {document:?}");
+        assert_eq!(told[1..], whole, "nothing was loaded, so it is the whole document");
+    }
+    let last = merged("{}", None, parts);
+    assert_eq!(last[0], r#"{"id":1,"a":2}"#, "the last document is a whole one");
 }

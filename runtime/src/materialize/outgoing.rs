@@ -29,7 +29,10 @@ struct Ranked {
     /// Its index in the session.
     binding: usize,
     loads: bool,
-    rule: Option<Rule>,
+    /// Reduces a document onto the row that is there.
+    onto_row: Option<Rule>,
+    is_reduced: bool,
+    stores_parts: bool,
 }
 
 /// Makes Loads of sorted keys.
@@ -66,7 +69,7 @@ impl<'a> Loads<'a> {
         match self.keys.finish() {
             Some(keys) => {
                 let of = self.targets.iter().find(|ranked| ranked.binding == self.binding);
-                let keys_only = of.is_none_or(|ranked| ranked.rule.is_none());
+                let keys_only = of.is_none_or(|ranked| ranked.onto_row.is_none());
                 (self.outlet)(ToConnector::Load(Load { binding: self.binding, keys, keys_only }))
             }
             None => Ok(()),
@@ -94,6 +97,7 @@ struct Rows {
     exists: Vec<Exists>,
     deletes: Vec<bool>,
     replaces: Vec<bool>,
+    partial_updates: Vec<bool>,
 }
 
 impl<'a> Stores<'a> {
@@ -111,7 +115,8 @@ impl<'a> Stores<'a> {
 
     /// The next row, in the order of binding and key.
     pub(super) fn row(&mut self, record: &Record<'_>, existing: &mut Sorted<'_>) -> Result<(), Error> {
-        let Ranked { binding, loads, rule, .. } = &self.targets[record.binding as usize];
+        let ranked = &self.targets[record.binding as usize];
+        let Ranked { binding, loads, onto_row, .. } = ranked;
         let binding = *binding;
         let row = if *loads { self.existing.row(record, existing)? } else { None };
         let exists = match (loads, row) {
@@ -119,7 +124,7 @@ impl<'a> Stores<'a> {
             (true, Some(_)) => Exists::Present,
             (true, None) => Exists::Absent,
         };
-        let part = match (rule, row) {
+        let part = match (onto_row, row) {
             (Some(rule), Some(row)) => {
                 rule.fold(&[Part::read(row, false), record.part], record.key_json, &mut self.made)?
             }
@@ -128,7 +133,7 @@ impl<'a> Stores<'a> {
         if !self.rows.takes(binding, part.document.len()) {
             self.rows.send(self.outlet)?;
         }
-        self.rows.push(binding, record.key_json, part, exists, rule.is_some());
+        self.rows.push(ranked, record.key_json, part, exists);
         self.tally[binding].1 += 1;
         self.tally[binding].2 += part.document.len() as u64;
         Ok(())
@@ -186,6 +191,7 @@ impl Rows {
             exists: Vec::new(),
             deletes: Vec::new(),
             replaces: Vec::new(),
+            partial_updates: Vec::new(),
         }
     }
 
@@ -196,31 +202,34 @@ impl Rows {
             || (binding == documents.binding() && documents.byte_len() < MESSAGE_BYTES && documents.fits(bytes))
     }
 
-    fn push(&mut self, binding: usize, key_json: &[u8], part: Part<'_>, exists: Exists, is_reduced: bool) {
+    fn push(&mut self, ranked: &Ranked, key_json: &[u8], part: Part<'_>, exists: Exists) {
         if self.documents.is_empty() {
-            *self = Self::of(binding);
+            *self = Self::of(ranked.binding);
         }
         self.documents.push(part.document);
         self.keys.push(key_json);
         self.exists.push(exists);
         self.deletes.push(part.delete);
-        self.replaces.push(is_reduced && part.resets && !part.delete);
+        self.replaces.push(ranked.is_reduced && part.resets && !part.delete);
+        self.partial_updates.push(ranked.stores_parts && !part.resets && !part.delete);
     }
 
     fn send(&mut self, outlet: &mut Sink<'_>) -> Result<(), Error> {
         let Some(documents) = self.documents.finish() else { return Ok(()) };
         let said = |flags: &mut Vec<bool>| if flags.contains(&true) { std::mem::take(flags) } else { Vec::new() };
         let (deletes, replaces) = (said(&mut self.deletes), said(&mut self.replaces));
+        let partial_updates = said(&mut self.partial_updates);
         let mut exists = std::mem::take(&mut self.exists);
         if exists.iter().all(|exists| *exists == Exists::Unknown) {
             exists.clear();
         }
-        outlet(ToConnector::Store(Store { documents, keys: self.keys.finish(), exists, deletes, replaces }))
+        let keys = self.keys.finish();
+        outlet(ToConnector::Store(Store { documents, keys, exists, deletes, replaces, partial_updates }))
     }
 }
 
 fn delta(documents: Batch) -> ToConnector {
-    ToConnector::Store(Store { documents, keys: None, exists: Vec::new(), deletes: Vec::new(), replaces: Vec::new() })
+    ToConnector::Store(Store::plain(documents, None))
 }
 
 /// Sorted by rank, which is dense.
@@ -229,7 +238,9 @@ fn by_rank(targets: &[Planned]) -> Vec<Ranked> {
         rank: planned.rank,
         binding,
         loads: planned.loads(),
-        rule: planned.rule.clone(),
+        onto_row: planned.rule.clone().filter(|_| planned.loads_rows()),
+        is_reduced: planned.rule.is_some(),
+        stores_parts: planned.stores_parts,
     };
     let mut by_rank: Vec<_> = targets.iter().enumerate().map(ranked).collect();
     by_rank.sort_unstable_by_key(|ranked| ranked.rank);

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::checkpoint::{Checkpoint, Extent, Place};
 use super::existing::{self, Present};
-use super::gather::{Gatherer, Source, Stored, Target};
+use super::gather::{Gatherer, Handling, Source, Stored, Target};
 use super::reduce::Budget;
 use super::resume::{self, Remembered, Resume, Standing};
 use super::skips::Skips;
@@ -92,8 +92,8 @@ pub struct MaterializeSession<'a> {
 pub struct Joined {
     /// The journal it reads.
     pub journal: JournalId,
-    /// Its Stores say whether the row exists.
-    pub wants_existence: bool,
+    /// How the destination has it.
+    pub handling: Handling,
     /// Which of the task's counters its rows go to; `None`: the catalog does not have it any more.
     pub counted_as: Option<usize>,
     /// Documents that the destination refuses become dead letters; else the task stops.
@@ -163,7 +163,7 @@ async fn prepare(session: &mut MaterializeSession<'_>) -> Result<(CancellationTo
     let target = |(binding, joined): (&Binding, &Joined)| Target {
         binding: binding.clone(),
         journal: joined.journal,
-        wants_existence: joined.wants_existence && !binding.delta_updates,
+        handling: if binding.delta_updates { Handling::default() } else { joined.handling },
         takes_deletes: session.takes_deletes,
     };
     let targets: Vec<Target> = session.open.bindings.iter().zip(&session.joined).map(target).collect();

@@ -100,7 +100,7 @@ async fn ended(connector: Refuses, sets_aside: bool) -> (Result<End, Error>, Vec
         open,
         guarantee: Guarantee::Transactional,
         takes_deletes: true,
-        joined: vec![Joined { journal: id, wants_existence: false, counted_as: Some(0), sets_aside }],
+        joined: vec![Joined { journal: id, handling: Handling::default(), counted_as: Some(0), sets_aside }],
         only_rerun: false,
         commits_skipped: false,
         every: None,

@@ -49,6 +49,7 @@ mod tests {
             fields: Vec::new(),
             claim: claim.to_owned(),
             loads: Loads::Nothing,
+            partial_updates: false,
             loads_reason: String::new(),
         };
         let claim = |task: &str, connector: &str, what: &str| claims.claim(task, connector, 0, &of(what));

@@ -109,6 +109,7 @@ mod tests {
             fields,
             claim: String::new(),
             loads: Loads::Nothing,
+            partial_updates: false,
             loads_reason: String::new(),
         };
         findings(0, &binding, &said, starts_over).into_iter().map(|finding| finding.code).collect()

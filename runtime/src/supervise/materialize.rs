@@ -17,7 +17,7 @@ use crate::catalog::{MaterializationTask, OnConflict};
 use crate::connector::{GRACE, Kind, MaterializeClient};
 use crate::journal::Known;
 use crate::materialize::checkpoint::{Checkpoint, Extent};
-use crate::materialize::gather::Source;
+use crate::materialize::gather::{Handling, Source};
 use crate::materialize::resume;
 use crate::materialize::session::{self, End, Joined, MaterializeSession, NotedEnds};
 use crate::progress::{Phase, Progress};
@@ -284,8 +284,8 @@ impl MaterializeRunner {
                     .at_binding(index)
                     .suggest("run the capture that writes it first")
             })?;
-            let wants_existence = applied.plan.validated.get(index).is_some_and(|said| said.wants_existence);
-            Ok(Joined { journal, wants_existence, counted_as: Some(index), sets_aside: self.sets_aside(Some(index)) })
+            let handling = applied.plan.validated.get(index).map(Handling::from).unwrap_or_default();
+            Ok(Joined { journal, handling, counted_as: Some(index), sets_aside: self.sets_aside(Some(index)) })
         };
         applied.bindings.iter().enumerate().map(joined).collect()
     }
@@ -353,7 +353,7 @@ impl MaterializeRunner {
             plan.bindings.iter().zip(assigned.state_keys).map(|(planned, key)| planned.named(key)).collect();
         let of_spec = |(binding, (planned, said)): (&Binding, (&Planned, &ValidatedBinding))| SpecBinding {
             binding: binding.clone(),
-            wants_existence: said.wants_existence,
+            handling: said.into(),
             given: planned.given.clone(),
         };
         let of_spec: Vec<_> = bindings.iter().zip(plan.bindings.iter().zip(&plan.validated)).map(of_spec).collect();

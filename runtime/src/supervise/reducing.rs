@@ -7,6 +7,7 @@ use longshore_proto::session::{Collection, Finding, ProposedBinding};
 
 use super::fit::error;
 use crate::document::reduce::Reducer;
+use crate::materialize::gather::Handling;
 
 /// What is wrong with how the collection is reduced, given what this destination gives back of a row and promises. Documents of a delta
 /// binding are not reduced.
@@ -27,6 +28,9 @@ pub(super) fn reduction(
             return Some(error(index, &wrong.code, message, &wrong.suggestion));
         }
     };
+    if Handling::from(said).stores_parts(&reducer, &binding.selection) {
+        return None;
+    }
     let name = &collection.name;
     let because = match said.loads_reason.as_str() {
         "" => String::new(),

@@ -69,14 +69,14 @@ impl Older<'_> {
     /// session will not begin.
     pub(super) fn bindings(self, spec: Vec<SpecBinding>) -> (Vec<Binding>, Vec<Joined>) {
         let mut free: Vec<Option<&str>> = self.collections.iter().copied().map(Some).collect();
-        let joined = |SpecBinding { binding, wants_existence, .. }: SpecBinding| {
+        let joined = |SpecBinding { binding, handling, .. }: SpecBinding| {
             let journal = self.journal(&binding)?;
             let collection = binding.collection.name.as_str();
             let counted_as = free.iter().position(|name| *name == Some(collection));
             if let Some(counter) = counted_as {
                 free[counter] = None;
             }
-            Some((binding, Joined { journal, wants_existence, counted_as, sets_aside: false }))
+            Some((binding, Joined { journal, handling, counted_as, sets_aside: false }))
         };
         spec.into_iter().filter_map(joined).unzip()
     }
@@ -104,6 +104,7 @@ mod tests {
     use super::*;
     use crate::journal::Position;
     use crate::materialize::checkpoint::{Place, Span};
+    use crate::materialize::gather::Handling;
 
     fn journal(n: u8) -> JournalId {
         JournalId([n; 16])
@@ -127,7 +128,10 @@ mod tests {
             delta_updates: false,
             selection: Default::default(),
         };
-        SpecBinding { wants_existence: name == "b", ..SpecBinding::from(binding) }
+        SpecBinding {
+            handling: Handling { wants_existence: name == "b", ..Handling::default() },
+            ..SpecBinding::from(binding)
+        }
     }
 
     fn place(n: u8, binding: &str) -> Place {
@@ -153,7 +157,8 @@ mod tests {
     }
 
     fn joined(n: u8, wants_existence: bool, counted_as: Option<usize>) -> Joined {
-        Joined { journal: journal(n), wants_existence, counted_as, sets_aside: false }
+        let handling = Handling { wants_existence, ..Handling::default() };
+        Joined { journal: journal(n), handling, counted_as, sets_aside: false }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use longshore_proto::selection::{Field, JsonType, Selection};
 use longshore_proto::session::{Binding, Collection};
 use serde::{Deserialize, Serialize};
 
+use crate::materialize::gather::Handling;
 use crate::selection::Given;
 use crate::store::SpecVersion;
 
@@ -24,6 +25,8 @@ struct Kept {
     /// Where it is not so it is not written: specs of captures, and those of before this was kept, have it nowhere.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     wants_existence: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    partial_updates: bool,
     /// Materializations, and those of before fields were kept have them nowhere.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     fields: Vec<KeptField>,
@@ -62,8 +65,8 @@ impl From<KeptField> for Field {
 pub struct SpecBinding {
     /// As it was applied.
     pub(super) binding: Binding,
-    /// Materializations: its Stores say whether the row exists. Loads and Stores depend on it.
-    pub(super) wants_existence: bool,
+    /// Materializations: how the destination has it.
+    pub(super) handling: Handling,
     /// Materializations: all that was ever a field of it.
     pub(super) given: Vec<Given>,
 }
@@ -71,7 +74,7 @@ pub struct SpecBinding {
 impl From<Binding> for SpecBinding {
     /// Of a capture.
     fn from(binding: Binding) -> Self {
-        Self { binding, wants_existence: false, given: Vec::new() }
+        Self { binding, handling: Handling::default(), given: Vec::new() }
     }
 }
 
@@ -98,7 +101,7 @@ pub(super) fn whole(spec: Option<&SpecVersion>) -> Result<Vec<SpecBinding>, Erro
     };
     let kept: Vec<Kept> = serde_json::from_slice(&spec.spec_json).map_err(|error| damaged(error.to_string()))?;
     let binding = |kept: Kept| {
-        let wants_existence = kept.wants_existence;
+        let (wants_existence, partial_updates) = (kept.wants_existence, kept.partial_updates);
         let selection = Selection {
             fields: kept.fields.into_iter().map(Field::from).collect(),
             document: kept.document,
@@ -120,7 +123,7 @@ pub(super) fn whole(spec: Option<&SpecVersion>) -> Result<Vec<SpecBinding>, Erro
             delta_updates: kept.delta_updates,
             selection,
         };
-        Ok(SpecBinding { binding, wants_existence, given })
+        Ok(SpecBinding { binding, handling: Handling { wants_existence, partial_updates }, given })
     };
     kept.into_iter().map(binding).collect()
 }
@@ -150,7 +153,7 @@ pub(super) fn next(before: Option<&SpecVersion>, bindings: &[SpecBinding]) -> Re
         let text = String::from_utf8_lossy(json).into_owned();
         serde_json::value::RawValue::from_string(text).map_err(|error| Error::internal("state.spec", error.to_string()))
     };
-    let keep = |SpecBinding { binding, wants_existence, given }: &SpecBinding| {
+    let keep = |SpecBinding { binding, handling, given }: &SpecBinding| {
         let Selection { fields, document, chosen } = &binding.selection;
         let is_now = |old: &Field| fields.iter().any(|field| field.pointer == old.pointer && field.name == old.name);
         let given = given.iter().cloned().map(Field::from).filter(|old| !is_now(old));
@@ -163,7 +166,8 @@ pub(super) fn next(before: Option<&SpecVersion>, bindings: &[SpecBinding]) -> Re
             schema: raw(&binding.collection.schema_json)?,
             schema_version: binding.collection.schema_version,
             delta_updates: binding.delta_updates,
-            wants_existence: *wants_existence,
+            wants_existence: handling.wants_existence,
+            partial_updates: handling.partial_updates,
             fields: fields.iter().map(KeptField::from).collect(),
             document: document.clone(),
             fields_chosen: *chosen,
@@ -215,7 +219,7 @@ mod tests {
     #[test]
     fn a_spec_gives_back_all_that_a_session_was_opened_with() {
         let mut bindings = [binding("a", 1), binding("b", 3), with_fields(&[field("/id", "ID")], &[field("/x", "x")])];
-        bindings[1].wants_existence = true;
+        bindings[1].handling = Handling { wants_existence: true, partial_updates: true };
         let spec = next(None, &bindings).expect("a spec");
         assert_eq!(whole(Some(&spec)).expect("readable"), bindings, "to the letter, also how a number was written");
         assert_eq!(parse(Some(&spec)).expect("readable"), bindings.map(|one| one.binding));
@@ -228,8 +232,10 @@ mod tests {
         assert_eq!((first.version, version(&[binding("a", 1)])), (1, 1));
         assert_eq!(version(&[binding("a", 2)]), 2, "a wider schema");
         assert_eq!(version(&[binding("a", 1), binding("b", 1)]), 2, "another binding");
-        let asks = SpecBinding { wants_existence: true, ..binding("a", 1) };
-        assert_eq!(version(&[asks]), 2, "another question to the destination");
+        for (wants_existence, partial_updates) in [(true, false), (false, true)] {
+            let other = SpecBinding { handling: Handling { wants_existence, partial_updates }, ..binding("a", 1) };
+            assert_eq!(version(&[other]), 2, "handled otherwise by the destination");
+        }
         assert_eq!(version(&[with_fields(&[field("/id", "id")], &[])]), 2, "other fields");
     }
 
@@ -237,8 +243,14 @@ mod tests {
     fn a_spec_of_before_existence_and_fields_were_kept_is_read_and_stays_the_same() {
         let first = next(None, &[binding("a", 1)]).expect("a spec");
         let text = String::from_utf8_lossy(&first.spec_json).into_owned();
-        assert!(!text.contains("existence") && !text.contains("fields") && !text.contains("given"), "{text}");
-        assert!(!whole(Some(&first)).expect("readable")[0].wants_existence);
+        assert!(
+            !text.contains("existence")
+                && !text.contains("partial")
+                && !text.contains("fields")
+                && !text.contains("given"),
+            "{text}"
+        );
+        assert!(whole(Some(&first)).expect("readable")[0].handling == Handling::default());
         let now = of_materialization(Some(&first)).expect("readable");
         assert_eq!(now[0].binding.selection.fields.len(), 1, "the key, which the schema does not declare");
         assert_eq!(now[0].given[0].name, "id");

@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 use bytes::Bytes;
 use longshore::journal::{CommittedEnd, Journal, JournalId, Position, Schemas};
 use longshore::materialize::checkpoint::{Checkpoint, Extent, Place};
-use longshore::materialize::gather::{Gatherer, Source, Target};
+use longshore::materialize::gather::{Gatherer, Handling, Source, Target};
 use longshore::materialize::reduce::Budget;
 use longshore::materialize::resume::{self, Remembered, Resume, Standing};
 use longshore::materialize::skips::Skips;
@@ -139,7 +139,7 @@ impl MaterializeTask {
         let target = |binding: &Binding| Target {
             binding: binding.clone(),
             journal: id,
-            wants_existence: !binding.delta_updates,
+            handling: Handling { wants_existence: !binding.delta_updates, ..Handling::default() },
             takes_deletes: true,
         };
         let targets: Vec<_> = spec.bindings.iter().map(target).collect();

@@ -79,7 +79,7 @@ fn store(binding: usize) -> ToConnector {
     let mut batch = BatchBuilder::new(binding);
     batch.push(b"{}");
     let documents = batch.finish().expect("one document");
-    ToConnector::Store(Store { documents, keys: None, exists: Vec::new(), deletes: Vec::new(), replaces: Vec::new() })
+    ToConnector::Store(Store::plain(documents, None))
 }
 
 #[test]

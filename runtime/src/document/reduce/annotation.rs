@@ -328,6 +328,19 @@ impl Strategy {
         }
     }
 
+    pub(super) fn is_of_last_fields(&self) -> bool {
+        match self {
+            Self::Merge { fields, others } => fields.values().chain([&**others]).all(Self::is_last),
+            Self::LastWriteWins
+            | Self::FirstWriteWins
+            | Self::Sum
+            | Self::Minimize(_)
+            | Self::Maximize(_)
+            | Self::Append
+            | Self::Set(_) => false,
+        }
+    }
+
     pub(super) fn is_idempotent(&self) -> bool {
         match self {
             Self::Sum | Self::Append => false,
