@@ -121,7 +121,7 @@ fn what_cannot_work_is_said_and_nothing_is_written() {
         (&["data/nope-*.csv"], "expected files that match"),
         (&[], "neither a SOURCE nor --connector"),
         (&["data", "data/orders.csv"], "one folder, or files"),
-        (&["postgres://ada:pw-4711@db/shop"], "needs the connector capture-postgres, which is not installed"),
+        (&["mysql://ada:pw-4711@db/shop"], "needs the connector capture-mysql, which is not installed"),
         (&["s3://bucket/x"], "needs the connector capture-s3"),
         (&["https://shop.example/orders.csv"], "needs the connector capture-http"),
         (&["gopher://x"], "no connector is known for gopher://"),
@@ -138,6 +138,9 @@ fn what_cannot_work_is_said_and_nothing_is_written() {
         assert!(!refused.stderr.contains("pw-4711") && !refused.stdout.contains("pw-4711"), "{}", refused.stderr);
         assert!(!scene.join(CATALOG).exists(), "{words:?}");
     }
+    let refused = init(&scene, &["postgres://ada:pw-4711@127.0.0.1:1/shop"]).expect_code(3);
+    assert!(refused.stderr.contains("connecting to 127.0.0.1:1/shop"), "{}", refused.stderr);
+    assert!(!refused.stderr.contains("pw-4711") && !scene.join(CATALOG).exists(), "{}", refused.stderr);
 }
 
 #[test]
@@ -167,21 +170,21 @@ fn the_default_destination_is_a_new_file() {
 fn a_password_in_a_url_is_used_and_written_nowhere() {
     let scene = Scene::new();
     std::fs::create_dir(scene.join("here")).expect("make a directory");
-    std::os::unix::fs::symlink(bin_dir().join("vault"), scene.join("here/capture-postgres")).expect("a link");
+    std::os::unix::fs::symlink(bin_dir().join("vault"), scene.join("here/capture-mysql")).expect("a link");
     let longshore = |words: &[&str], password: Option<&str>| {
         let mut command = std::process::Command::new(bin_dir().join("longshore"));
         command.args(words).env("LONGSHORE_CONNECTORS", scene.join("here"));
-        password.map(|password| command.env("POSTGRES_PASSWORD", password));
+        password.map(|password| command.env("MYSQL_PASSWORD", password));
         scene.start_command(command).finish()
     };
-    let told = longshore(&["init", "postgres://ada:pw%404711%2Fx@db.example:5432/shop"], None).expect_code(0);
+    let told = longshore(&["init", "mysql://ada:pw%404711%2Fx@db.example:3306/shop"], None).expect_code(0);
     let catalog = read(&scene, CATALOG);
-    assert!(catalog.contains("url: \"postgres://ada@db.example:5432/shop\"\n"), "{catalog}");
-    assert!(catalog.contains("password: \"${POSTGRES_PASSWORD:?set it}\"\n"), "{catalog}");
+    assert!(catalog.contains("url: \"mysql://ada@db.example:3306/shop\"\n"), "{catalog}");
+    assert!(catalog.contains("password: \"${MYSQL_PASSWORD:?set it}\"\n"), "{catalog}");
     for text in [&catalog, &told.stdout, &told.stderr] {
         assert!(!text.contains("4711"), "the password is told:\n{text}");
     }
-    assert!(told.stdout.contains("export POSTGRES_PASSWORD="), "{}", told.stdout);
+    assert!(told.stdout.contains("export MYSQL_PASSWORD="), "{}", told.stdout);
     longshore(&["run", "--until", "caught-up"], None).expect_code(2);
     longshore(&["run", "--until", "caught-up"], Some("pw@4711/x")).expect_code(0);
     assert_eq!(rows(&scene, "shop.db", "orders"), 1);

@@ -53,29 +53,6 @@ pub enum SslMode {
     VerifyFull,
 }
 
-/// An endpoint taken apart, for a client that is not ours (the one of the replication protocol).
-#[derive(Clone)]
-pub struct Address {
-    /// A name or an address; with a slash at its beginning a directory with a Unix socket.
-    pub host: String,
-    /// Port there.
-    pub port: u16,
-    /// Who we are.
-    pub user: String,
-    /// The user's password; empty: none.
-    pub password: String,
-    /// Name of the database.
-    pub database: String,
-    /// How the way is protected.
-    pub mode: SslMode,
-}
-
-impl std::fmt::Debug for Address {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Address").field("host", &self.host).field("port", &self.port).finish_non_exhaustive()
-    }
-}
-
 /// A URL that was read.
 #[derive(Debug, Clone)]
 pub(crate) struct Parsed {
@@ -117,27 +94,6 @@ impl Endpoint {
         });
         let ports = config.get_ports().first().copied().unwrap_or(5432);
         format!("{}:{ports}/{}", hosts.collect::<Vec<_>>().join(","), config.get_dbname().unwrap_or_default())
-    }
-
-    /// Its parts, the first host's if it names several.
-    ///
-    /// # Errors
-    /// `config`, pointing at `/url`.
-    pub fn address(&self) -> Result<Address> {
-        let Parsed { config, mode } = self.parse()?;
-        let host = match config.get_hosts().first() {
-            Some(tokio_postgres::config::Host::Tcp(name)) => name.clone(),
-            Some(tokio_postgres::config::Host::Unix(path)) => path.display().to_string(),
-            None => String::new(),
-        };
-        Ok(Address {
-            host,
-            port: config.get_ports().first().copied().unwrap_or(5432),
-            user: config.get_user().unwrap_or_default().to_owned(),
-            password: self.password.as_ref().map(|password| password.expose().clone()).unwrap_or_default(),
-            database: config.get_dbname().unwrap_or_default().to_owned(),
-            mode,
-        })
     }
 
     pub(crate) fn parse(&self) -> Result<Parsed> {

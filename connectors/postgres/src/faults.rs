@@ -1,7 +1,5 @@
 //! What an error of the server or of the way to it means for a task: stop and tell the user, come again later, or a matter of one document.
 
-use std::error::Error as _;
-
 use longshore_sdk::{Error, ErrorKind};
 use tokio_postgres::error::SqlState;
 
@@ -9,28 +7,25 @@ use tokio_postgres::error::SqlState;
 #[must_use]
 pub fn failed(doing: &str, error: &tokio_postgres::Error) -> Error {
     let Some(server) = error.as_db_error() else {
-        return of_the_way(doing, error);
+        return failed_on_the_way(doing, error);
     };
-    let state = server.code();
-    let mut message = format!("{doing}: {} ({})", server.message(), state.code());
-    for more in [server.detail(), server.hint()].into_iter().flatten() {
-        message = format!("{message}; {more}");
-    }
-    let (kind, code, suggestion) = meaning(state);
-    Error::new(kind, code, message).suggest(suggestion)
+    failed_by_state(doing, server.code().code(), server.message(), [server.detail(), server.hint()])
 }
 
-/// An error of the server that another client than ours was told, by its SQLSTATE.
-#[must_use]
-pub fn failed_by_state(doing: &str, message: &str, state: &str) -> Error {
+/// What the server said, with its SQLSTATE; `more` is detail and hint.
+pub(crate) fn failed_by_state(doing: &str, state: &str, message: &str, more: [Option<&str>; 2]) -> Error {
+    let mut message = format!("{doing}: {message} ({state})");
+    for more in more.into_iter().flatten() {
+        message = format!("{message}; {more}");
+    }
     let (kind, code, suggestion) = meaning(&SqlState::from_code(state));
-    Error::new(kind, code, format!("{doing}: {message}")).suggest(suggestion)
+    Error::new(kind, code, message).suggest(suggestion)
 }
 
 /// By class of SQLSTATE (appendix A of PostgreSQL's manual), the finer ones first.
 fn meaning(state: &SqlState) -> (ErrorKind, &'static str, &'static str) {
     let code = state.code();
-    match (&code[..2], code) {
+    match (code.get(..2).unwrap_or_default(), code) {
         ("28", _) => {
             (ErrorKind::Config, "postgres.login", "check user and `password`, and `pg_hba.conf` of the server")
         }
@@ -53,9 +48,9 @@ fn meaning(state: &SqlState) -> (ErrorKind, &'static str, &'static str) {
 }
 
 /// No word of the server: it was never reached, is gone, or we did not believe it.
-fn of_the_way(doing: &str, error: &tokio_postgres::Error) -> Error {
+pub(crate) fn failed_on_the_way(doing: &str, error: &(dyn std::error::Error + 'static)) -> Error {
     let mut message = format!("{doing}: {error}");
-    let mut is_certificate = false;
+    let mut is_certificate = is_of_a_certificate(error);
     let mut source = error.source();
     while let Some(cause) = source {
         let text = cause.to_string();
@@ -71,12 +66,17 @@ fn of_the_way(doing: &str, error: &tokio_postgres::Error) -> Error {
         );
     }
     if message.contains(NO_PASSWORD) {
-        return Error::config("postgres.login", message)
-            .at_pointer("/password")
-            .suggest("the server wants a password: write it as `password` beside `url`");
+        return no_password(message);
     }
     Error::unavailable("postgres.unreachable", message)
         .suggest("see that the server runs, and that host, port and `sslmode` of `url` are its own")
+}
+
+/// The server asks for a password, and the user gave none.
+pub(crate) fn no_password(message: String) -> Error {
+    Error::config("postgres.login", message)
+        .at_pointer("/password")
+        .suggest("the server wants a password: write it as `password` beside `url`")
 }
 
 /// The library's words; it has no other sign of it.

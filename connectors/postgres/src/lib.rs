@@ -7,6 +7,7 @@ mod client;
 mod endpoint;
 mod faults;
 mod identifier;
+mod replication;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 #[cfg(test)]
@@ -15,8 +16,9 @@ mod tls;
 mod types;
 
 pub use client::Client;
-pub use endpoint::{Address, Endpoint, SslMode};
-pub use faults::{failed, failed_by_state};
+pub use endpoint::{Endpoint, SslMode};
+pub use faults::failed;
 pub use identifier::{NAME_MAX_BYTES, fault_in_name, qualified, quoted};
+pub use replication::{Changes, Event, Replication, Row};
 pub use tokio_postgres;
 pub use types::{FORMAT_PREFIX, Scalar, SqlType};

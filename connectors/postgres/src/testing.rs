@@ -14,11 +14,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
+
 use crate::Endpoint;
 
 /// The server's superuser.
 pub const SUPERUSER: &str = "postgres";
 const UP_WITHIN: Duration = Duration::from_secs(60);
+/// A server whose clients are gone needs far less.
+const FAST_WITHIN: Duration = Duration::from_secs(3);
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 /// What a test may need of a server, and no more memory than that.
 const SETTINGS: &str = "listen_addresses = '127.0.0.1'\nwal_level = logical\nmax_wal_senders = 20\nmax_replication_slots = 20\n\
                         max_connections = 100\nshared_buffers = 32MB\nwal_sender_timeout = 0\nfsync = off\nlog_min_messages = warning\n";
@@ -108,16 +113,26 @@ impl Server {
         let since = Instant::now();
         while !self.answers() {
             assert!(since.elapsed() < UP_WITHIN, "the server does not answer; its log:\n{}", self.log());
-            std::thread::park_timeout(Duration::from_millis(20));
+            std::thread::park_timeout(LOOK_INTERVAL);
         }
     }
 
-    /// Ends it as an operator would who is in a hurry (`fast`); what was committed stays.
+    /// Ends it as an operator would who is in a hurry (`fast`), and if it waits for who reads its log, as one who has none left; what was
+    /// committed stays.
     pub fn down(&mut self) {
-        if let Some(mut watcher) = self.watcher.take() {
-            drop(watcher.stdin.take());
-            watcher.wait().ok();
+        let Some(mut watcher) = self.watcher.take() else { return };
+        let process = self.postmaster().and_then(rustix::process::Pid::from_raw);
+        drop(watcher.stdin.take());
+        for harder in [Signal::QUIT, Signal::KILL] {
+            if ends_within(&mut watcher, FAST_WITHIN) {
+                return;
+            }
+            // Its number is its own as long as the watcher has not seen it end.
+            if let Some(process) = process {
+                rustix::process::kill_process(process, harder).ok();
+            }
         }
+        watcher.wait().ok();
     }
 
     /// Process id of the server itself.
@@ -125,8 +140,7 @@ impl Server {
     /// # Panics
     /// When it does not run.
     pub fn process(&self) -> u32 {
-        let text = fs::read_to_string(self.data().join("postmaster.pid")).expect("it runs");
-        text.lines().next().and_then(|line| line.trim().parse().ok()).expect("a process id")
+        self.postmaster().expect("it runs").unsigned_abs()
     }
 
     /// Its port on 127.0.0.1.
@@ -137,6 +151,11 @@ impl Server {
     /// Its data directory.
     pub fn data(&self) -> PathBuf {
         self.directory.path().join("data")
+    }
+
+    /// Directory of its Unix socket.
+    pub fn socket_directory(&self) -> &Path {
+        self.directory.path()
     }
 
     /// What it wrote to its log.
@@ -159,6 +178,11 @@ impl Server {
     /// When one of them fails.
     pub fn run(&self, database: &str, statements: &str) -> String {
         psql(&self.url(database), statements)
+    }
+
+    fn postmaster(&self) -> Option<i32> {
+        let text = fs::read_to_string(self.data().join("postmaster.pid")).ok()?;
+        text.lines().next()?.trim().parse().ok()
     }
 
     fn answers(&self) -> bool {
@@ -255,6 +279,18 @@ impl Drop for Database {
     }
 }
 
+fn ends_within(process: &mut Child, time: Duration) -> bool {
+    let since = Instant::now();
+    while since.elapsed() < time {
+        // It cannot be asked: nothing is gained by waiting.
+        if !matches!(process.try_wait(), Ok(None)) {
+            return true;
+        }
+        std::thread::park_timeout(LOOK_INTERVAL);
+    }
+    false
+}
+
 fn psql(url: &str, statements: &str) -> String {
     let output = Command::new(program("psql"))
         .args(["-XqAt", "-v", "ON_ERROR_STOP=1", "-P", "null=~", url, "-c", statements])
@@ -264,8 +300,8 @@ fn psql(url: &str, statements: &str) -> String {
     String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
 }
 
-/// The newest that is installed; else whatever the shell would find.
-fn program(name: &str) -> PathBuf {
+/// One of its programs: of the newest version that is installed, else whatever the shell would find.
+pub fn program(name: &str) -> PathBuf {
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let version = |path: &PathBuf| path.file_name().and_then(|name| name.to_str()?.parse::<u32>().ok());
     let newest =

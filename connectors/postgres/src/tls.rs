@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use ::ring::digest::{SHA256, SHA384, SHA512, digest};
 use longshore_sdk::{Error, Result};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -12,16 +13,27 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio_postgres_rustls::MakeRustlsConnect;
+use x509_cert::Certificate;
+use x509_cert::der::Decode as _;
+use x509_cert::der::oid::db::rfc5912::{
+    ECDSA_WITH_SHA_256, ECDSA_WITH_SHA_384, ECDSA_WITH_SHA_512, SHA_1_WITH_RSA_ENCRYPTION, SHA_256_WITH_RSA_ENCRYPTION,
+    SHA_384_WITH_RSA_ENCRYPTION, SHA_512_WITH_RSA_ENCRYPTION,
+};
 
 use crate::SslMode;
 
-/// The client's side for this mode; with `disable` it is made and not used.
+/// For the library's connections. With `disable` it is made and not used.
 pub(crate) fn connector(mode: SslMode, root: Option<&Path>) -> Result<MakeRustlsConnect> {
+    client(mode, root).map(MakeRustlsConnect::new)
+}
+
+/// The client's side for this mode.
+pub(crate) fn client(mode: SslMode, root: Option<&Path>) -> Result<ClientConfig> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(|error| Error::internal("postgres.tls", format!("preparing TLS: {error}")))?;
-    let config = match mode {
+    Ok(match mode {
         SslMode::Disable | SslMode::Prefer | SslMode::Require => {
             builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyServer(provider))).with_no_client_auth()
         }
@@ -32,8 +44,21 @@ pub(crate) fn connector(mode: SslMode, root: Option<&Path>) -> Result<MakeRustls
             builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyName(verifier))).with_no_client_auth()
         }
         SslMode::VerifyFull => builder.with_root_certificates(roots(root)?).with_no_client_auth(),
+    })
+}
+
+/// What binds a login to this very certificate (`tls-server-end-point`, RFC 5929): its digest, by the hash it was signed with. None where
+/// it was signed without one of those, as Ed25519 does.
+pub(crate) fn end_point(certificate: &CertificateDer<'_>) -> Option<Vec<u8>> {
+    let oid = Certificate::from_der(certificate).ok()?.signature_algorithm.oid;
+    let algorithm = match oid {
+        // Where SHA-1 signed, SHA-256 is taken.
+        SHA_1_WITH_RSA_ENCRYPTION | SHA_256_WITH_RSA_ENCRYPTION | ECDSA_WITH_SHA_256 => &SHA256,
+        SHA_384_WITH_RSA_ENCRYPTION | ECDSA_WITH_SHA_384 => &SHA384,
+        SHA_512_WITH_RSA_ENCRYPTION | ECDSA_WITH_SHA_512 => &SHA512,
+        _ => return None,
     };
-    Ok(MakeRustlsConnect::new(config))
+    Some(digest(algorithm, certificate).as_ref().to_vec())
 }
 
 fn roots(file: Option<&Path>) -> Result<RootCertStore> {

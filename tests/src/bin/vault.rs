@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 /// What the tests know, with letters that a URL has to escape.
 const PASSWORD: &str = "pw@4711/x";
-const URL: &str = "postgres://ada@db.example:5432/shop";
+const URL: &str = "mysql://ada@db.example:3306/shop";
 
 fn main() -> ExitCode {
     longshore_sdk::serve_capture(Vault)

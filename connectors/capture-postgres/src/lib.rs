@@ -1,0 +1,103 @@
+//! Captures tables of a PostgreSQL database: the rows that are there, then every change, in the order of the commits.
+//!
+//! Apply ([`apply`]) makes a publication and a replication slot ([`server`]). A session ([`session`]) is opened where the last one was covered
+//! ([`open`]), reads the stream of the log ([`source`], whose messages are read by [`pgoutput`]) and walks over each table once ([`walk`]),
+//! both at the same time: what keeps them in order is [`window`], what neither would see [`writers`]. What a table is made of is in
+//! [`table`], how a row becomes a document in [`layout`] and [`value`]. What it promises is in README.md.
+
+mod apply;
+mod config;
+mod covered;
+mod discover;
+mod faults;
+mod kinds;
+mod layout;
+mod lsn;
+mod names;
+mod open;
+mod pgoutput;
+mod server;
+mod session;
+mod shape;
+mod source;
+mod state;
+mod stream;
+mod table;
+mod types;
+mod validate;
+mod value;
+mod walk;
+mod watched;
+mod window;
+mod writers;
+
+use std::time::Duration;
+
+use longshore_sdk::Result;
+use longshore_sdk::binding::Proposed;
+use longshore_sdk::capture::{
+    Applied, Apply, Capture, CaptureSpec, ChangeTracking, Discovered, Emitter, Mechanism, PullOpen,
+};
+use longshore_sdk::finding::Finding;
+
+pub use config::{Config, Resource, Truncate};
+
+/// The connector.
+#[derive(Debug, Clone, Copy)]
+pub struct Postgres {
+    pace: Pace,
+}
+
+/// How much at once, and how often.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    /// Rows of a chunk at most.
+    chunk_rows: usize,
+    /// While nothing is captured, the slot follows the log so often.
+    idle: Duration,
+    /// A transaction of more than so many bytes of documents has checkpoints inside.
+    split_bytes: usize,
+}
+
+impl Default for Postgres {
+    fn default() -> Postgres {
+        Postgres { pace: Pace { chunk_rows: 100_000, idle: Duration::from_secs(10), split_bytes: 8 << 20 } }
+    }
+}
+
+impl Postgres {
+    /// For tests: many chunks without many rows, a slot that follows at once, checkpoints inside of small transactions.
+    #[must_use]
+    pub fn in_steps(chunk_rows: usize, split_bytes: usize) -> Postgres {
+        Postgres { pace: Pace { chunk_rows, idle: Duration::from_millis(20), split_bytes } }
+    }
+}
+
+impl Capture for Postgres {
+    type Config = Config;
+    type Resource = Resource;
+
+    fn spec(&self) -> CaptureSpec {
+        CaptureSpec::new("capture-postgres", env!("CARGO_PKG_VERSION"))
+            .resource_path(["/schema", "/table"])
+            .change_tracking(ChangeTracking::KeyOnly)
+            .mechanism(Mechanism::Log)
+            .explicit_acknowledgements()
+    }
+
+    async fn discover(&self, config: Config, resources: Vec<Resource>) -> Result<Vec<Discovered>> {
+        discover::discover(config, &resources).await
+    }
+
+    async fn validate(&self, config: Config, bindings: Vec<Proposed<Resource>>) -> Result<Vec<Finding>> {
+        validate::validate(config, &bindings).await
+    }
+
+    async fn apply(&self, apply: Apply<Config, Resource>) -> Result<Applied> {
+        apply::apply(&apply).await
+    }
+
+    async fn pull(&self, open: PullOpen<Config, Resource>, emitter: Emitter) -> Result<()> {
+        session::pull(open, self.pace, emitter).await
+    }
+}

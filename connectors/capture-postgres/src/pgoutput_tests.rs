@@ -1,0 +1,104 @@
+//! Messages as a server sent them, and bytes that nobody sent.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn hex(text: &str) -> Bytes {
+    let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+    digits.chunks(2).map(byte).collect()
+}
+
+fn text(text: &'static str) -> Cell {
+    Cell::Text(Bytes::from_static(text.as_bytes()))
+}
+
+#[track_caller]
+fn check(bytes: &str, wanted: Message) {
+    assert_eq!(parse(hex(bytes)).unwrap(), wanted);
+    let whole = hex(bytes);
+    for length in 0..whole.len() {
+        assert!(parse(whole.slice(..length)).is_err(), "cut to {length} of {} bytes", whole.len());
+    }
+    let mut longer = whole.to_vec();
+    longer.push(0);
+    assert!(parse(longer.into()).is_err(), "one byte more");
+}
+
+#[test]
+fn transactions_begin_and_end() {
+    check(
+        "42 0000000001554458 0002b5e2f8d7e6c0 000002e1",
+        Message::Begin(Begin { commit: Lsn(0x0155_4458), committed_micros: 0x0002_b5e2_f8d7_e6c0, xid: 737 }),
+    );
+    check(
+        "43 00 0000000001554458 0000000001554488 0002b5e2f8d7e6c0",
+        Message::Commit(Commit { end: Lsn(0x0155_4488) }),
+    );
+    check("4f 0000000000000010 6e6f646500", Message::Origin);
+    check("4d 01 0000000000000010 6100 00000002 6869", Message::Logical);
+}
+
+#[test]
+fn tables_tell_their_columns() {
+    let column =
+        |is_identity, name: &str, type_oid, typmod| Column { is_identity, name: name.to_owned(), type_oid, typmod };
+    check(
+        "52 00004001 7075626c696300 7400 64 0002  01 696400 00000014 ffffffff  00 7600 00000413 00000018",
+        Message::Relation(Relation {
+            oid: 16385,
+            schema: "public".to_owned(),
+            name: "t".to_owned(),
+            identity: b'd',
+            columns: vec![column(true, "id", 20, -1), column(false, "v", 1043, 24)],
+        }),
+    );
+    let of_the_system = parse(hex("52 00004001 00 7400 64 0000")).unwrap();
+    assert!(matches!(of_the_system, Message::Relation(relation) if relation.schema == "pg_catalog"));
+    check("59 00004002 7075626c696300 6d6f6f6400", Message::Type);
+}
+
+#[test]
+fn rows_come_with_what_they_were() {
+    let relation = 16385;
+    check(
+        "49 00004001 4e 0003 74 00000001 37 6e 74 00000000",
+        Message::Insert { relation, new: vec![text("7"), Cell::Null, text("")] },
+    );
+    check(
+        "55 00004001 4e 0002 74 00000001 37 75",
+        Message::Update { relation, old: None, new: vec![text("7"), Cell::Unchanged] },
+    );
+    check(
+        "55 00004001 4b 0002 74 00000001 37 6e 4e 0002 74 00000001 38 75",
+        Message::Update {
+            relation,
+            old: Some(Old::Key(vec![text("7"), Cell::Null])),
+            new: vec![text("8"), Cell::Unchanged],
+        },
+    );
+    check(
+        "55 00004001 4f 0001 74 00000001 37 4e 0001 74 00000001 38",
+        Message::Update { relation, old: Some(Old::Row(vec![text("7")])), new: vec![text("8")] },
+    );
+    check("44 00004001 4b 0001 74 00000001 37", Message::Delete { relation, old: Old::Key(vec![text("7")]) });
+    check("44 00004001 4f 0001 74 00000001 37", Message::Delete { relation, old: Old::Row(vec![text("7")]) });
+    check("54 00000002 00 00004001 00004002", Message::Truncate { relations: vec![16385, 16386] });
+}
+
+#[test]
+fn what_is_not_known_is_refused() {
+    for bytes in ["", "5a", "49 00004001 4b 0000", "49 00004001 4e 0001 62 00000001 37", "44 00004001 4e 0000"] {
+        assert!(parse(hex(bytes)).is_err(), "{bytes}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_it_panic(tag in proptest::sample::select(b"BCORYIUDTM?".to_vec()), rest in proptest::collection::vec(any::<u8>(), 0..64)) {
+        let mut bytes = vec![tag];
+        bytes.extend(rest);
+        drop(parse(bytes.into()));
+    }
+}

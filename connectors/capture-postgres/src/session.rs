@@ -1,0 +1,443 @@
+//! A session: reads the stream and walks over the tables, in one loop that waits for one event, takes it, and looks what is due.
+//!
+//! Between two transactions of the log a chunk that is due is emitted, a checkpoint is made, the next chunk is read. Inside of one nothing of
+//! that happens, but for partial checkpoints in a very large one.
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the slot follows an idle log by the clock, and people are told now and then"
+)]
+
+mod emit;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt as _;
+use longshore_sdk::capture::{Checkpoint, Emitter, PullOpen};
+use longshore_sdk::{Error, Result};
+
+use crate::Pace;
+use crate::config::{Config, Resource, Truncate};
+use crate::covered::Covered;
+use crate::layout::Layout;
+use crate::lsn::Lsn;
+use crate::open::{self, Opened};
+use crate::pgoutput::{Begin, Message, Relation};
+use crate::source::Event;
+use crate::state::{TaskState, Within};
+use crate::stream;
+use crate::walk::{self, Read, Stand};
+use crate::window::Window;
+use crate::writers;
+
+/// Small transactions share a checkpoint up to so many bytes of documents, if more of them are at hand.
+const CHECKPOINT_BYTES: usize = 1 << 20;
+/// So many transactions are remembered before a look at the server lets them be forgotten.
+const REMEMBERED_MAX: usize = 4_096;
+/// While nothing comes, what the clock decides is looked at so often.
+const TICK: Duration = Duration::from_millis(50);
+/// So long the server may take to write out the end of its log by itself.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// People need to know a few times a second.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
+/// At a stop, so long is waited for the last acknowledgements; without them the next session tells the server.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Captures until a stop is asked for.
+pub(crate) async fn pull(open: PullOpen<Config, Resource>, pace: Pace, emitter: Emitter) -> Result<()> {
+    let opened = open::open(&open).await?;
+    let mut session = Session::new(opened, pace, emitter);
+    session.run().await?;
+    session.farewell().await
+}
+
+struct Session {
+    pace: Pace,
+    opened: Opened,
+    emitter: Emitter,
+    window: Window,
+    /// By number: how rows of a table are written; none: nobody captures it.
+    relations: HashMap<u32, Option<Followed>>,
+    transaction: Option<Transaction>,
+    covered: Covered,
+    /// Bytes of documents since the last checkpoint.
+    bytes: usize,
+    /// The state is not where we are.
+    is_behind: bool,
+    is_caught_up: bool,
+    /// A walk may look again whether it can go on.
+    may_walk: bool,
+    scratch: Vec<u8>,
+    last_checkpoint: Instant,
+    last_moved: Instant,
+    last_progress: Option<Instant>,
+}
+
+/// A table of the log.
+#[derive(Debug, Clone)]
+struct Followed {
+    binding: usize,
+    layout: Arc<Layout>,
+}
+
+/// The transaction of the log that is being read.
+#[derive(Debug)]
+struct Transaction {
+    begin: Begin,
+    at: String,
+    /// It was covered before this session, as a whole.
+    is_old: bool,
+    /// Its rows so far, and how many of them were covered before.
+    rows: u64,
+    covered_rows: u64,
+}
+
+impl Session {
+    fn new(opened: Opened, pace: Pace, emitter: Emitter) -> Session {
+        let now = Instant::now();
+        Session {
+            pace,
+            opened,
+            emitter,
+            window: Window::default(),
+            relations: HashMap::new(),
+            transaction: None,
+            covered: Covered::default(),
+            bytes: 0,
+            is_behind: false,
+            is_caught_up: false,
+            may_walk: true,
+            scratch: Vec::new(),
+            last_checkpoint: now,
+            last_moved: now,
+            last_progress: None,
+        }
+    }
+
+    async fn run(&mut self) -> Result<()> {
+        let stop = self.emitter.stop();
+        let mut acknowledgements = self.emitter.acknowledgements();
+        // What the session was opened with is durable, and the last one may have died before it could say so.
+        self.opened.source.acknowledge(self.opened.position);
+        while !self.emitter.stop_requested() {
+            self.hear();
+            if self.transaction.is_none() && self.do_what_is_due().await? {
+                continue;
+            }
+            if let Some(event) = self.opened.source.next().now_or_never() {
+                self.take(event?).await?;
+                continue;
+            }
+            if self.transaction.is_none() && self.bytes > 0 {
+                self.checkpoint(Mark::Plain).await?;
+                continue;
+            }
+            tokio::select! {
+                () = stop.requested() => break,
+                event = self.opened.source.next() => self.take(event?).await?,
+                Some(_) = acknowledgements.next() => {}
+                () = tokio::time::sleep(TICK.min(self.pace.idle)) => self.tick().await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the checkpoint under way, hears the last acknowledgements and tells the server.
+    async fn farewell(mut self) -> Result<()> {
+        if self.transaction.is_none() && self.bytes > 0 {
+            self.checkpoint(Mark::Plain).await?;
+        }
+        if let Some(last) = self.covered.last() {
+            let mut acknowledgements = self.emitter.acknowledgements();
+            let reached = tokio::time::timeout(FAREWELL, acknowledgements.reached(last)).await;
+            tracing::debug!(?reached, "heard the last acknowledgements");
+        }
+        match self.covered.hear(self.emitter.acknowledged()) {
+            Some(position) => {
+                self.opened.source.acknowledge(position);
+                self.opened.source.farewell(position).await;
+            }
+            None => tracing::debug!("nothing to tell the server"),
+        }
+        Ok(())
+    }
+
+    fn hear(&mut self) {
+        if let Some(position) = self.covered.hear(self.emitter.acknowledged()) {
+            self.opened.source.acknowledge(position);
+        }
+    }
+
+    /// Between two transactions; true: something was done, look again.
+    async fn do_what_is_due(&mut self) -> Result<bool> {
+        if let Some(chunk) = self.window.take_due(self.opened.position) {
+            self.emit_chunk(chunk).await?;
+            self.checkpoint(Mark::Plain).await?;
+            return Ok(true);
+        }
+        if self.bytes >= CHECKPOINT_BYTES {
+            self.checkpoint(Mark::Plain).await?;
+            return Ok(true);
+        }
+        let is_walked = self.opened.watched.iter().all(|watched| watched.part.walked);
+        if is_walked && !self.is_caught_up && self.opened.position >= self.opened.target {
+            self.is_caught_up = true;
+            self.window.forget();
+            self.checkpoint(Mark::CaughtUp).await?;
+            return Ok(true);
+        }
+        if !is_walked && self.window.chunk().is_none() && std::mem::take(&mut self.may_walk) {
+            let has_read = self.walk().await?;
+            self.may_walk = has_read;
+            return Ok(has_read);
+        }
+        Ok(false)
+    }
+
+    /// Reads the next chunk of the first table that is not through and can be read now; false: none can.
+    async fn walk(&mut self) -> Result<bool> {
+        let Opened { client, types, watched, task, .. } = &mut self.opened;
+        for (binding, watched) in watched.iter_mut().enumerate().filter(|(_, watched)| !watched.part.walked) {
+            if let Some(writers) = &mut watched.writers {
+                if !writers.have_ended(client).await? {
+                    tracing::debug!(table = %watched.table.name, writers = writers.count(), "the walk waits for transactions to end");
+                    continue;
+                }
+                watched.writers = None;
+            }
+            let stand = Stand {
+                binding,
+                resource: &watched.resource,
+                typed_key: &watched.part.key,
+                after: watched.part.after.as_deref(),
+                rows_max: self.pace.chunk_rows,
+            };
+            let read = walk::read(client, types, &mut self.window, &stand).await;
+            match read.map_err(|error| error.at_binding(binding))? {
+                Read::Early => return Ok(false),
+                Read::Chunk(chunk, table) => {
+                    watched.table = table;
+                    watched.check_same(task).map_err(|error| error.at_binding(binding))?;
+                    watched.table.check_for(&watched.key).map_err(|error| error.at_binding(binding))?;
+                    self.window.keep(*chunk);
+                    self.last_moved = Instant::now();
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    async fn take(&mut self, event: Event) -> Result<()> {
+        match event {
+            Event::Alive(end) => {
+                if self.transaction.is_none() && end > self.opened.position {
+                    self.move_to(end);
+                }
+                Ok(())
+            }
+            Event::Message(message) => self.take_message(message).await,
+        }
+    }
+
+    async fn take_message(&mut self, message: Message) -> Result<()> {
+        match message {
+            Message::Begin(begin) => self.begin(begin),
+            Message::Commit(commit) => self.commit(commit.end).await,
+            Message::Relation(relation) => self.relation(relation).await,
+            Message::Insert { relation, new } => match self.followed(relation)? {
+                Some(followed) => self.change(&followed, stream::inserted(&followed.layout, new)).await,
+                None => Ok(()),
+            },
+            Message::Update { relation, old, new } => {
+                let Some(followed) = self.followed(relation)? else { return Ok(()) };
+                let (gone, there) =
+                    stream::updated(&followed.layout, old, new).map_err(|error| error.at_binding(followed.binding))?;
+                self.changes(&followed, gone.into_iter().chain([there])).await
+            }
+            Message::Delete { relation, old } => match self.followed(relation)? {
+                Some(followed) => self.change(&followed, stream::deleted(&followed.layout, old)).await,
+                None => Ok(()),
+            },
+            Message::Truncate { relations } => self.truncated(&relations),
+            Message::Origin | Message::Type | Message::Logical => Ok(()),
+        }
+    }
+
+    fn begin(&mut self, begin: Begin) -> Result<()> {
+        const EPOCH_MICROS: i64 = 946_684_800_000_000;
+        let at = begin
+            .committed_micros
+            .checked_add(EPOCH_MICROS)
+            .and_then(|micros| jiff::Timestamp::from_microsecond(micros).ok());
+        let within = self.opened.within.filter(|within| within.commit == begin.commit);
+        self.transaction = Some(Transaction {
+            begin,
+            at: at.map(|at| at.to_string()).unwrap_or_default(),
+            is_old: begin.commit < self.opened.position,
+            rows: 0,
+            covered_rows: within.map_or(0, |within| within.rows),
+        });
+        Ok(())
+    }
+
+    async fn commit(&mut self, end: Lsn) -> Result<()> {
+        let Some(transaction) = self.transaction.take() else {
+            return Err(Error::internal(
+                "postgres.stream.order",
+                "capture-postgres reads the stream of changes: expected Begin, got Commit",
+            ));
+        };
+        if end > self.opened.position {
+            self.move_to(end);
+        }
+        self.opened.within = None;
+        if self.opened.watched.iter().all(|watched| watched.part.walked) {
+            return Ok(());
+        }
+        self.window.emitted(transaction.begin.xid);
+        if self.window.remembered() > REMEMBERED_MAX {
+            let snapshot = writers::snapshot(&self.opened.client).await?;
+            self.window.judge(&snapshot);
+        }
+        Ok(())
+    }
+
+    fn move_to(&mut self, position: Lsn) {
+        self.opened.position = position;
+        self.is_behind = true;
+        self.last_moved = Instant::now();
+    }
+
+    /// A table as it is from here on in the log, which may be long ago. What its columns are is in the message; of the catalog only names
+    /// of types are asked, and what may be NULL, where a value will correct it.
+    async fn relation(&mut self, relation: Relation) -> Result<()> {
+        let binding = self.opened.watched.iter().position(|watched| watched.part.oid == relation.oid);
+        let Some(binding) = binding else {
+            self.relations.insert(relation.oid, None);
+            return Ok(());
+        };
+        let Opened { client, types, watched, .. } = &mut self.opened;
+        let watched = &watched[binding];
+        let mut columns = Vec::with_capacity(relation.columns.len());
+        for column in &relation.columns {
+            let ty = types.of(client, column.type_oid, column.typmod).await?;
+            let known = watched.table.columns.iter().find(|known| known.name == column.name);
+            let nullable = !column.is_identity && !known.is_some_and(|known| known.is_not_null);
+            columns.push((column.name.as_str(), ty, nullable));
+        }
+        let is_told = |name: &String| relation.columns.iter().any(|column| column.name == *name && column.is_identity);
+        let layout = match watched.table.key.iter().all(is_told) {
+            true => Layout::new((&relation.schema, &relation.name), columns.into_iter(), &watched.table.key),
+            false => Err("one over other columns, or NOTHING".to_owned()),
+        };
+        let layout = layout.map_err(|got| {
+            let message = format!(
+                "capture-postgres reads changes of {}.{}: expected a replica identity over [{}], got {got}",
+                relation.schema,
+                relation.name,
+                watched.table.key.join(", ")
+            );
+            Error::config("postgres.identity.changed", message).at_binding(binding).suggest(
+                "put the primary key or the replica identity back, or capture the table again under the new key: `longshore run --fresh`",
+            )
+        })?;
+        self.relations.insert(relation.oid, Some(Followed { binding, layout: Arc::new(layout) }));
+        Ok(())
+    }
+
+    /// Whose row this is; none: nobody's, or one that was covered before.
+    fn followed(&mut self, relation: u32) -> Result<Option<Followed>> {
+        let fault = |expected: &str| {
+            let message =
+                format!("capture-postgres reads the stream of changes: expected {expected} before a row, got none");
+            Error::internal("postgres.stream.order", message)
+        };
+        let transaction = self.transaction.as_mut().ok_or_else(|| fault("Begin"))?;
+        transaction.rows += 1;
+        let is_covered = transaction.is_old || transaction.rows <= transaction.covered_rows;
+        let followed = self.relations.get(&relation).ok_or_else(|| fault("its relation"))?;
+        Ok(followed.clone().filter(|_| !is_covered))
+    }
+
+    fn truncated(&self, relations: &[u32]) -> Result<()> {
+        let is_old = self.transaction.as_ref().is_some_and(|transaction| transaction.is_old);
+        let followed = |oid: &u32| self.relations.get(oid).and_then(Option::as_ref);
+        let Some(followed) = relations.iter().find_map(followed).filter(|_| !is_old) else { return Ok(()) };
+        let watched = &self.opened.watched[followed.binding];
+        let name = format!("{}.{}", watched.resource.schema, watched.resource.table);
+        match self.opened.settings.truncate {
+            Truncate::Ignore => {
+                tracing::warn!(table = %name, "was emptied by TRUNCATE, which is ignored");
+                Ok(())
+            }
+            Truncate::Stop => {
+                let message =
+                    format!("capture-postgres reads changes of {name}: expected changes of rows, got TRUNCATE");
+                Err(Error::data("postgres.truncated", message).at_binding(followed.binding).suggest(format!(
+                    "capture the table again (`longshore run --fresh {}/{}`), or set `truncate: ignore` to keep the rows where they were captured to",
+                    self.opened.task, watched.collection
+                )))
+            }
+        }
+    }
+
+    /// Nothing came for a while.
+    async fn tick(&mut self) -> Result<()> {
+        self.may_walk = true;
+        let awaited = self.window.chunk().map(|chunk| chunk.high).into_iter();
+        let awaited = awaited.chain((!self.is_caught_up).then_some(self.opened.target)).max();
+        let waits = awaited.is_some_and(|awaited| awaited > self.opened.position);
+        if waits && self.transaction.is_none() && self.last_moved.elapsed() >= PATIENCE {
+            walk::nudge(&self.opened.client).await;
+            self.last_moved = Instant::now();
+        }
+        let is_idle = self.is_behind && self.covered.is_empty() && self.transaction.is_none();
+        if is_idle && self.last_checkpoint.elapsed() >= self.pace.idle {
+            self.checkpoint(Mark::Plain).await?;
+        }
+        Ok(())
+    }
+
+    async fn checkpoint(&mut self, mark: Mark) -> Result<()> {
+        let Opened { identity, settings, position, watched, .. } = &mut self.opened;
+        let within = match (mark, &self.transaction) {
+            (Mark::Partial, Some(transaction)) => {
+                Some(Within { commit: transaction.begin.commit, rows: transaction.rows })
+            }
+            (Mark::Partial | Mark::Plain | Mark::CaughtUp, _) => None,
+        };
+        let task = TaskState {
+            system: identity.system.clone(),
+            timeline: identity.timeline,
+            slot: settings.slot.clone(),
+            position: *position,
+            within,
+        };
+        let mut checkpoint = Checkpoint::new().task(&task);
+        for (binding, watched) in watched.iter_mut().enumerate().filter(|(_, watched)| watched.is_unsaved) {
+            checkpoint = checkpoint.binding(binding, &watched.part);
+            watched.is_unsaved = false;
+        }
+        checkpoint = match mark {
+            Mark::Plain => checkpoint,
+            Mark::CaughtUp => checkpoint.caught_up(),
+            Mark::Partial => checkpoint.partial(),
+        };
+        let number = self.emitter.checkpoint(checkpoint).await?;
+        self.covered.said(number, task.position);
+        (self.bytes, self.is_behind, self.last_checkpoint) = (0, false, Instant::now());
+        self.hear();
+        Ok(())
+    }
+}
+
+/// What a checkpoint says beside its state.
+#[derive(Debug, Clone, Copy)]
+enum Mark {
+    Plain,
+    CaughtUp,
+    Partial,
+}

@@ -1,0 +1,126 @@
+//! What a session emits: changes as they come, and what is left of a chunk.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use longshore_sdk::{Progress, ProgressPart, Result};
+
+use super::{Followed, Mark, PROGRESS_INTERVAL, Session};
+use crate::layout::{Found, Layout, Op};
+use crate::pgoutput::{Cell, Tuple};
+use crate::stream::Change;
+use crate::walk;
+use crate::window::{Chunk, Met};
+
+/// A document to be.
+struct Row<'r> {
+    layout: &'r Arc<Layout>,
+    op: Op,
+    cells: &'r Tuple,
+    keys_only: bool,
+}
+
+impl Session {
+    pub(super) async fn change(&mut self, followed: &Followed, change: Result<Change>) -> Result<()> {
+        let change = change.map_err(|error| error.at_binding(followed.binding))?;
+        self.changes(followed, [change].into_iter()).await
+    }
+
+    pub(super) async fn changes(&mut self, followed: &Followed, changes: impl Iterator<Item = Change>) -> Result<()> {
+        let Followed { binding, layout } = followed;
+        for mut change in changes {
+            // A row that moved left its large values where it was: what the chunk has under the new key is no older than the change, and is
+            // not there at all in most cases.
+            let fill = (change.op != Op::Delete && !change.has_moved).then_some((&**layout, &mut change.row));
+            if self.window.changed(*binding, &change.key, fill) == Met::Dropped {
+                tracing::debug!(binding, "a chunk is read again, as columns changed");
+                self.may_walk = true;
+            }
+            // Of a row that a walk is still to bring, nobody may have the large values yet.
+            let is_walked = self.opened.watched[*binding].part.walked;
+            if change.is_partial() && (change.has_moved || !is_walked) {
+                self.fill_from_table(*binding, layout, &mut change).await?;
+            }
+            let row = Row { layout, op: change.op, cells: &change.row, keys_only: change.keys_only };
+            self.emit(*binding, row).await?;
+        }
+        if self.bytes >= self.pace.split_bytes {
+            self.checkpoint(Mark::Partial).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes the large values that a change leaves out from the row as it is by now. It may have changed since: then the log brings it again. It
+    /// may be gone: then the log brings that.
+    async fn fill_from_table(&mut self, binding: usize, layout: &Layout, change: &mut Change) -> Result<()> {
+        let places: Vec<usize> = (0..change.row.len()).filter(|place| change.row[*place] == Cell::Unchanged).collect();
+        let names: Vec<&str> = places.iter().map(|place| layout.columns[*place].name.as_str()).collect();
+        let table = &self.opened.watched[binding].table;
+        let Some(transaction) = &self.transaction else { return Ok(()) };
+        let xid = transaction.begin.xid;
+        if let Some(found) = walk::read_again(&self.opened.client, table, &change.key, &names, xid).await? {
+            for (place, cell) in places.into_iter().zip(found) {
+                change.row[place] = cell;
+            }
+        }
+        Ok(())
+    }
+
+    /// What is left of a chunk; the walk is behind it then.
+    pub(super) async fn emit_chunk(&mut self, chunk: Chunk) -> Result<()> {
+        for cells in chunk.rest() {
+            let row = Row { layout: &chunk.layout, op: Op::Create, cells, keys_only: false };
+            self.emit(chunk.binding, row).await?;
+        }
+        let watched = &mut self.opened.watched[chunk.binding];
+        let part = &mut watched.part;
+        let text = |value: &Vec<u8>| String::from_utf8_lossy(value).into_owned();
+        part.key = watched.table.typed_key();
+        part.rows += chunk.len() as u64;
+        part.walked = chunk.is_end;
+        if let Some(last) = &chunk.last {
+            part.after = Some(last.iter().map(text).collect());
+        }
+        if chunk.is_end {
+            part.after = None;
+        }
+        watched.is_unsaved = true;
+        self.may_walk = true;
+        self.tell_progress(chunk.binding).await
+    }
+
+    async fn tell_progress(&mut self, binding: usize) -> Result<()> {
+        if self.last_progress.is_some_and(|last| last.elapsed() < PROGRESS_INTERVAL) {
+            return Ok(());
+        }
+        self.last_progress = Some(Instant::now());
+        let watched = &self.opened.watched[binding];
+        let rows = watched.part.rows;
+        let total_rows = watched.table.about_rows.max(rows);
+        let part = ProgressPart { binding, rows, bytes: 0, total_rows, total_bytes: 0 };
+        self.emitter.progress(Progress { parts: vec![part], doing: "reading rows".to_owned() }).await
+    }
+
+    async fn emit(&mut self, binding: usize, row: Row<'_>) -> Result<()> {
+        let watched = &mut self.opened.watched[binding];
+        let is_adopted = watched.adopted.as_ref().is_some_and(|adopted| Arc::ptr_eq(adopted, row.layout));
+        if !is_adopted {
+            watched.shape.adopt(row.layout);
+            watched.adopted = Some(Arc::clone(row.layout));
+        }
+        let found = match &self.transaction {
+            Some(transaction) => Found::Log { commit: transaction.begin.commit, at: &transaction.at },
+            None => Found::Walk,
+        };
+        self.scratch.clear();
+        let written =
+            row.layout.write((row.op, found), row.cells, row.keys_only, &mut watched.shape, &mut self.scratch);
+        written.map_err(|error| error.at_binding(binding))?;
+        if watched.shape.behind() {
+            let schema = watched.shape.restate();
+            self.emitter.schema(binding, &schema).await?;
+        }
+        self.bytes += self.scratch.len();
+        self.emitter.raw(binding, &self.scratch).await
+    }
+}

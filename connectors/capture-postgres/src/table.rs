@@ -1,0 +1,259 @@
+//! What the catalog of the database says of a table, and whether it can be captured: its changes must say which row they are of.
+
+use longshore_postgres::{Client, failed, qualified};
+use longshore_sdk::{Error, Result};
+
+use crate::config::Resource;
+use crate::kinds::Kinds;
+use crate::layout::Layout;
+use crate::shape::schema_of;
+use crate::types::{Type, Types};
+
+/// A table.
+#[derive(Debug, Clone)]
+pub(crate) struct Table {
+    pub(crate) oid: u32,
+    pub(crate) schema: String,
+    pub(crate) name: String,
+    kind: String,
+    persistence: String,
+    is_partition: bool,
+    /// `relreplident`.
+    identity: String,
+    pub(crate) columns: Vec<Column>,
+    /// Columns of the index that tells rows apart in the log, in its order.
+    pub(crate) key: Vec<String>,
+    may_select: bool,
+    /// As ANALYZE last counted them.
+    pub(crate) about_rows: u64,
+}
+
+/// A column, as the log sends it: generated ones it does not.
+#[derive(Debug, Clone)]
+pub(crate) struct Column {
+    pub(crate) name: String,
+    pub(crate) ty: Type,
+    /// Type with modifier, as SQL has it.
+    pub(crate) sql: String,
+    pub(crate) is_not_null: bool,
+    /// Its values may lie outside of the row, and are not sent where they did not change.
+    is_large: bool,
+}
+
+const FIND: &str = "SELECT c.oid, c.relkind::text, c.relpersistence::text, c.relispartition, c.relreplident::text, \
+    has_table_privilege(c.oid, 'SELECT') OR NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 \
+        AND NOT a.attisdropped AND NOT has_column_privilege(c.oid, a.attnum, 'SELECT')), \
+    coalesce((SELECT sum(greatest(l.reltuples, 0)) FROM pg_partition_tree(c.oid) p JOIN pg_class l ON l.oid = p.relid WHERE p.isleaf), \
+        greatest(c.reltuples, 0))::float8 \
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2";
+const COLUMNS: &str = "SELECT attname::text, atttypid, atttypmod, format_type(atttypid, atttypmod), attnotnull, attstorage <> 'p' \
+    FROM pg_attribute WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped AND attgenerated = '' ORDER BY attnum";
+const KEY: &str = "SELECT a.attname::text FROM pg_index i CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k(number, place) \
+    JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number \
+    WHERE i.indrelid = $1 AND k.place <= i.indnkeyatts AND i.indisvalid AND CASE WHEN $2 THEN i.indisreplident ELSE i.indisprimary END \
+    ORDER BY k.place";
+const LIST: &str = "SELECT n.nspname::text, c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+    WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence = 'p' \
+    AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_%' ORDER BY 1, 2";
+
+/// All tables that may be of interest.
+pub(crate) async fn list(client: &Client) -> Result<Vec<Resource>> {
+    let rows = client.query(LIST, &[]).await.map_err(|error| failed("listing tables", &error))?;
+    Ok(rows.into_iter().map(|row| Resource { schema: row.get(0), table: row.get(1) }).collect())
+}
+
+impl Table {
+    /// Looks a table up.
+    pub(crate) async fn find(client: &Client, types: &mut Types, resource: &Resource) -> Result<Table> {
+        let doing = format!("looking at table {}.{}", resource.schema, resource.table);
+        let found = client
+            .query_opt(FIND, &[&resource.schema, &resource.table])
+            .await
+            .map_err(|error| failed(&doing, &error))?;
+        let Some(row) = found else {
+            let message = format!("capture-postgres, {doing}: expected a table, got nothing of this name");
+            return Err(Error::config("postgres.table.missing", message).at_pointer("/table").suggest(
+                "create it, or correct `schema` and `table`: both are written as in the catalog, without quotes",
+            ));
+        };
+        let (oid, identity): (u32, String) = (row.get(0), row.get(4));
+        let about_rows: f64 = row.get(6);
+        let mut table = Table {
+            oid,
+            schema: resource.schema.clone(),
+            name: resource.table.clone(),
+            kind: row.get(1),
+            persistence: row.get(2),
+            is_partition: row.get(3),
+            may_select: row.get(5),
+            columns: Vec::new(),
+            key: Vec::new(),
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rough count, for people")]
+            about_rows: about_rows as u64,
+            identity,
+        };
+        for row in client.query(COLUMNS, &[&oid]).await.map_err(|error| failed(&doing, &error))? {
+            let ty = types.of(client, row.get(1), row.get(2)).await?;
+            table.columns.push(Column {
+                name: row.get(0),
+                ty,
+                sql: row.get(3),
+                is_not_null: row.get(4),
+                is_large: row.get(5),
+            });
+        }
+        let by_index = table.identity == "i";
+        let key = client.query(KEY, &[&oid, &by_index]).await.map_err(|error| failed(&doing, &error))?;
+        table.key = key.into_iter().map(|row| row.get(0)).collect();
+        Ok(table)
+    }
+
+    /// Whether it can be captured at all.
+    pub(crate) fn check(&self) -> Result<()> {
+        let (table, alter) = (format!("{}.{}", self.schema, self.name), format!("ALTER TABLE {}", self.sql_name()));
+        let refused = |code: &str, expected: &str, got: &str, suggestion: String| {
+            let message = format!("capture-postgres looks at table {table}: expected {expected}, got {got}");
+            Err(Error::config(code, message).at_pointer("/table").suggest(suggestion))
+        };
+        if !matches!(self.kind.as_str(), "r" | "p") {
+            let suggestion = "capture the tables that it is made of".to_owned();
+            return refused("postgres.table.kind", "an ordinary or a partitioned table", self.kind_name(), suggestion);
+        }
+        if self.is_partition {
+            let suggestion =
+                "capture the table that it is a partition of: changes are told as changes of that".to_owned();
+            return refused("postgres.table.partition", "a whole table", "a partition", suggestion);
+        }
+        if self.persistence != "p" {
+            let suggestion = format!("{alter} SET LOGGED");
+            return refused(
+                "postgres.table.unlogged",
+                "a table whose changes are in the log",
+                "one that is unlogged",
+                suggestion,
+            );
+        }
+        if self.identity == "n" {
+            let suggestion = format!("{alter} REPLICA IDENTITY DEFAULT");
+            return refused(
+                "postgres.identity.nothing",
+                "a replica identity, as changes must say which row they are of",
+                "NOTHING",
+                suggestion,
+            );
+        }
+        let is_sent = |name: &String| self.columns.iter().any(|column| column.name == *name && column.is_not_null);
+        if self.key.is_empty() || !self.key.iter().all(is_sent) {
+            let suggestion = format!(
+                "give it a primary key, or a unique index over columns that are NOT NULL and not generated: {alter} REPLICA IDENTITY USING INDEX …"
+            );
+            return refused(
+                "postgres.key.missing",
+                "a primary key or a replica identity by an index",
+                "neither",
+                suggestion,
+            );
+        }
+        if self.columns.iter().any(|column| column.name == "_meta") {
+            let suggestion = "rename it".to_owned();
+            return refused(
+                "postgres.columns.meta",
+                "no column `_meta`, which is kept for what happened to a row",
+                "one",
+                suggestion,
+            );
+        }
+        if !self.may_select {
+            let suggestion =
+                format!("GRANT SELECT ON {} TO the user of `url`; a schema needs USAGE, too", self.sql_name());
+            return refused(
+                "postgres.permission",
+                "to be allowed to read all its columns",
+                "no such right",
+                suggestion,
+            );
+        }
+        Ok(())
+    }
+
+    /// Whether it can be captured into a collection of this key.
+    pub(crate) fn check_for(&self, key: &[String]) -> Result<()> {
+        self.check()?;
+        let pointers: Vec<String> = self.key.iter().map(|name| pointer_to(name)).collect();
+        if key.len() == pointers.len() && pointers.iter().all(|pointer| key.contains(pointer)) {
+            return Ok(());
+        }
+        let message = format!(
+            "capture-postgres looks at table {}.{}: expected the collection's key to be that of the changes in the log, got [{}]",
+            self.schema,
+            self.name,
+            key.join(", ")
+        );
+        Err(Error::config("postgres.key.other", message).at_pointer("/table").suggest(format!(
+            "use the key [{}], or give the table another replica identity: ALTER TABLE {} REPLICA IDENTITY USING INDEX …",
+            pointers.join(", "),
+            self.sql_name()
+        )))
+    }
+
+    pub(crate) fn sql_name(&self) -> String {
+        qualified(&self.schema, &self.name)
+    }
+
+    /// As it stands in FROM and in a publication: a table that others inherit from is itself and not they.
+    pub(crate) fn sql_from(&self) -> String {
+        let only = if self.kind == "p" { "" } else { "ONLY " };
+        format!("{only}{}", self.sql_name())
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.identity == "f"
+    }
+
+    /// Changes may leave values out that did not change.
+    pub(crate) fn leaves_out(&self) -> bool {
+        !self.is_full() && self.columns.iter().any(|column| column.is_large && !self.key.contains(&column.name))
+    }
+
+    /// Columns of the key with their types.
+    pub(crate) fn typed_key(&self) -> Vec<String> {
+        let typed = |name: &String| match self.columns.iter().find(|column| column.name == *name) {
+            Some(column) => format!("{name} {}", column.sql),
+            None => name.clone(),
+        };
+        self.key.iter().map(typed).collect()
+    }
+
+    /// Of the rows that are read from it.
+    pub(crate) fn layout(&self) -> Result<Layout> {
+        let columns = self.columns.iter().map(|column| (column.name.as_str(), column.ty.clone(), !column.is_not_null));
+        Layout::new((&self.schema, &self.name), columns, &self.key).map_err(|fault| {
+            Error::internal("postgres.layout", format!("capture-postgres looks at {}: {fault}", self.name))
+        })
+    }
+
+    /// For Discover.
+    pub(crate) fn to_schema(&self) -> serde_json::Value {
+        let columns = self.columns.iter().map(|column| {
+            let null = if column.is_not_null { Kinds::NONE } else { Kinds::NULL };
+            (column.name.as_str(), column.ty.form.kinds().with(null), column.ty.format.as_deref())
+        });
+        schema_of(columns, &self.key, self.leaves_out())
+    }
+
+    fn kind_name(&self) -> &'static str {
+        match self.kind.as_str() {
+            "v" => "a view",
+            "m" => "a materialized view",
+            "f" => "a foreign table",
+            "S" => "a sequence",
+            "i" | "I" => "an index",
+            _ => "something else",
+        }
+    }
+}
+
+/// JSON pointer to a top-level field.
+pub(crate) fn pointer_to(name: &str) -> String {
+    format!("/{}", name.replace('~', "~0").replace('/', "~1"))
+}

@@ -1,0 +1,297 @@
+//! What a value of the server becomes in a document: from the text that its type's output function writes, which is the same for a row that
+//! was read and for one that came by the log, so that both give the same bytes. Nothing is rounded, cut or guessed.
+//!
+//! It counts on the settings that every session of ours makes: UTC, ISO dates, `extra_float_digits` 3, `bytea_output` hex.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::kinds::Kinds;
+
+/// How the text of a type is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Form {
+    Boolean,
+    Integer,
+    /// With NaN and the infinities as strings.
+    Number,
+    /// As it is.
+    Text,
+    /// RFC 3339.
+    Timestamp,
+    /// The JSON itself.
+    Json,
+    /// In base64.
+    Bytes,
+    /// Of values of a form, with the letter that stands between them.
+    Array(Box<Form>, char),
+}
+
+impl Form {
+    /// What its values are in JSON, but for those that have no other form than a string.
+    pub(crate) fn kinds(&self) -> Kinds {
+        match self {
+            Form::Boolean => Kinds::BOOLEAN,
+            Form::Integer => Kinds::INTEGER,
+            Form::Number => Kinds::NUMBER,
+            Form::Text | Form::Timestamp | Form::Bytes => Kinds::STRING,
+            Form::Json => Kinds::ANY,
+            Form::Array(..) => Kinds::ARRAY,
+        }
+    }
+}
+
+/// Appends the JSON of a value and says of which type it is; an error says what was expected.
+pub(crate) fn write(form: &Form, bytes: &[u8], arena: &mut Vec<u8>) -> Result<Kinds, String> {
+    let text = std::str::from_utf8(bytes).map_err(|_| "expected a text in UTF-8, got other bytes".to_owned())?;
+    write_text(form, text, arena)
+}
+
+fn write_text(form: &Form, text: &str, arena: &mut Vec<u8>) -> Result<Kinds, String> {
+    match form {
+        Form::Boolean => match text {
+            "t" => arena.extend_from_slice(b"true"),
+            "f" => arena.extend_from_slice(b"false"),
+            _ => return Err(unexpected("t or f", text)),
+        },
+        Form::Integer => {
+            let digits = text.strip_prefix('-').unwrap_or(text);
+            if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+                return Err(unexpected("digits", text));
+            }
+            arena.extend_from_slice(text.as_bytes());
+        }
+        Form::Number if matches!(text, "NaN" | "Infinity" | "-Infinity") => {
+            string(text, arena);
+            return Ok(Kinds::STRING);
+        }
+        Form::Number => {
+            if !is_json_number(text.as_bytes()) {
+                return Err(unexpected("a number", text));
+            }
+            arena.extend_from_slice(text.as_bytes());
+        }
+        Form::Text => string(text, arena),
+        Form::Timestamp => timestamp(text, arena),
+        Form::Json => {
+            let text = text.trim_matches([' ', '\t', '\n', '\r']);
+            arena.extend_from_slice(text.as_bytes());
+            return Ok(kind_of_json(text));
+        }
+        Form::Bytes => base64_of_hex(text, arena)?,
+        Form::Array(element, between) => array(element, *between, text, arena)?,
+    }
+    Ok(form.kinds())
+}
+
+fn unexpected(expected: &str, text: &str) -> String {
+    let cut: String = text.chars().take(80).collect();
+    format!("expected {expected}, got {cut:?}")
+}
+
+/// Into memory, so it cannot fail.
+pub(crate) fn string(text: &str, arena: &mut Vec<u8>) {
+    if let Err(error) = serde_json::to_writer(&mut *arena, text) {
+        unreachable!("a text is JSON: {error}");
+    }
+}
+
+fn is_json_number(text: &[u8]) -> bool {
+    let digits = |text: &[u8]| text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let text = text.strip_prefix(b"-").unwrap_or(text);
+    let whole = digits(text);
+    if whole == 0 || (whole > 1 && text[0] == b'0') {
+        return false;
+    }
+    let mut rest = &text[whole..];
+    if let Some(fraction) = rest.strip_prefix(b".") {
+        let length = digits(fraction);
+        if length == 0 {
+            return false;
+        }
+        rest = &fraction[length..];
+    }
+    if let [b'e' | b'E', exponent @ ..] = rest {
+        let exponent = exponent.strip_prefix(b"+").or(exponent.strip_prefix(b"-")).unwrap_or(exponent);
+        let length = digits(exponent);
+        return length > 0 && length == exponent.len();
+    }
+    rest.is_empty()
+}
+
+/// `2024-01-01 00:00:00.5+00` is `2024-01-01T00:00:00.5Z`; an era stays behind it, and what has neither time nor zone is left alone.
+fn timestamp(text: &str, arena: &mut Vec<u8>) {
+    let (moment, era) = match text.strip_suffix(" BC") {
+        Some(moment) => (moment, " BC"),
+        None => (text, ""),
+    };
+    match moment.strip_suffix("+00").and_then(|moment| moment.split_once(' ')) {
+        Some((day, time)) => string(&format!("{day}T{time}Z{era}"), arena),
+        None => string(text, arena),
+    }
+}
+
+fn kind_of_json(text: &str) -> Kinds {
+    match text.as_bytes().first() {
+        Some(b'{') => Kinds::OBJECT,
+        Some(b'[') => Kinds::ARRAY,
+        Some(b'"') => Kinds::STRING,
+        Some(b't' | b'f') => Kinds::BOOLEAN,
+        Some(b'n') | None => Kinds::NULL,
+        Some(_) => Kinds::NUMBER,
+    }
+}
+
+fn base64_of_hex(text: &str, arena: &mut Vec<u8>) -> Result<(), String> {
+    let digit = |digit: u8| char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let read = || {
+        let pairs = text.strip_prefix("\\x")?.as_bytes().chunks(2);
+        pairs.map(|pair| Some(digit(*pair.first()?)? << 4 | digit(*pair.get(1)?)?)).collect::<Option<Vec<u8>>>()
+    };
+    let bytes = read().ok_or_else(|| unexpected("bytes in hex, such as \\x00ff", text))?;
+    string(&STANDARD.encode(bytes), arena);
+    Ok(())
+}
+
+/// `{1,NULL,"a \"b\""}`, perhaps nested, perhaps with bounds before it (`[0:1]={…}`), which JSON has no place for.
+fn array(element: &Form, between: char, text: &str, arena: &mut Vec<u8>) -> Result<(), String> {
+    let body = match text.strip_prefix('[').and_then(|rest| rest.split_once('=')) {
+        Some((_, body)) => body,
+        None => text,
+    };
+    let mut letters = body.char_indices().peekable();
+    let mut depth = 0_usize;
+    let fault = || unexpected("an array", text);
+    let mut unquoted = String::new();
+    while let Some((at, letter)) = letters.next() {
+        match letter {
+            '{' => {
+                depth += 1;
+                arena.push(b'[');
+            }
+            '}' => {
+                depth = depth.checked_sub(1).ok_or_else(fault)?;
+                arena.push(b']');
+                if depth == 0 && at + 1 != body.len() {
+                    return Err(fault());
+                }
+            }
+            _ if depth == 0 => return Err(fault()),
+            letter if letter == between => arena.push(b','),
+            '"' => {
+                unquoted.clear();
+                loop {
+                    match letters.next().ok_or_else(fault)?.1 {
+                        '"' => break,
+                        '\\' => unquoted.push(letters.next().ok_or_else(fault)?.1),
+                        letter => unquoted.push(letter),
+                    }
+                }
+                write_text(element, &unquoted, arena)?;
+            }
+            letter => {
+                unquoted.clear();
+                unquoted.push(letter);
+                while let Some((_, letter)) = letters.next_if(|(_, letter)| *letter != between && *letter != '}') {
+                    match letter {
+                        '\\' => unquoted.push(letters.next().ok_or_else(fault)?.1),
+                        letter => unquoted.push(letter),
+                    }
+                }
+                match unquoted.as_str() {
+                    "NULL" => arena.extend_from_slice(b"null"),
+                    value => drop(write_text(element, value, arena)?),
+                }
+            }
+        }
+    }
+    if depth == 0 && body.starts_with('{') { Ok(()) } else { Err(fault()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(form: &Form, text: &str, wanted: &str, kinds: Kinds) {
+        let mut arena = b"x".to_vec();
+        assert_eq!(write(form, text.as_bytes(), &mut arena), Ok(kinds), "{text}");
+        assert_eq!(std::str::from_utf8(&arena[1..]).unwrap(), wanted);
+        serde_json::from_str::<serde_json::Value>(wanted).unwrap();
+    }
+
+    #[track_caller]
+    fn refused(form: &Form, texts: &[&str]) {
+        for text in texts {
+            assert!(write(form, text.as_bytes(), &mut Vec::new()).is_err(), "{text}");
+        }
+    }
+
+    fn array_of(form: Form) -> Form {
+        Form::Array(Box::new(form), ',')
+    }
+
+    #[test]
+    fn numbers_keep_their_digits() {
+        check(&Form::Integer, "-9223372036854775808", "-9223372036854775808", Kinds::INTEGER);
+        for number in ["12.50", "-0.5", "1e+20", "1e-05", "0", "99999999999999999999999999.000000000000000001"] {
+            check(&Form::Number, number, number, Kinds::NUMBER);
+        }
+        for word in ["NaN", "Infinity", "-Infinity"] {
+            check(&Form::Number, word, &format!("{word:?}"), Kinds::STRING);
+        }
+        refused(&Form::Integer, &["", "-", "1.5", "1 "]);
+        refused(&Form::Number, &["", "1.", ".5", "01", "1e", "inf", "--1"]);
+        check(&Form::Boolean, "t", "true", Kinds::BOOLEAN);
+        refused(&Form::Boolean, &["true", ""]);
+    }
+
+    #[test]
+    fn moments_are_rfc_3339_in_utc() {
+        for (text, wanted) in [
+            ("2024-01-01 00:00:00.123456+00", "2024-01-01T00:00:00.123456Z"),
+            ("0044-03-15 12:00:00+00 BC", "0044-03-15T12:00:00Z BC"),
+            ("12024-01-01 00:00:00+00", "12024-01-01T00:00:00Z"),
+            ("infinity", "infinity"),
+            ("-infinity", "-infinity"),
+        ] {
+            check(&Form::Timestamp, text, &format!("{wanted:?}"), Kinds::STRING);
+        }
+    }
+
+    #[test]
+    fn text_bytes_and_json_are_what_they_are() {
+        check(&Form::Text, "a\"b\n ü", r#""a\"b\n ü""#, Kinds::STRING);
+        check(&Form::Bytes, "\\x00ff", r#""AP8=""#, Kinds::STRING);
+        check(&Form::Bytes, "\\x", r#""""#, Kinds::STRING);
+        refused(&Form::Bytes, &["", "abc", "\\x0", "\\xzz", "\\x+1"]);
+        check(&Form::Json, " {\"a\" : 1.50}\n", "{\"a\" : 1.50}", Kinds::OBJECT);
+        check(&Form::Json, "null", "null", Kinds::NULL);
+        check(&Form::Json, "\"x\"", "\"x\"", Kinds::STRING);
+        assert!(write(&Form::Text, b"\xff", &mut Vec::new()).is_err());
+    }
+
+    #[test]
+    fn arrays_nest_and_hold_nulls() {
+        let (text, number) = (array_of(Form::Text), array_of(Form::Number));
+        check(&text, "{}", "[]", Kinds::ARRAY);
+        check(&text, r#"{a,NULL,"NULL","x,\"y\\",""}"#, r#"["a",null,"NULL","x,\"y\\",""]"#, Kinds::ARRAY);
+        check(&number, "{{1,2.50},{NaN,NULL}}", r#"[[1,2.50],["NaN",null]]"#, Kinds::ARRAY);
+        check(&number, "[0:1]={1,2}", "[1,2]", Kinds::ARRAY);
+        check(&array_of(Form::Timestamp), r#"{"2024-01-01 00:00:00+00"}"#, r#"["2024-01-01T00:00:00Z"]"#, Kinds::ARRAY);
+        let boxes = Form::Array(Box::new(Form::Text), ';');
+        check(&boxes, "{(1,1),(0,0);(2,2),(0,0)}", r#"["(1,1),(0,0)","(2,2),(0,0)"]"#, Kinds::ARRAY);
+        refused(&text, &["", "a", "{a", "{a}}", "{a}b", "{\"a}", "}"]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in ".{0,40}") {
+            for form in [Form::Number, Form::Bytes, Form::Timestamp, array_of(Form::Text), array_of(array_of(Form::Integer))] {
+                drop(write(&form, text.as_bytes(), &mut Vec::new()));
+            }
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! One binding of a session: its table as it was last looked at, how far its walk came, and what the collection's schema admits.
+
+use std::sync::Arc;
+
+use longshore_postgres::Client;
+use longshore_sdk::capture::PullOpen;
+use longshore_sdk::{Error, Result};
+
+use crate::config::{Config, Resource};
+use crate::faults;
+use crate::layout::Layout;
+use crate::shape::Shape;
+use crate::state::Part;
+use crate::table::Table;
+use crate::types::Types;
+use crate::writers::Writers;
+
+/// A table that is followed.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    pub(crate) resource: Resource,
+    pub(crate) collection: String,
+    /// The collection's.
+    pub(crate) key: Vec<String>,
+    pub(crate) table: Table,
+    pub(crate) part: Part,
+    /// The part is not in the state yet as it is here.
+    pub(crate) is_unsaved: bool,
+    pub(crate) shape: Shape,
+    /// Whose columns the shape has adopted.
+    pub(crate) adopted: Option<Arc<Layout>>,
+    /// Who has to end before the walk goes on.
+    pub(crate) writers: Option<Writers>,
+}
+
+impl Watched {
+    /// Looks at the table of a binding.
+    pub(crate) async fn look(
+        client: &Client,
+        types: &mut Types,
+        open: &PullOpen<Config, Resource>,
+        index: usize,
+    ) -> Result<Watched> {
+        let binding = &open.bindings[index];
+        let table = Table::find(client, types, &binding.resource).await?;
+        table.check_for(&binding.collection.key)?;
+        let remembered: Option<Part> = open.binding_state(index)?;
+        let is_unsaved = remembered.is_none();
+        let part = remembered.unwrap_or_else(|| Part::beginning(table.oid));
+        let watched = Watched {
+            resource: binding.resource.clone(),
+            collection: binding.collection.name.clone(),
+            key: binding.collection.key.clone(),
+            part,
+            is_unsaved,
+            shape: Shape::new(&binding.collection.schema_json),
+            adopted: None,
+            writers: None,
+            table,
+        };
+        watched.check_same(&open.owner.task)?;
+        Ok(watched)
+    }
+
+    /// A table that was made again under its name is another one.
+    pub(crate) fn check_same(&self, task: &str) -> Result<()> {
+        if self.table.oid == self.part.oid {
+            return Ok(());
+        }
+        let name = format!("{}.{}", self.resource.schema, self.resource.table);
+        let expected = format!("{name} to be the table with number {}", self.part.oid);
+        let got = format!("number {}, as it was dropped and made again", self.table.oid);
+        Err(faults::other_table(task, &self.collection, &expected, &got))
+    }
+}
+
+/// The log tells of a table once, so two bindings cannot share one.
+pub(crate) fn check_apart<'t>(tables: impl Iterator<Item = &'t Table>) -> Result<()> {
+    let mut seen = std::collections::HashMap::new();
+    for (index, table) in tables.enumerate() {
+        if let Some(first) = seen.insert(table.oid, index) {
+            let message = format!(
+                "capture-postgres looks at its tables: expected a table of its own, got {}.{}, which binding {first} has already",
+                table.schema, table.name
+            );
+            return Err(Error::config("postgres.table.twice", message)
+                .at_binding(index)
+                .at_pointer("/table")
+                .suggest("take one of the two bindings out; `schema` is public where it is not written"));
+        }
+    }
+    Ok(())
+}

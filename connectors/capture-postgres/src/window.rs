@@ -1,0 +1,179 @@
+//! Brings together what a walk read of a table and what the log says meanwhile. A pure machine: events in, rows out.
+//!
+//! **The invariant**: per key, what is emitted never goes back in time, and at the end of the log equals the table. A piece of a walk
+//! (a *chunk*) is read at a snapshot S and kept in memory. The log, which may be behind S or ahead of it, is read on and emitted, until it is
+//! past H, a position taken after the chunk was read. For a row of the chunk, and any transaction T that changed its key:
+//!
+//! | T | is in the chunk's row | what happens |
+//! |---|---|---|
+//! | was emitted before the chunk was read | must be: else the chunk is refused ([`Window::judge`]) | the row is emitted behind T |
+//! | is emitted while the chunk is kept | perhaps | the row is removed: T's own, or one behind it, is as new or newer |
+//! | is emitted afterwards | no: all that S shows has ended before H | T is emitted behind the row |
+//!
+//! The first line is why transactions are remembered: one may be in the log, and emitted, and still not be seen by a snapshot that is taken
+//! later, until it has left the server's list of running ones; for long, if it waits for a synchronous standby. What was emitted in a session
+//! before, or before the table was in the publication, is not known here: see `writers.rs`.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::layout::{Key, Layout};
+use crate::lsn::Lsn;
+use crate::pgoutput::{Cell, Tuple};
+
+/// What a snapshot shows: `xmin:xmax:xip,…` as the server writes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Snapshot {
+    xmin: u64,
+    pub(crate) xmax: u64,
+    running: Vec<u64>,
+}
+
+impl Snapshot {
+    pub(crate) fn parse(text: &str) -> Option<Snapshot> {
+        let mut parts = text.split(':');
+        let (xmin, xmax, running) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?, parts.next()?);
+        let running =
+            running.split(',').filter(|xid| !xid.is_empty()).map(str::parse).collect::<Result<_, _>>().ok()?;
+        Some(Snapshot { xmin, xmax, running })
+    }
+
+    /// The log has the lower half of a transaction's number; this is the one near the snapshot.
+    pub(crate) fn whole(&self, xid: u32) -> u64 {
+        const HALF: u64 = 1 << 31;
+        let near = (self.xmax & !0xffff_ffff) | u64::from(xid);
+        if near > self.xmax + HALF {
+            near.saturating_sub(1 << 32)
+        } else if near + HALF < self.xmax {
+            near + (1 << 32)
+        } else {
+            near
+        }
+    }
+
+    /// A transaction that has ended is seen.
+    pub(crate) fn shows(&self, xid: u32) -> bool {
+        let xid = self.whole(xid);
+        xid < self.xmin || (xid < self.xmax && !self.running.contains(&xid))
+    }
+}
+
+/// A piece of a walk.
+#[derive(Debug)]
+pub(crate) struct Chunk {
+    pub(crate) binding: usize,
+    pub(crate) layout: Arc<Layout>,
+    rows: Vec<Option<Tuple>>,
+    by_key: HashMap<Key, usize>,
+    /// Key of its last row; none: there was none.
+    pub(crate) last: Option<Key>,
+    /// The table ends behind it.
+    pub(crate) is_end: bool,
+    /// All that it shows has ended before this position of the log.
+    pub(crate) high: Lsn,
+}
+
+impl Chunk {
+    /// Rows with their keys, in the walk's order.
+    pub(crate) fn new(binding: usize, layout: Arc<Layout>, rows: Vec<(Key, Tuple)>, is_end: bool, high: Lsn) -> Chunk {
+        let last = rows.last().map(|(key, _)| key.clone());
+        let mut by_key = HashMap::with_capacity(rows.len());
+        let mut kept = Vec::with_capacity(rows.len());
+        for (place, (key, row)) in rows.into_iter().enumerate() {
+            by_key.insert(key, place);
+            kept.push(Some(row));
+        }
+        Chunk { binding, layout, rows: kept, by_key, last, is_end, high }
+    }
+
+    /// Rows it was read with.
+    pub(crate) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// The rows that nobody changed since.
+    pub(crate) fn rest(&self) -> impl Iterator<Item = &Tuple> {
+        self.rows.iter().flatten()
+    }
+}
+
+/// What becomes of a change whose key was looked for in the chunk.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Met {
+    /// Nothing to do.
+    Nothing,
+    /// The row had large values that the change does not send: they were filled in.
+    Filled,
+    /// The row does not have them under these names: the chunk is dropped, to be read again.
+    Dropped,
+}
+
+/// The chunk in hand, if any, and who was emitted since the last one.
+#[derive(Debug, Default)]
+pub(crate) struct Window {
+    emitted: Vec<u32>,
+    chunk: Option<Chunk>,
+}
+
+impl Window {
+    /// A transaction was emitted.
+    pub(crate) fn emitted(&mut self, xid: u32) {
+        self.emitted.push(xid);
+    }
+
+    /// So many are remembered; a look at any snapshot makes it forget those that it shows, as later ones show them too.
+    pub(crate) fn remembered(&self) -> usize {
+        self.emitted.len()
+    }
+
+    /// Whether a chunk may be read at this snapshot: it shows all that was emitted.
+    pub(crate) fn judge(&mut self, snapshot: &Snapshot) -> bool {
+        self.emitted.retain(|xid| !snapshot.shows(*xid));
+        self.emitted.is_empty()
+    }
+
+    /// Nobody walks any more.
+    pub(crate) fn forget(&mut self) {
+        self.emitted = Vec::new();
+    }
+
+    pub(crate) fn chunk(&self) -> Option<&Chunk> {
+        self.chunk.as_ref()
+    }
+
+    pub(crate) fn keep(&mut self, chunk: Chunk) {
+        self.chunk = Some(chunk);
+    }
+
+    /// The row of this key is about to be emitted as it is in a transaction (or that it is gone), with large values left out where they did
+    /// not change. Those are nowhere yet if the row is one that the walk is about to bring: they are taken from it.
+    pub(crate) fn changed(&mut self, binding: usize, key: &Key, change: Option<(&Layout, &mut Tuple)>) -> Met {
+        let Some(chunk) = self.chunk.as_mut().filter(|chunk| chunk.binding == binding) else { return Met::Nothing };
+        let Some(row) = chunk.by_key.remove(key).and_then(|place| chunk.rows[place].take()) else {
+            return Met::Nothing;
+        };
+        let Some((layout, change)) = change.filter(|(_, change)| change.contains(&Cell::Unchanged)) else {
+            return Met::Nothing;
+        };
+        for (column, cell) in layout.columns.iter().zip(change.iter_mut()).filter(|(_, cell)| **cell == Cell::Unchanged)
+        {
+            match chunk.layout.place(&column.name).and_then(|place| row.get(place)) {
+                Some(found) => cell.clone_from(found),
+                None => {
+                    self.chunk = None;
+                    return Met::Dropped;
+                }
+            }
+        }
+        Met::Filled
+    }
+
+    /// The chunk, if the log is past it.
+    pub(crate) fn take_due(&mut self, position: Lsn) -> Option<Chunk> {
+        self.chunk.take_if(|chunk| chunk.high <= position)
+    }
+}
+
+#[cfg(test)]
+#[path = "window_tests.rs"]
+mod tests;

@@ -1,0 +1,34 @@
+//! TRUNCATE tells no rows: a task stops at it, or its user said beforehand that it does not matter.
+
+use longshore_sdk::ErrorKind;
+use longshore_sdk::testing::CaptureTask;
+use serde_json::json;
+
+use crate::base::{Base, Fold, Table, catch_up, failure};
+
+const T: [Table<'static>; 1] = [("t", &["/id"])];
+
+#[tokio::test]
+async fn a_table_that_is_emptied_at_once_stops_the_task_or_is_ignored() {
+    let base = Base::new("CREATE TABLE t (id bigint PRIMARY KEY); INSERT INTO t VALUES (1)");
+    let mut task = base.task(&T);
+    task.apply().await.unwrap();
+    let mut fold = Fold::default();
+    catch_up(&mut task, &mut fold, &T).await.unwrap();
+    base.run("TRUNCATE t");
+    base.run("INSERT INTO t VALUES (2)");
+    for _ in 0..2 {
+        let error = failure(&mut task).await;
+        assert_eq!((error.kind, error.code.as_str()), (ErrorKind::Data, "postgres.truncated"));
+        assert!(
+            error.suggestion.contains("run --fresh test/c0") && error.suggestion.contains("truncate: ignore"),
+            "{error}"
+        );
+    }
+    let mut config = base.config();
+    config["truncate"] = json!("ignore");
+    let ignoring = CaptureTask::new(capture_postgres::Postgres::in_steps(3, usize::MAX), config);
+    let mut task = base.task_of(ignoring, &T).with_state(task.state().clone());
+    catch_up(&mut task, &mut fold, &T).await.unwrap();
+    assert_eq!(fold.0[0].len(), 2, "what was captured stays");
+}
