@@ -1,10 +1,13 @@
-//! What arrived in tables of a PostgreSQL server of the test's own, read by `psql`.
+//! A PostgreSQL server of the test's own: what arrived in its tables, read by `psql`, and the deaths of all who take part.
 
 use std::collections::BTreeMap;
 
 use longshore_postgres::testing::Server;
 
 use crate::destination::{Content, digest};
+use crate::dice::Dice;
+use crate::killing::kill_a_connector;
+use crate::scene::{Running, Scene};
 
 /// What a table holds, column by column under its name, with the kind of value each column is for.
 ///
@@ -33,4 +36,36 @@ pub fn table(server: &Server, database: &str, table: &str) -> Content {
     };
     let rows = server.run(database, &format!("SELECT * FROM public.{table}"));
     digest(rows.lines().map(|row| columns.iter().zip(row.split('|')).map(cell).collect::<BTreeMap<_, _>>()))
+}
+
+/// The runtime, a connector, all our sessions with the server, or the server: whose turn it is. The runtime is started again with these words.
+/// How many died.
+///
+/// # Panics
+/// When the server does not come up again.
+pub fn kill_one(
+    turn: u64,
+    (scene, words): (&Scene, &[&str]),
+    running: Running,
+    server: &mut Server,
+    dice: &mut Dice,
+) -> (Running, u64) {
+    let killed = match turn % 4 {
+        0 => {
+            running.kill();
+            return (scene.start(words), 1);
+        }
+        1 => u64::from(kill_a_connector(&running, dice).unwrap_or(false)),
+        2 => {
+            let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE backend_type IN ('client backend', 'walsender') \
+                       AND application_name <> 'psql'";
+            server.run("postgres", end).parse().expect("a number")
+        }
+        _ => {
+            server.down();
+            server.up();
+            1
+        }
+    };
+    (running, killed)
 }

@@ -5,10 +5,9 @@
 //! the seed.
 
 use longshore_postgres::testing::Server;
-use longshore_tests::dice::Dice;
-use longshore_tests::killing::{self, kill_a_connector, nothing_lost_or_twice, wait};
+use longshore_tests::killing::{self, nothing_lost_or_twice, wait};
 use longshore_tests::nyc::{self, FLIGHTS};
-use longshore_tests::scene::{Running, Scene};
+use longshore_tests::scene::Scene;
 use longshore_tests::{destination, postgres};
 
 const RUN: [&str; 3] = ["run", "--until", "caught-up"];
@@ -50,27 +49,6 @@ fn everything_is_there_once(scene: &Scene, server: &Server, flights: u64) {
     }
 }
 
-/// The runtime, a connector, all sessions of the database, or the server: whose turn it is. How many died.
-fn kill_one(turn: u64, scene: &Scene, running: Running, server: &mut Server, dice: &mut Dice) -> (Running, u64) {
-    let killed = match turn % 4 {
-        0 => {
-            running.kill();
-            return (scene.start(RUN), 1);
-        }
-        1 => u64::from(kill_a_connector(&running, dice).unwrap_or(false)),
-        2 => {
-            let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = 'copy' AND pid <> pg_backend_pid()";
-            server.run("postgres", end).parse().expect("a number")
-        }
-        _ => {
-            server.down();
-            server.up();
-            1
-        }
-    };
-    (running, killed)
-}
-
 #[test]
 fn what_is_killed_on_the_way_into_postgresql_loses_and_doubles_nothing() {
     let (kills, mut dice) = killing::plan();
@@ -84,7 +62,7 @@ fn what_is_killed_on_the_way_into_postgresql_loses_and_doubles_nothing() {
         let mut running = scene.start(RUN);
         let mut killed_here = 0;
         while killed_here < KILLS_A_RUN && wait(&mut running, dice.milliseconds(50, 700)) {
-            let (goes_on, died) = kill_one(turn, &scene, running, &mut server, &mut dice);
+            let (goes_on, died) = postgres::kill_one(turn, (&scene, &RUN), running, &mut server, &mut dice);
             running = goes_on;
             killed_here += died;
             turn += 1;

@@ -135,6 +135,13 @@ const LONG: &[Long] = &[
         slices: 1,
     },
     Long {
+        file: "postgres_pair",
+        test: "a_copy_is_equal_whoever_is_killed_while_it_is_made_and_kept",
+        name: "postgres-pair-kills",
+        amount: ("LONGSHORE_KILLS", 30),
+        slices: 1,
+    },
+    Long {
         file: "parquet",
         test: "a_lake_in_a_directory_killed_at_random_moments",
         name: "parquet-kills",
