@@ -124,6 +124,14 @@ pub(super) enum Verb {
         process is gone, so the next command finds the state directory free. Where nothing runs there is nothing to do: it says so and\n\
         exits with 0. If the time is over first it exits with 1; the run goes on ending.")]
     Stop(StopArgs),
+    /// Take away what a task made at its source or destination: slots, publications, checkpoints
+    #[command(after_help = "Examples:\n  \
+        longshore remove shop                  the replication slot and publication of a capture, of longshore.yaml\n  \
+        longshore remove lake --yes            the checkpoint of a materialization, without being asked\n\n\
+        Do it before a task goes out of the catalog: its config says where things are. It shows what will be done, and asks. The task\n\
+        forgets where it was. Documents stay in the journal: run again, a capture captures everything anew. Rows and files stay and are\n\
+        yours: to store there again, start over with `run --fresh`. Nothing may run meanwhile.")]
+    Remove(RemoveArgs),
     /// Encrypt values for the catalog
     #[command(after_help = "Examples:\n  \
         longshore secret keygen longshore.key           once: an identity, and its recipient\n  \
@@ -337,6 +345,18 @@ pub(super) struct JournalReadArgs {
     #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) limit: Option<u64>,
     /// The capture, then the catalog, which only says where the state is
+    #[arg(value_name = "TASK [CATALOG]", required = true)]
+    pub(super) words: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RemoveArgs {
+    /// Do it without being asked
+    #[arg(long)]
+    pub(super) yes: bool,
+    #[command(flatten)]
+    pub(super) values: ValueArgs,
+    /// The task, then the catalog
     #[arg(value_name = "TASK [CATALOG]", required = true)]
     pub(super) words: Vec<String>,
 }

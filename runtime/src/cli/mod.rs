@@ -25,6 +25,7 @@ mod output;
 mod preview;
 mod quickstart;
 mod quickstart_folder;
+mod remove;
 mod run;
 mod schema;
 mod secret;
@@ -88,6 +89,7 @@ async fn dispatch(cli: Cli, output: &Output) -> Result<(), Failure> {
         Verb::Lock(args) => lock::lock(&global, args, output).await,
         Verb::Status(args) => status::status(&global, args, output).await,
         Verb::Stop(args) => stop::stop(&global, args, output).await,
+        Verb::Remove(args) => remove::remove(&global, args, output).await,
         Verb::Secret { verb } => secret::secret(verb, output),
         Verb::Connector { verb } => connectors::connector(&global, verb, output).await,
         Verb::Dlq { verb } => dlq::dlq(&global, verb, output),

@@ -2,7 +2,7 @@
 //! the doors of [`crate::secret`], but for the user's own documents.
 
 use std::fmt::{self, Write as _};
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use longshore_proto::{Error, ErrorKind};
@@ -181,6 +181,29 @@ impl From<crate::store::StoreError> for Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
+    }
+}
+
+/// Asks whoever sits there whether to go on; `question` says what will happen, in lines.
+///
+/// # Errors
+/// Nobody is there, or the answer is no.
+pub(super) fn ask(question: &str) -> Result<(), Failure> {
+    if !std::io::stdin().is_terminal() {
+        return Err(
+            Failure::configuration(format!("{question}nobody is there to be asked")).help("add --yes if that is meant")
+        );
+    }
+    let mut stderr = std::io::stderr().lock();
+    // If the question cannot be shown, the answer cannot be yes.
+    if write!(stderr, "{}Go on? [y/N] ", Door::Errors.scrub(question)).and_then(|()| stderr.flush()).is_err() {
+        return Err(Failure::configuration("cannot ask"));
+    }
+    let mut answer = String::new();
+    let read = std::io::stdin().lock().read_line(&mut answer);
+    match (read, answer.trim()) {
+        (Ok(_), "y" | "Y" | "yes") => Ok(()),
+        _ => Err(Failure::configuration("nothing was changed")),
     }
 }
 

@@ -1,6 +1,5 @@
 //! `longshore run`: starts the tasks of a catalog, shows how they do, stops in order, and says what was moved.
 
-use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 
 use indicatif::MultiProgress;
@@ -9,11 +8,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::args::{Global, RunArgs, split_words};
-use super::output::{Failure, Output};
+use super::output::{Failure, Output, ask};
 use super::view::{self, grouped, size};
 use super::{catalogs, logs};
 use crate::control::{About, Control};
-use crate::secret::Door;
 use crate::store::StateDirectory;
 use crate::supervise::{Ended, Options, Problem, Run, Running};
 
@@ -142,21 +140,7 @@ fn confirm(args: &RunArgs) -> Result<(), Failure> {
             "--take-over {task}: its destination belongs to this state directory from now on; rows stay.\n"
         ));
     }
-    if !std::io::stdin().is_terminal() {
-        return Err(Failure::configuration(format!("{}nobody is there to be asked", question))
-            .help("add --yes if that is meant"));
-    }
-    let mut stderr = std::io::stderr().lock();
-    // If the question cannot be shown, the answer cannot be yes.
-    if write!(stderr, "{}Go on? [y/N] ", Door::Errors.scrub(&question)).and_then(|()| stderr.flush()).is_err() {
-        return Err(Failure::configuration("cannot ask"));
-    }
-    let mut answer = String::new();
-    let read = std::io::stdin().lock().read_line(&mut answer);
-    match (read, answer.trim()) {
-        (Ok(_), "y" | "Y" | "yes") => Ok(()),
-        _ => Err(Failure::configuration("nothing was changed")),
-    }
+    ask(&question)
 }
 
 fn tell(task: &Running, problem: &Problem, view: Option<&MultiProgress>, output: &Output) {

@@ -22,6 +22,7 @@ pub mod prepare;
 mod problem;
 pub mod readers;
 mod reducing;
+pub mod removal;
 mod rerun;
 mod retention;
 mod retry;
