@@ -8,6 +8,7 @@ mod image;
 mod import;
 mod lake;
 mod memory;
+mod postgres;
 
 use std::fs;
 use std::io::Write as _;
@@ -25,24 +26,64 @@ const BATCH_BYTES: u64 = 1_000_000;
 /// How often A and B alternate.
 const PAIRS: usize = 5;
 
-pub(crate) fn bench(name: &str) -> Result<ExitCode, Problem> {
-    let measure: fn(&Bins) -> Result<Figure, Problem> = match name {
-        "R1" => r1,
-        "R3" => r3,
-        "B1" => b1,
-        "S7" => import::csv_into_sqlite,
-        "M1" => memory::resident,
-        "K1" => bindings::many,
-        "parquet" => lake::csv_into_parquet,
-        "image" => image::start,
+#[derive(Debug, clap::Args)]
+pub(crate) struct Wanted {
+    /// R1 (CPU a document), R3 (commit latency), B1 (cold start), S7 (CSV into SQLite), M1 (memory), K1 (many bindings), S1 and S3 (snapshot from
+    /// PostgreSQL into PostgreSQL, mixed columns or 1 kB of JSON), C1 (changes of PostgreSQL into nothing), C3 (into PostgreSQL), C4 (latency from
+    /// PostgreSQL to PostgreSQL), parquet (CSV into Parquet) or image (start of a container)
+    name: String,
+    /// So many rows or changes, where it is about these (S1, S3, C1, C3, C4); fewer for a trial
+    #[arg(long, value_name = "N")]
+    rows: Option<u64>,
+    /// Programs of this directory instead of a release build, to try a benchmark out: the figures mean nothing
+    #[arg(long, value_name = "DIR")]
+    programs: Option<PathBuf>,
+}
+
+enum Workload {
+    Whole(fn(&Bins) -> Result<Figure, Problem>),
+    /// Of as many rows or changes as are wanted; else of so many.
+    OfRows(fn(&Bins, u64) -> Result<Figure, Problem>, u64),
+}
+
+pub(crate) fn bench(wanted: &Wanted) -> Result<ExitCode, Problem> {
+    let name = wanted.name.as_str();
+    let workload = match name {
+        "R1" => Workload::Whole(r1),
+        "R3" => Workload::Whole(r3),
+        "B1" => Workload::Whole(b1),
+        "S7" => Workload::Whole(import::csv_into_sqlite),
+        "M1" => Workload::Whole(memory::resident),
+        "K1" => Workload::Whole(bindings::many),
+        "S1" => Workload::OfRows(postgres::mixed_rows, 1_000_000),
+        "S3" => Workload::OfRows(postgres::wide_json, 1_000_000),
+        "C1" => Workload::OfRows(postgres::changes_into_nothing, 1_000_000),
+        "C3" => Workload::OfRows(postgres::changes_into_postgres, 1_000_000),
+        "C4" => Workload::OfRows(postgres::commit_to_commit, 20_000),
+        "parquet" => Workload::Whole(lake::csv_into_parquet),
+        "image" => Workload::Whole(image::start),
         other => {
-            return Err(Problem(format!("no benchmark {other}: expected R1, R3, B1, S7, M1, K1, parquet or image")));
+            return Err(Problem(format!(
+                "no benchmark {other}: expected R1, R3, B1, S7, M1, K1, S1, S3, C1, C3, C4, parquet or image"
+            )));
         }
     };
-    let bins = Bins(release_binaries()?);
+    if wanted.rows.is_some() && matches!(workload, Workload::Whole(_)) {
+        return Err(Problem(format!("{name} is not about rows: leave out --rows")));
+    }
+    let programs = wanted.programs.as_deref().map(std::path::absolute).transpose();
+    let programs = programs.map_err(|error| Problem(format!("cannot find the programs: {error}")))?;
+    let bins = Bins(programs.map_or_else(release_binaries, Ok)?);
     machine();
-    let figure = measure(&bins)?;
-    println!("{}", figure.line(name));
+    let figure = match workload {
+        Workload::Whole(measure) => measure(&bins)?,
+        Workload::OfRows(measure, rows) => measure(&bins, wanted.rows.unwrap_or(rows))?,
+    };
+    let mut line = figure.line(name);
+    if wanted.rows.is_some() || wanted.programs.is_some() {
+        line["trial"] = json!(true);
+    }
+    println!("{line}");
     Ok(ExitCode::SUCCESS)
 }
 
@@ -117,13 +158,16 @@ fn machine() {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load = load.split_whitespace().take(3).collect::<Vec<_>>().join(" ");
-    println!("cores {cores}, load average {load}, fdatasync p50 {:.0} µs", fdatasync_us().unwrap_or(f64::NAN));
+    let sync_us = scratch().and_then(|directory| {
+        let sync_us = fdatasync_us(&directory)?;
+        remove(&directory).map(|()| sync_us)
+    });
+    println!("cores {cores}, load average {load}, fdatasync p50 {:.0} µs", sync_us.unwrap_or(f64::NAN));
 }
 
-/// How long a small write takes to be durable on the disk of the build.
-fn fdatasync_us() -> Result<f64, Problem> {
+/// How long a small write takes to be durable on the disk of a directory.
+fn fdatasync_us(directory: &Path) -> Result<f64, Problem> {
     let failed = |error: std::io::Error| Problem(format!("cannot measure fdatasync: {error}"));
-    let directory = scratch()?;
     let mut file = fs::File::create(directory.join("sync")).map_err(failed)?;
     let mut took = Vec::new();
     for _ in 0..50 {
@@ -132,7 +176,7 @@ fn fdatasync_us() -> Result<f64, Problem> {
         file.sync_data().map_err(failed)?;
         took.push(begun.elapsed().as_secs_f64() * 1e6);
     }
-    remove(&directory)?;
+    fs::remove_file(directory.join("sync")).map_err(failed)?;
     Ok(spread(took).median)
 }
 
@@ -236,19 +280,20 @@ fn null_flow(bins: &Bins, flow: &NullFlow) -> Result<f64, Problem> {
         "-q",
         "bench.yaml",
     ]))?;
-    let summary = stdout
-        .lines()
-        .rev()
-        .find_map(|line| serde_json::from_str::<Value>(line).ok().filter(|object| object["type"] == "summary"));
-    let rows = summary.as_ref().and_then(|summary| {
-        let sink = summary["tasks"].as_array()?.iter().find(|task| task["task"] == "sink")?;
-        sink["bindings"].as_array()?.iter().map(|binding| binding["rows"].as_u64()).sum::<Option<u64>>()
-    });
+    let rows = moved(&stdout, "sink");
     if rows != Some(documents) {
         return Err(Problem(format!("expected {documents} rows in the destination, the summary says {rows:?}")));
     }
     remove(&directory)?;
     Ok(spent.as_nanos() as f64 / documents as f64)
+}
+
+/// Documents that a task moved, as the summary of a run with `--json` says.
+fn moved(stdout: &str, task: &str) -> Option<u64> {
+    let summary = |line| serde_json::from_str::<Value>(line).ok().filter(|object| object["type"] == "summary");
+    let summary = stdout.lines().rev().find_map(summary)?;
+    let task = summary["tasks"].as_array()?.iter().find(|one| one["task"] == task)?;
+    task["bindings"].as_array()?.iter().map(|binding| binding["rows"].as_u64()).sum()
 }
 
 fn raw_stream(bins: &Bins, bytes: u64, documents: u64) -> Result<f64, Problem> {

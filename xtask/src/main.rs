@@ -59,11 +59,7 @@ enum Task {
     /// Make the programs of others that tests read results with, below the target directory; says where
     Peers,
     /// Measure one workload; ends with one JSON line
-    Bench {
-        /// R1 (CPU a document), R3 (commit latency), B1 (cold start), S7 (CSV into SQLite), M1 (memory), K1 (many bindings), parquet (CSV into Parquet) or image (start of a
-        /// container)
-        name: String,
-    },
+    Bench(bench::Wanted),
 }
 
 fn main() -> ExitCode {
@@ -75,7 +71,7 @@ fn main() -> ExitCode {
         Task::Hostile { plant, tell } => hostile::hostile(plant.as_deref(), tell),
         Task::Canary { plant } => canary::canary(plant.as_deref()),
         Task::Peers => peers::peers(),
-        Task::Bench { name } => bench::bench(&name),
+        Task::Bench(wanted) => bench::bench(&wanted),
     });
     result.unwrap_or_else(|problem| {
         eprintln!("xtask: {problem}");

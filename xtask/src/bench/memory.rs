@@ -67,7 +67,7 @@ fn idle_with(bins: &Bins, captures: u64) -> Result<(f64, f64), Problem> {
         objects.filter(at_rest).count() as u64 == captures
     })?;
     let memory = runtime.settled()?;
-    let connector = runtime.children().into_iter().map(resident_mb).max_by(f64::total_cmp).unwrap_or(0.0);
+    let connector = children(runtime.0.id()).into_iter().map(resident_mb).max_by(f64::total_cmp).unwrap_or(0.0);
     drop(runtime);
     remove(&directory)?;
     Ok((memory, connector))
@@ -91,10 +91,10 @@ fn one_saturated(bins: &Bins) -> Result<f64, Problem> {
 }
 
 /// A process that ends with this value.
-struct Runtime(Child);
+pub(super) struct Runtime(Child);
 
 impl Runtime {
-    fn start(bins: &Bins, directory: &Path) -> Result<Self, Problem> {
+    pub(super) fn start(bins: &Bins, directory: &Path) -> Result<Self, Problem> {
         Self::start_with(bins, directory, &["run", "-q", "bench.yaml"])
     }
 
@@ -133,12 +133,6 @@ impl Runtime {
         }
         if last > 0.0 { Ok(last) } else { Err(Problem("the runtime is gone".into())) }
     }
-
-    fn children(&self) -> Vec<u32> {
-        let tasks = fs::read_dir(format!("/proc/{}/task", self.0.id())).into_iter().flatten().flatten();
-        let children = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
-        children.flat_map(|text| text.split_whitespace().filter_map(|id| id.parse().ok()).collect::<Vec<_>>()).collect()
-    }
 }
 
 impl Drop for Runtime {
@@ -154,7 +148,14 @@ impl Drop for Runtime {
     }
 }
 
-fn resident_mb(process: u32) -> f64 {
+/// Those that a process has started and not waited for.
+pub(super) fn children(process: u32) -> Vec<u32> {
+    let tasks = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    let children = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
+    children.flat_map(|text| text.split_whitespace().filter_map(|id| id.parse().ok()).collect::<Vec<_>>()).collect()
+}
+
+pub(super) fn resident_mb(process: u32) -> f64 {
     status_mb(process, "VmRSS:")
 }
 
