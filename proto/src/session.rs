@@ -131,4 +131,6 @@ pub struct ClosePolicy {
     pub least_bytes: Option<u64>,
     /// Milliseconds since the transaction's first document.
     pub greatest_age_ms: Option<u64>,
+    /// As soon as there is nothing more to read: for destinations where a small transaction costs little.
+    pub when_idle: bool,
 }

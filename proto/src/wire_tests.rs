@@ -93,7 +93,7 @@ fn keys(keys: &[&str]) -> Keys {
 }
 
 fn close_policy() -> ClosePolicy {
-    ClosePolicy { least_bytes: Some(1), greatest_age_ms: None }
+    ClosePolicy { least_bytes: Some(1), greatest_age_ms: None, when_idle: true }
 }
 
 /// Through the bytes of the wire, not only through the generated types.

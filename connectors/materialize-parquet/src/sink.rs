@@ -54,7 +54,8 @@ impl Idempotent for Parquet {
         blocking(|| {
             let columns = Columns::new(&open.config, &open.bindings);
             // Files are worth reading when they are large, so documents wait for each other.
-            let close_policy = ClosePolicy { least_bytes: None, greatest_age_ms: Some(open.config.max_age_ms()?) };
+            let greatest_age_ms = Some(open.config.max_age_ms()?);
+            let close_policy = ClosePolicy { greatest_age_ms, ..ClosePolicy::default() };
             whole_files::open(storage(&open.config)?, columns, staging, &open.bindings, close_policy)
         })
     }

@@ -2,8 +2,8 @@
 
 use longshore_postgres::{Client, fault_in_name};
 use longshore_sdk::materialize::{
-    Accepts, ApplyRequest, Constraint, Fence, FieldConstraint, Finding, Materialize, MaterializeSpec, Modes,
-    OpenRequest, Opened, Proposed, Transactional, ValidateRequest, Validation,
+    Accepts, ApplyRequest, ClosePolicy, Constraint, Fence, FieldConstraint, Finding, Materialize, MaterializeSpec,
+    Modes, OpenRequest, Opened, Proposed, Transactional, ValidateRequest, Validation,
 };
 use longshore_sdk::{Error, Result, finding};
 
@@ -23,6 +23,9 @@ const SETTINGS: &str = "SET standard_conforming_strings = on; SET idle_in_transa
 /// Tables of a PostgreSQL database.
 #[derive(Debug)]
 pub(crate) struct Postgres;
+
+/// A lone change waits for nothing; what comes while it is committed goes into the next transaction together.
+const CLOSE_POLICY: ClosePolicy = ClosePolicy { least_bytes: None, greatest_age_ms: None, when_idle: true };
 
 impl Materialize for Postgres {
     type Config = Config;
@@ -63,7 +66,8 @@ impl Transactional for Postgres {
         meta::create(&client).await?;
         let recorded = meta::raise(&client, &fence).await?;
         client.run("raising the fence", "COMMIT").await?;
-        Ok(Opened::new(Session::new(client, fence, &open.bindings).await?, recorded))
+        let session = Session::new(client, fence, &open.bindings).await?;
+        Ok(Opened { session, recorded, close_policy: CLOSE_POLICY })
     }
 }
 

@@ -21,7 +21,7 @@ use crate::shape::Shape;
 use crate::table;
 
 /// A commit is one sync of a file: rows need not wait for each other longer than this.
-const CLOSE_POLICY: ClosePolicy = ClosePolicy { least_bytes: None, greatest_age_ms: Some(100) };
+const CLOSE_POLICY: ClosePolicy = ClosePolicy { least_bytes: None, greatest_age_ms: Some(100), when_idle: false };
 
 /// Tables of a SQLite database.
 #[derive(Debug)]

@@ -302,7 +302,7 @@ impl From<Recorded> for pb::Recorded {
 impl From<pb::ClosePolicy> for ClosePolicy {
     fn from(pb: pb::ClosePolicy) -> Self {
         let wish = |value: u64| (value > 0).then_some(value);
-        Self { least_bytes: wish(pb.least_bytes), greatest_age_ms: wish(pb.greatest_age_ms) }
+        Self { least_bytes: wish(pb.least_bytes), greatest_age_ms: wish(pb.greatest_age_ms), when_idle: pb.when_idle }
     }
 }
 
@@ -311,6 +311,7 @@ impl From<ClosePolicy> for pb::ClosePolicy {
         pb::ClosePolicy {
             least_bytes: policy.least_bytes.unwrap_or_default(),
             greatest_age_ms: policy.greatest_age_ms.unwrap_or_default(),
+            when_idle: policy.when_idle,
         }
     }
 }

@@ -174,6 +174,11 @@ fn merged(schema: &str, document: Option<&str>, handling: Handling) -> Vec<Strin
     for message in &messages {
         match message {
             ToConnector::Load(load) => told.push(format!("load {} keys_only={}", load.keys.len(), load.keys_only)),
+            ToConnector::Open(_)
+            | ToConnector::Acknowledge { .. }
+            | ToConnector::Flush { .. }
+            | ToConnector::Truncate { .. }
+            | ToConnector::Commit { .. } => panic!("a Load or Store, got {message:?}"),
             ToConnector::Store(store) => {
                 let has = |flags: &[bool], i: usize, word| if flags.get(i) == Some(&true) { word } else { "" };
                 told.extend(store.documents.documents().enumerate().map(|(i, document)| {
@@ -183,7 +188,6 @@ fn merged(schema: &str, document: Option<&str>, handling: Handling) -> Vec<Strin
                     format!("{}{said}", String::from_utf8_lossy(document))
                 }));
             }
-            other => panic!("a Load or Store, got {other:?}"),
         }
     }
     told

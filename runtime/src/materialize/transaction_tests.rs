@@ -10,6 +10,9 @@ use crate::materialize::checkpoint::Span;
 use crate::materialize::skips;
 use crate::materialize::turns::has_laggards;
 
+#[path = "transaction/closing_tests.rs"]
+mod closing;
+
 fn place(binding: &str) -> Place {
     Place { journal: JournalId([1; 16]), binding: StateKey::new(&[binding.to_owned()], 0) }
 }
@@ -32,6 +35,7 @@ const LIMITS: Limits = Limits {
     close_bytes: 100,
     close_documents: 10,
     close_age_ms: 1_000,
+    close_when_idle: false,
     skipped_age_ms: 60_000,
     asked_bytes_max: 200,
     asked_age_max_ms: 90_000,
@@ -450,28 +454,6 @@ fn a_transactional_connector_that_returns_state_or_a_plan_is_refused() {
         let mut story = Story::opened(Guarantee::Transactional);
         whole().into_iter().take(6).for_each(|(event, _)| drop(story.go(event)));
         assert_eq!(story.refuses(committed).code, "M-11");
-    }
-}
-
-#[test]
-fn the_connectors_wishes_count_within_our_limits_and_the_users_word_before_them() {
-    let fifth = Some(Duration::from_secs(5));
-    for (every, wish, expected_age, documents_bytes) in [
-        (None, ClosePolicy::default(), 1_000, 100),
-        (None, ClosePolicy { least_bytes: Some(40), greatest_age_ms: Some(10) }, 10, 40),
-        (None, ClosePolicy { least_bytes: Some(150), greatest_age_ms: Some(60_000) }, 60_000, 150),
-        (None, ClosePolicy { least_bytes: Some(u64::MAX), greatest_age_ms: Some(u64::MAX) }, 90_000, 200),
-        (fifth, ClosePolicy { least_bytes: Some(150), greatest_age_ms: Some(10) }, 5_000, 150),
-    ] {
-        let ours = checkpoint(0, &[]);
-        let mut story = Story::within(LIMITS.every(every), Guarantee::Transactional, ours.clone(), &["a"]);
-        let resume = Resume::GoOn { checkpoint: ours, acknowledge: 0 };
-        story.go(Event::Opened { resume, recorded_transaction: 0, close_policy: wish });
-        story.go(acknowledged());
-        let positions = vec![(JournalId([1; 16]), at(1))];
-        let read = Advanced { documents: 1, bytes: documents_bytes, then: Then::More, ..Advanced::default() };
-        let advanced = Advanced { positions, ..read };
-        assert_eq!(story.go(Event::Advanced(advanced)), [format!("age {expected_age}"), "loads".to_owned()]);
     }
 }
 

@@ -174,7 +174,8 @@ impl Transaction {
             };
             let ends = gathering.selection.readings.iter().all(at_its_end);
             // Else more may come until it is old enough.
-            return if others_wait || ends || gathering.age == Age::Over { self.close(out) } else { Ok(()) };
+            let is_over = others_wait || ends || gathering.age == Age::Over || self.limits.close_when_idle;
+            return if is_over { self.close(out) } else { Ok(()) };
         }
         if others_wait || turns::reached(&self.places, &self.ends) {
             self.take_turns();

@@ -13,6 +13,8 @@ pub struct Limits {
     pub close_documents: u64,
     /// So long after its first document.
     pub close_age_ms: u64,
+    /// As soon as there is nothing more to read.
+    pub close_when_idle: bool,
     /// So long after something was passed by, if no document came, where that is committed too.
     pub skipped_age_ms: u64,
     /// More bytes than these no connector gets by asking: they are read again after each crash.
@@ -27,6 +29,7 @@ impl Default for Limits {
             close_bytes: 64 << 20,
             close_documents: 2_000_000,
             close_age_ms: 1_000,
+            close_when_idle: false,
             skipped_age_ms: 60_000,
             asked_bytes_max: 512 << 20,
             asked_age_max_ms: 600_000,
@@ -48,8 +51,12 @@ impl Limits {
         if let Some(bytes) = wish.least_bytes {
             self.close_bytes = bytes.clamp(1, self.asked_bytes_max);
         }
-        if let Some(ms) = wish.greatest_age_ms.filter(|_| self.asked_age_max_ms > 0) {
+        if self.asked_age_max_ms == 0 {
+            return;
+        }
+        if let Some(ms) = wish.greatest_age_ms {
             self.close_age_ms = ms.min(self.asked_age_max_ms);
         }
+        self.close_when_idle = wish.when_idle;
     }
 }
