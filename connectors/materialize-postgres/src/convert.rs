@@ -103,10 +103,10 @@ impl Converter {
 
     /// Appends which columns a partial update leaves as they are, a bit for each of the table's: those whose fields the document does not say.
     /// Nothing if it says all of them.
-    pub(crate) fn kept<'d>(
+    pub(crate) fn kept(
         &self,
         document: &[u8],
-        found: &[Option<&'d str>],
+        found: &[Option<&str>],
         room: &mut Vec<bool>,
         line: &mut Vec<u8>,
     ) -> Result<bool, Misfit> {

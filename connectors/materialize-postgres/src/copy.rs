@@ -9,6 +9,7 @@ use futures_util::SinkExt as _;
 use longshore_postgres::{Client, failed, tokio_postgres};
 use longshore_sdk::{Error, ErrorKind, Result};
 use tokio_postgres::Statement;
+use tokio_postgres::error::SqlState;
 
 use crate::shape::Column;
 
@@ -53,6 +54,23 @@ impl Lines {
     }
 }
 
+/// What is known of the keys of lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keys {
+    /// Nobody minds if they are there, or they cannot be.
+    Any,
+    /// They were not there a moment ago.
+    ThoughtNew,
+}
+
+/// What became of lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sent {
+    All,
+    /// One of the keys is there. Some of the lines may be written all the same.
+    KeysTaken,
+}
+
 /// Where lines go.
 #[derive(Debug)]
 pub(crate) struct Copy {
@@ -69,14 +87,14 @@ impl Copy {
     }
 
     /// Sends the lines; each that the server refuses is told with its row, and then all of them are for nothing: the transaction must not be
-    /// committed.
+    /// committed. Where their keys are only thought to be new, one that is there is no matter of its document.
     pub(crate) async fn send(
         &self,
         client: &Client,
-        doing: &str,
+        (doing, keys): (&str, Keys),
         mut lines: Lines,
         mut refused: impl FnMut(usize, Error) -> Result<()>,
-    ) -> Result<()> {
+    ) -> Result<Sent> {
         let whole = Bytes::from(std::mem::take(&mut lines.text));
         let mut refused_count = 0;
         let mut waiting = Vec::from([Range { start: 0, end: lines.begins.len() }]);
@@ -94,11 +112,17 @@ impl Copy {
                 return Err(why);
             }
             client.run(doing, "ROLLBACK TO SAVEPOINT longshore; RELEASE SAVEPOINT longshore").await?;
+            if keys == Keys::ThoughtNew && error.code() == Some(&SqlState::UNIQUE_VIOLATION) {
+                // With something refused already it is not to be looked at a second time.
+                let again =
+                    || Error::unavailable("postgres.busy", format!("{}; somebody else writes here, too", why.message));
+                return if refused_count == 0 { Ok(Sent::KeysTaken) } else { Err(again()) };
+            }
             if range.len() == 1 {
                 refused(lines.begins[range.start].1, why)?;
                 refused_count += 1;
                 if refused_count == REFUSED_LINES_MAX {
-                    return Ok(());
+                    return Ok(Sent::All);
                 }
                 continue;
             }
@@ -108,7 +132,7 @@ impl Copy {
             let bad = named.unwrap_or(range.start + range.len() / 2);
             waiting.extend([bad + 1..range.end, bad..bad + 1, range.start..bad]);
         }
-        Ok(())
+        Ok(Sent::All)
     }
 
     async fn copy(&self, client: &Client, text: Bytes) -> Result<(), tokio_postgres::Error> {

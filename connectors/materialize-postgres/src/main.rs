@@ -5,6 +5,7 @@
 //! wider [`widen`]'s; who may write, [`meta`]'s.
 
 mod apply;
+mod behind;
 mod canonical;
 mod columns;
 mod config;

@@ -2,7 +2,8 @@
 //! checkpoint. Dropped in between, it leaves nothing: the server rolls back what a lost connection had open.
 //!
 //! Delta bindings are copied into their tables. Standard bindings are copied into a temporary table each, and merged from there at the end; into
-//! a table that is empty when the transaction first writes to it, they are copied like the others, since each key comes once.
+//! a table that is empty when the transaction first writes to it, they are copied like the others, since each key comes once. So they are where
+//! all rows of the table lie before the transaction's first key, as in a walk over a table, or where keys only grow.
 
 use longshore_postgres::{Client, SqlType, failed, quoted};
 use longshore_sdk::materialize::{
@@ -10,9 +11,10 @@ use longshore_sdk::materialize::{
 };
 use longshore_sdk::{Error, Result};
 
+use crate::behind::Behind;
 use crate::config::Resource;
 use crate::convert::{Converter, Misfit, field};
-use crate::copy::{Copy, Lines, printed_otherwise};
+use crate::copy::{Copy, Keys, Lines, Sent, printed_otherwise};
 use crate::load::Lookup;
 use crate::meta;
 use crate::shape::Shape;
@@ -43,6 +45,8 @@ struct Table {
     way: Way,
     /// It had rows when somebody looked.
     is_filled: bool,
+    /// Asks whether a row lies at or behind a key; none: the server orders keys otherwise than they come.
+    is_behind: Option<Behind>,
 }
 
 /// How rows of the open transaction get into a table.
@@ -52,6 +56,8 @@ enum Way {
     Unused,
     /// Copied into it.
     Direct,
+    /// The same, behind all rows there were a moment ago.
+    Behind,
     /// Copied beside it, and merged at the end.
     Staged { has_deletes: bool, has_parts: bool },
 }
@@ -142,15 +148,30 @@ impl Table {
         };
         let converter = Converter::new(&shape, &types);
         let lookup = Lookup::new(&name, &shape, &types);
+        let is_behind = Behind::new(&name, &shape, &types, &existing);
         let stage = format!("longshore_stage_{index}");
         let (direct, staged, way, is_filled) = (None, None, Way::Unused, false);
-        Ok(Self { name, shape, types, converter, lookup, stage, direct, staged, way, is_filled })
+        Ok(Self { name, shape, types, converter, lookup, stage, direct, staged, way, is_filled, is_behind })
     }
 
     /// What a column cannot hold is rejected, and the rest of the transaction is only looked at: it will be rolled back.
     async fn write(&mut self, client: &Client, batch: &StoreBatch, stores: &mut Stores<'_>) -> Result<()> {
         let rows: Vec<Row<'_>> = batch.rows().collect();
-        self.choose_way(client).await?;
+        self.choose_way(client, &rows).await?;
+        if self.write_rows(client, (batch.binding(), &rows), stores).await? == Sent::KeysTaken {
+            // Somebody else was quicker; then it is theirs that is written over, as anywhere else.
+            self.way = Way::Staged { has_deletes: false, has_parts: false };
+            self.write_rows(client, (batch.binding(), &rows), stores).await?;
+        }
+        Ok(())
+    }
+
+    async fn write_rows(
+        &mut self,
+        client: &Client,
+        (binding, rows): (usize, &[Row<'_>]),
+        stores: &mut Stores<'_>,
+    ) -> Result<Sent> {
         let (mut lines, mut found, mut absent) = (Lines::default(), Vec::new(), Vec::new());
         let mut doubts = self.converter.no_doubts();
         // The row of each doubt.
@@ -177,7 +198,7 @@ impl Table {
             match written {
                 Err(misfit) => {
                     doubts.iter_mut().zip(&doubted).for_each(|(doubts, rows)| doubts.truncate(rows.len()));
-                    stores.reject(batch.binding(), row, self.refused(row, &misfit))?;
+                    stores.reject(binding, row, self.refused(row, &misfit))?;
                 }
                 Ok(()) => {
                     doubts.iter().zip(&mut doubted).for_each(|(doubts, rows)| rows.resize(doubts.len(), at));
@@ -187,8 +208,8 @@ impl Table {
                             *has_parts |= is_part;
                         }
                         // Nothing was there when the transaction began, and a key comes once: there is nothing to delete.
-                        Way::Direct | Way::Unused if gone.is_some() => lines.pop(),
-                        Way::Direct | Way::Unused => {}
+                        Way::Direct | Way::Behind | Way::Unused if gone.is_some() => lines.pop(),
+                        Way::Direct | Way::Behind | Way::Unused => {}
                     }
                 }
             }
@@ -198,29 +219,35 @@ impl Table {
             for at in printed_otherwise(client, column, texts).await? {
                 let expected = format!("a text as PostgreSQL prints {}", column.sql_type);
                 let (row, misfit) = (&rows[doubted[place][at]], Misfit::new(&column.name, expected, &texts[at]));
-                stores.reject(batch.binding(), row, self.refused(row, &misfit))?;
+                stores.reject(binding, row, self.refused(row, &misfit))?;
             }
         }
         if lines.is_empty() {
-            return Ok(());
+            return Ok(Sent::All);
         }
         let doing = format!("writing to table {}", self.name);
+        let keys = if self.way == Way::Behind { Keys::ThoughtNew } else { Keys::Any };
         let copy = self.copy(client).await?;
-        copy.send(client, &doing, lines, |at, why| {
+        copy.send(client, (&doing, keys), lines, |at, why| {
             let row = &rows[at];
             let why = Error::data("postgres.value", format!("{}{}", why.message, of_key(row)));
-            stores.reject(batch.binding(), row, suggest(why))
+            stores.reject(binding, row, suggest(why))
         })
         .await
     }
 
     /// At the first rows of a transaction.
-    async fn choose_way(&mut self, client: &Client) -> Result<()> {
+    async fn choose_way(&mut self, client: &Client, rows: &[Row<'_>]) -> Result<()> {
         if self.way != Way::Unused {
             return Ok(());
         }
+        let first = rows.first().and_then(|row| row.key);
         self.way = if self.shape.delta || self.is_empty(client).await? {
             Way::Direct
+        } else if let (Some(behind), Some(first)) = (&self.is_behind, first)
+            && behind.is_so(client, &self.converter, first).await?
+        {
+            Way::Behind
         } else {
             Way::Staged { has_deletes: false, has_parts: false }
         };
@@ -243,7 +270,7 @@ impl Table {
     async fn copy(&mut self, client: &Client) -> Result<&Copy> {
         let names: Vec<String> = self.shape.columns.iter().map(|column| quoted(&column.name)).collect();
         match self.way {
-            Way::Direct | Way::Unused => {
+            Way::Direct | Way::Behind | Way::Unused => {
                 if self.direct.is_none() {
                     self.direct = Some(Copy::prepare(client, &self.name.table, &self.name.sql(), &names).await?);
                 }
@@ -280,7 +307,7 @@ impl Table {
     async fn merge(&mut self, client: &Client) -> Result<()> {
         let way = std::mem::replace(&mut self.way, Way::Unused);
         let Way::Staged { has_deletes, has_parts } = way else {
-            self.is_filled |= way == Way::Direct;
+            self.is_filled |= way != Way::Unused;
             return Ok(());
         };
         let doing = format!("writing to table {}", self.name);

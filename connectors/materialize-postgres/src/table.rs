@@ -46,6 +46,8 @@ pub(crate) struct ExistingColumn {
     is_generated: bool,
     /// Texts are equal where their bytes are.
     is_deterministic: bool,
+    /// And in their bytes' order.
+    pub(crate) is_bytewise: bool,
 }
 
 /// The columns of a table; none: there is no such table.
@@ -63,7 +65,8 @@ pub(crate) async fn columns(client: &Client, name: &TableName) -> Result<Option<
         return Err(Error::config("postgres.table.taken", message).at_pointer("/table").suggest("name another table"));
     }
     let select = "SELECT attname::text, format_type(atttypid, atttypmod), attnotnull, atthasdef OR attidentity <> '', \
-                  attgenerated <> '' OR attidentity = 'a', coalesce(collisdeterministic, true) \
+                  attgenerated <> '' OR attidentity = 'a', coalesce(collisdeterministic, true), \
+                  coalesce(collname IN ('C', 'POSIX'), true) \
                   FROM pg_attribute LEFT JOIN pg_collation ON pg_collation.oid = attcollation \
                   WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped ORDER BY attnum";
     let rows = client.query(select, &[&found.get::<_, u32>(0)]).await.map_err(|error| failed(&doing, &error))?;
@@ -76,6 +79,7 @@ pub(crate) async fn columns(client: &Client, name: &TableName) -> Result<Option<
             is_not_null,
             is_generated: row.get(4),
             is_deterministic: row.get(5),
+            is_bytewise: row.get(6),
         }
     };
     Ok(Some(rows.iter().map(column).collect()))
