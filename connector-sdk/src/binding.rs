@@ -6,6 +6,7 @@ use longshore_proto::Error;
 use longshore_proto::name::StateKey;
 use longshore_proto::selection::Selection;
 use longshore_proto::session::{Binding, Collection, Finding, ProposedBinding};
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
 use crate::{config, finding, resource};
@@ -71,15 +72,16 @@ pub(crate) struct Checked<C, R> {
 pub(crate) fn checked<C, R>(config_json: &[u8], bindings: Vec<ProposedBinding>, pointers: &[String]) -> Checked<C, R>
 where
     C: DeserializeOwned,
-    R: DeserializeOwned,
+    R: DeserializeOwned + JsonSchema,
 {
+    let schema = crate::schema::of::<R>();
     let mut findings = Vec::new();
     let config = config::parse::<C>(config_json).map_err(|error| findings.push(finding::error(error))).ok();
     let mut resource_paths = Vec::with_capacity(bindings.len());
     let mut proposed = Vec::with_capacity(bindings.len());
     let mut first_with: HashMap<Vec<String>, usize> = HashMap::new();
     for (index, binding) in bindings.into_iter().enumerate() {
-        let path = resource::path(pointers, &binding.resource_json).map_err(|error| error.at_binding(index));
+        let path = resource::path(pointers, &schema, &binding.resource_json).map_err(|error| error.at_binding(index));
         let path = path.map_err(|error| findings.push(finding::error(error))).unwrap_or_default();
         if let Some(first) = first_with.get(&path).filter(|_| !path.is_empty()) {
             findings.push(finding::error(same_resource(index, *first, &path, pointers)));

@@ -75,7 +75,8 @@ impl<C: Capture> CaptureTask<C> {
     #[must_use]
     pub fn binding(mut self, resource: Value, collection: &str, key: &[&str]) -> Self {
         let resource_json = Bytes::from(resource.to_string());
-        let path = resource::path(&self.service.spec().resource_path_pointers, &resource_json);
+        let schema = crate::schema::of::<C::Resource>();
+        let path = resource::path(&self.service.spec().resource_path_pointers, &schema, &resource_json);
         let resource_path = path.unwrap_or_else(|error| panic!("{error}"));
         self.bindings.push(Binding {
             state_key: StateKey::new(&resource_path, 0),

@@ -132,7 +132,8 @@ impl Bind {
 
     fn bound(&self, spec: &Spec) -> Result<Binding> {
         let resource_json = Bytes::from(self.resource.to_string());
-        let resource_path = resource::path(&spec.resource_path_pointers, &resource_json)?;
+        let schema = serde_json::from_slice(&spec.resource_schema_json).unwrap_or_default();
+        let resource_path = resource::path(&spec.resource_path_pointers, &schema, &resource_json)?;
         Ok(Binding {
             state_key: StateKey::new(&resource_path, self.generation),
             resource_path,

@@ -36,9 +36,14 @@ impl Config {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Resource {
     /// Its schema. Made if it is not there.
+    #[serde(default = "public")]
     #[schemars(length(min = 1))]
     pub(crate) schema: String,
     /// Name of the table. Made if it is not there.
     #[schemars(length(min = 1))]
     pub(crate) table: String,
+}
+
+fn public() -> String {
+    "public".to_owned()
 }
