@@ -190,3 +190,11 @@ fn tasks_that_are_removed_leave_nothing_of_theirs_at_the_servers_and_begin_again
     assert_eq!(made(), [1, 1, 1]);
     holds_all(&server);
 }
+
+#[test]
+fn init_writes_a_catalog_that_copies_a_database() {
+    let server = start(500);
+    let scene = Scene::new();
+    scene.longshore(["init", &server.url("shop"), "--to", &server.url("copy")]).expect_code(0);
+    arrives(&server, &scene);
+}
