@@ -142,6 +142,13 @@ const LONG: &[Long] = &[
         slices: 1,
     },
     Long {
+        file: "postgres_values",
+        test: "every_value_of_every_type_is_in_the_copy_as_it_is",
+        name: "postgres-values",
+        amount: ("LONGSHORE_VALUES", 1_000_000),
+        slices: 1,
+    },
+    Long {
         file: "parquet",
         test: "a_lake_in_a_directory_killed_at_random_moments",
         name: "parquet-kills",

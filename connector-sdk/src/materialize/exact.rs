@@ -28,8 +28,8 @@ pub fn integer(raw: &str) -> Option<i64> {
     format!("{sign}{digits}{}", "0".repeat(zeros)).parse().ok()
 }
 
-/// The double that a number is: exactly, or as the shortest text that leads to it, or as its 17 digits, which is how most programs write a double
-/// so that the same one is read again.
+/// The double that a number is: exactly, or as the shortest text that leads to it, or rounded to the digits that are written, at most
+/// 17, which is how most programs write a double so that the same one is read again.
 pub fn double(raw: &str) -> Option<f64> {
     let number: f64 = raw.parse().ok().filter(|number: &f64| number.is_finite())?;
     // Fifteen digits always come back, unless the number is too small to have them all.
@@ -40,7 +40,7 @@ pub fn double(raw: &str) -> Option<f64> {
     let is_written = |text: String| Decimal::of(&text).as_ref() == Some(&decimal);
     let is_whole = decimal.exponent >= 0 && decimal.exponent < 400;
     let comes_back = is_written(format!("{number:e}"))
-        || is_written(format!("{number:.16e}"))
+        || decimal.rounded_to(17).is_some_and(|behind_first| is_written(format!("{number:.behind_first$e}")))
         || is_whole && is_written(format!("{number:.0}"));
     comes_back.then_some(number)
 }
@@ -74,6 +74,12 @@ impl Decimal {
         let trailing = i64::try_from(all.len() - digits.len()).ok()?;
         let exponent = exponent.parse::<i64>().ok()?.checked_sub(fraction_len)?.checked_add(trailing)?;
         Some(Self { negative, digits: digits.to_owned(), exponent })
+    }
+
+    /// So many digits it has behind its first, and no more in all than `most`, which are enough for every number of a kind. Programs do not agree
+    /// on the shortest text of a number, but each has the number rounded to as many digits as the text has.
+    fn rounded_to(&self, most: usize) -> Option<usize> {
+        self.digits.len().checked_sub(1).filter(|behind_first| *behind_first < most)
     }
 }
 
@@ -120,11 +126,16 @@ mod tests {
             ("18446744073709551616", 18_446_744_073_709_551_616.0),
             ("100000000000000000000000", 1e23),
             ("123456789012345", 123_456_789_012_345.0),
+            ("1.1258999068426242e+15", 4_503_599_627_370_497.0 / 4.0),
+            ("1125899906842624.3", 4_503_599_627_370_497.0 / 4.0),
+            ("-1125899906842625.2", -4_503_599_627_370_501.0 / 4.0),
+            ("9.5e-322", 9.5e-322),
         ] {
             assert_eq!(double(raw), Some(number), "{raw}");
         }
         for raw in [
             "9007199254740993",
+            "1125899906842624.22",
             "0.100000000000000005",
             "0.1000000000000000055511151231257827",
             "123456789.12345678901234567890",

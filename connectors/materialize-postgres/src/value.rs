@@ -162,7 +162,8 @@ fn array(of: Scalar, raw: &str, literal: &mut String, doubts: &mut Vec<String>) 
     literal.push('{');
     for (place, element) in elements.iter().enumerate() {
         if place > 0 {
-            literal.push(',');
+            // The one type whose own texts have commas between them.
+            literal.push(if of == Scalar::Plain("box") { ';' } else { ',' });
         }
         let element = element.get();
         if element.starts_with('[') {
@@ -252,6 +253,7 @@ mod tests {
             ("json", r#"{"a": 1.10}"#, r#"{"a": 1.10}"#),
             ("character(3)", "\"a  \"", "a  "),
             ("integer[]", "[1,null,[2]]", r#"{"1",NULL,{"2"}}"#),
+            ("box[]", r#"[["(1,1),(0,0)"],[null]]"#, r#"{{"(1,1),(0,0)"};{NULL}}"#),
             ("text[]", r#"["a\"b\\c","NULL",""]"#, r#"{"a\"b\\c","NULL",""}"#),
         ] {
             assert_eq!(told(of, raw, false).unwrap().as_deref(), Some(expected), "{raw} in {of}");
