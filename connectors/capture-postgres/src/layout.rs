@@ -4,7 +4,7 @@ use longshore_sdk::limits::DOCUMENT_MAX_BYTES;
 use longshore_sdk::{Error, Result};
 
 use crate::lsn::Lsn;
-use crate::pgoutput::Cell;
+use crate::rows::{Cell, Row};
 use crate::shape::Shape;
 use crate::types::Type;
 use crate::value;
@@ -12,8 +12,8 @@ use crate::value;
 /// Columns of rows, in the rows' order.
 #[derive(Debug, Clone)]
 pub(crate) struct Layout {
-    /// Begins each document: schema and table.
-    head: Vec<u8>,
+    /// In each document behind the operation: where the table is, up to what a log or a walk says of it.
+    source: Vec<u8>,
     pub(crate) columns: Vec<Column>,
     /// Places of the key's columns, in the order of its index.
     pub(crate) key: Vec<usize>,
@@ -22,14 +22,14 @@ pub(crate) struct Layout {
 #[derive(Debug, Clone)]
 pub(crate) struct Column {
     pub(crate) name: String,
-    /// Its name as JSON, and a colon.
+    /// A comma, its name as JSON, and a colon.
     label: Vec<u8>,
     pub(crate) ty: Type,
     pub(crate) nullable: bool,
 }
 
 /// The values of a key as the server writes them: equal exactly if the server's own are the same bytes.
-pub(crate) type Key = Vec<Vec<u8>>;
+pub(crate) type Key = Vec<String>;
 
 /// What a document says of the change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,13 +39,20 @@ pub(crate) enum Op {
     Delete,
 }
 
-/// Where a row was found.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Found<'a> {
+/// Where a row was found, as documents say it: ends what they say of their source.
+#[derive(Debug, Clone)]
+pub(crate) struct Found(String);
+
+impl Found {
     /// In the table.
-    Walk,
+    pub(crate) fn in_table() -> Found {
+        Found(",\"snapshot\":true}}".to_owned())
+    }
+
     /// In a transaction of the log: where it was committed, and when.
-    Log { commit: Lsn, at: &'a str },
+    pub(crate) fn in_log(commit: Lsn, at: &str) -> Found {
+        Found(format!(",\"lsn\":\"{commit}\",\"committed_at\":\"{at}\"}}}}"))
+    }
 }
 
 impl Layout {
@@ -55,12 +62,12 @@ impl Layout {
         columns: impl Iterator<Item = (&'n str, Type, bool)>,
         key: &[String],
     ) -> Result<Layout, String> {
-        let mut head = b"{\"schema\":".to_vec();
-        value::string(schema, &mut head);
-        head.extend_from_slice(b",\"table\":");
-        value::string(table, &mut head);
+        let mut source = b"\",\"source\":{\"schema\":".to_vec();
+        value::string(schema, &mut source);
+        source.extend_from_slice(b",\"table\":");
+        value::string(table, &mut source);
         let column = |(name, ty, nullable): (&str, Type, bool)| {
-            let mut label = Vec::new();
+            let mut label = vec![b','];
             value::string(name, &mut label);
             label.push(b':');
             Column { name: name.to_owned(), label, ty, nullable }
@@ -70,7 +77,7 @@ impl Layout {
             columns.iter().position(|column| column.name == *name).ok_or_else(|| format!("no column {name:?}"))
         };
         let key = key.iter().map(place).collect::<Result<Vec<_>, _>>()?;
-        Ok(Layout { head, columns, key })
+        Ok(Layout { source, columns, key })
     }
 
     pub(crate) fn key_names(&self) -> impl Iterator<Item = &str> {
@@ -81,60 +88,60 @@ impl Layout {
         self.columns.iter().position(|column| column.name == name)
     }
 
-    /// The key of a row; an error where a part of it is not there.
-    pub(crate) fn key_of(&self, row: &[Cell]) -> Result<Key> {
+    /// Whether each part of a row's key is there.
+    pub(crate) fn check_key(&self, row: Row<'_>) -> Result<()> {
+        let is_missing = |place: &&usize| !matches!(row.get(**place), Some(Cell::Text(_)));
+        let Some(place) = self.key.iter().find(is_missing) else { return Ok(()) };
+        let name = &self.columns[*place].name;
+        let message = format!("capture-postgres reads a row: expected a value of the key's column {name:?}, got none");
+        Err(Error::data("postgres.key.missing", message)
+            .suggest("give the table a primary key over columns that are NOT NULL"))
+    }
+
+    /// The key of a row that has one ([`Layout::check_key`]).
+    pub(crate) fn key_of(&self, row: Row<'_>) -> Key {
         let part = |place: &usize| match row.get(*place) {
-            Some(Cell::Text(text)) => Ok(text.to_vec()),
-            Some(Cell::Null | Cell::Unchanged) | None => {
-                let name = &self.columns[*place].name;
-                let message =
-                    format!("capture-postgres reads a row: expected a value of the key's column {name:?}, got none");
-                Err(Error::data("postgres.key.missing", message)
-                    .suggest("give the table a primary key over columns that are NOT NULL"))
-            }
+            Some(Cell::Text(text)) => text.to_owned(),
+            Some(Cell::Null | Cell::Unchanged) | None => String::new(),
         };
         self.key.iter().map(part).collect()
+    }
+
+    /// Whether two rows have the same key.
+    pub(crate) fn is_same_key(&self, one: Row<'_>, other: Row<'_>) -> bool {
+        self.key.iter().all(|place| one.get(*place) == other.get(*place))
     }
 
     /// Appends the document of a row. `keys_only`: nothing else of the row is known.
     pub(crate) fn write(
         &self,
-        (op, found): (Op, Found<'_>),
-        row: &[Cell],
+        (op, found): (Op, &Found),
+        row: Row<'_>,
         keys_only: bool,
         shape: &mut Shape,
         arena: &mut Vec<u8>,
     ) -> Result<()> {
-        arena.extend_from_slice(b"{\"_meta\":{\"op\":\"");
-        arena.push(match op {
-            Op::Create => b'c',
-            Op::Update => b'u',
-            Op::Delete => b'd',
+        arena.extend_from_slice(match op {
+            Op::Create => b"{\"_meta\":{\"op\":\"c",
+            Op::Update => b"{\"_meta\":{\"op\":\"u",
+            Op::Delete => b"{\"_meta\":{\"op\":\"d",
         });
-        arena.extend_from_slice(b"\",\"source\":");
-        arena.extend_from_slice(&self.head);
-        match found {
-            Found::Walk => arena.extend_from_slice(b",\"snapshot\":true}}"),
-            Found::Log { commit, at } => {
-                arena.extend_from_slice(format!(",\"lsn\":\"{commit}\",\"committed_at\":\"{at}\"}}}}").as_bytes());
-            }
-        }
-        for (place, (column, cell)) in self.columns.iter().zip(row).enumerate() {
+        arena.extend_from_slice(&self.source);
+        arena.extend_from_slice(found.0.as_bytes());
+        for (place, (column, cell)) in self.columns.iter().zip(row.cells()).enumerate() {
             if keys_only && !self.key.contains(&place) {
                 continue;
             }
             let kinds = match cell {
                 Cell::Unchanged => continue,
                 Cell::Null => {
-                    arena.push(b',');
                     arena.extend_from_slice(&column.label);
                     arena.extend_from_slice(b"null");
                     crate::kinds::Kinds::NULL
                 }
                 Cell::Text(text) => {
-                    arena.push(b',');
                     arena.extend_from_slice(&column.label);
-                    value::write(&column.ty.form, text, arena).map_err(|fault| self.fault(column, &fault))?
+                    value::write(&column.ty.form, text, arena).map_err(|fault| column.fault(&fault))?
                 }
             };
             shape.meet(place, kinds);
@@ -154,15 +161,8 @@ impl Layout {
         }
     }
 
-    fn fault(&self, column: &Column, fault: &str) -> Error {
-        let message = format!("capture-postgres reads column {:?}: {fault}", column.name);
-        Error::data("postgres.value", message).suggest("report it with the column's type; or correct the value")
-    }
-
-    fn shown_key(&self, row: &[Cell]) -> String {
-        let parts = self.key_of(row).unwrap_or_default();
-        let shown: Vec<_> = parts.iter().map(|part| String::from_utf8_lossy(part)).collect();
-        shown.join(", ").chars().take(120).collect()
+    fn shown_key(&self, row: Row<'_>) -> String {
+        self.key_of(row).join(", ").chars().take(120).collect()
     }
 
     #[cfg(test)]
@@ -172,12 +172,20 @@ impl Layout {
     }
 }
 
+impl Column {
+    /// What is wrong with one of its values.
+    pub(crate) fn fault(&self, fault: &str) -> Error {
+        let message = format!("capture-postgres reads column {:?}: {fault}", self.name);
+        Error::data("postgres.value", message).suggest("report it with the column's type; or correct the value")
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::rows::Tuple;
     use crate::value::Form;
 
     #[test]
@@ -188,22 +196,22 @@ mod tests {
         let layout = Layout::for_tests(columns.into_iter(), &["id"]);
         let mut shape = Shape::new(b"{}");
         shape.adopt(&layout);
-        let row = [Cell::Text(Bytes::from_static(b"7")), Cell::Null, Cell::Unchanged];
-        let mut write = |op, found, keys_only| -> Value {
+        let row: Tuple = [Cell::Text("7"), Cell::Null, Cell::Unchanged].into_iter().collect();
+        let mut write = |op, found: Found, keys_only| -> Value {
             let mut arena = Vec::new();
-            layout.write((op, found), &row, keys_only, &mut shape, &mut arena).unwrap();
+            layout.write((op, &found), row.row(), keys_only, &mut shape, &mut arena).unwrap();
             serde_json::from_slice(&arena).unwrap()
         };
-        let log = Found::Log { commit: Lsn(16), at: "2024-01-01T00:00:00Z" };
+        let log = || Found::in_log(Lsn(16), "2024-01-01T00:00:00Z");
         let source = json!({ "schema": "public", "table": "t", "lsn": "0/10", "committed_at": "2024-01-01T00:00:00Z" });
         assert_eq!(
-            write(Op::Update, log, false),
+            write(Op::Update, log(), false),
             json!({ "_meta": { "op": "u", "source": source }, "id": 7, "a\"b": null })
         );
-        assert_eq!(write(Op::Delete, log, true), json!({ "_meta": { "op": "d", "source": source }, "id": 7 }));
+        assert_eq!(write(Op::Delete, log(), true), json!({ "_meta": { "op": "d", "source": source }, "id": 7 }));
         let source = json!({ "schema": "public", "table": "t", "snapshot": true });
         assert_eq!(
-            write(Op::Create, Found::Walk, false),
+            write(Op::Create, Found::in_table(), false),
             json!({ "_meta": { "op": "c", "source": source }, "id": 7, "a\"b": null })
         );
     }

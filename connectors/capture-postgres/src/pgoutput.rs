@@ -2,9 +2,10 @@
 //!
 //! A message that is cut short, goes on too long or says what we do not know is an error, never a guess.
 
-use bytes::{Buf, Bytes};
+use bytes::Buf as _;
 
 use crate::lsn::Lsn;
+use crate::rows::{Tuple, Unread};
 
 /// A message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,17 +81,19 @@ pub(crate) enum Old {
     Row(Tuple),
 }
 
-/// A row, in the order of its relation's columns.
-pub(crate) type Tuple = Vec<Cell>;
-
-/// A value.
+/// Why bytes are no message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Cell {
-    Null,
-    /// A large value that did not change and is not sent.
-    Unchanged,
-    /// As the type's output function writes it.
-    Text(Bytes),
+pub(crate) enum Fault {
+    /// What was expected.
+    Broken(String),
+    /// The value at this place of a row is no text in UTF-8.
+    NoText(usize),
+}
+
+impl From<String> for Fault {
+    fn from(expected: String) -> Fault {
+        Fault::Broken(expected)
+    }
 }
 
 impl Old {
@@ -101,8 +104,8 @@ impl Old {
     }
 }
 
-/// Reads one message.
-pub(crate) fn parse(bytes: Bytes) -> Result<Message, String> {
+/// Reads one message. What a row says is copied out of it, all values together.
+pub(crate) fn parse(bytes: &[u8]) -> Result<Message, Fault> {
     let mut reader = Reader(bytes);
     let message = match reader.u8()? {
         b'B' => {
@@ -141,7 +144,7 @@ pub(crate) fn parse(bytes: Bytes) -> Result<Message, String> {
         b'T' => {
             let count = reader.u32()?;
             reader.u8()?;
-            Message::Truncate { relations: (0..count).map(|_| reader.u32()).collect::<Result<_, _>>()? }
+            Message::Truncate { relations: (0..count).map(|_| reader.u32()).collect::<Result<_, String>>()? }
         }
         b'M' => {
             reader.u8()?;
@@ -151,17 +154,17 @@ pub(crate) fn parse(bytes: Bytes) -> Result<Message, String> {
             reader.take(length)?;
             Message::Logical
         }
-        other => return Err(format!("expected a message we know, got {:?}", char::from(other))),
+        other => return Err(format!("expected a message we know, got {:?}", char::from(other)).into()),
     };
     match reader.0.len() {
         0 => Ok(message),
-        more => Err(format!("expected the message's end, got {more} bytes more")),
+        more => Err(format!("expected the message's end, got {more} bytes more").into()),
     }
 }
 
-struct Reader(Bytes);
+struct Reader<'a>(&'a [u8]);
 
-impl Reader {
+impl<'a> Reader<'a> {
     fn u8(&mut self) -> Result<u8, String> {
         self.0.try_get_u8().map_err(cut_short)
     }
@@ -182,19 +185,19 @@ impl Reader {
         self.0.try_get_i64().map_err(cut_short)
     }
 
-    fn take(&mut self, length: u32) -> Result<Bytes, String> {
-        match usize::try_from(length) {
-            Ok(length) if length <= self.0.len() => Ok(self.0.split_to(length)),
-            Ok(_) | Err(_) => Err(format!("expected {length} bytes more, got {}", self.0.len())),
-        }
+    fn take(&mut self, length: u32) -> Result<&'a [u8], String> {
+        let split = usize::try_from(length).ok().and_then(|length| self.0.split_at_checked(length));
+        let (taken, rest) = split.ok_or_else(|| format!("expected {length} bytes more, got {}", self.0.len()))?;
+        self.0 = rest;
+        Ok(taken)
     }
 
     /// Up to a NUL.
     fn text(&mut self) -> Result<String, String> {
         let end = self.0.iter().position(|byte| *byte == 0).ok_or("expected a text with its end, got none")?;
-        let bytes = self.0.split_to(end);
-        self.0.advance(1);
-        String::from_utf8(bytes.to_vec()).map_err(|_| "expected a name in UTF-8, got other bytes".to_owned())
+        let text = std::str::from_utf8(&self.0[..end]).map_err(|_| "expected a name in UTF-8, got other bytes")?;
+        self.0 = &self.0[end + 1..];
+        Ok(text.to_owned())
     }
 
     fn relation(&mut self) -> Result<Relation, String> {
@@ -216,7 +219,7 @@ impl Reader {
         Ok(Relation { oid, schema, name, identity, columns })
     }
 
-    fn update(&mut self) -> Result<Message, String> {
+    fn update(&mut self) -> Result<Message, Fault> {
         let relation = self.u32()?;
         Ok(match self.u8()? {
             b'N' => Message::Update { relation, old: None, new: self.tuple()? },
@@ -227,35 +230,37 @@ impl Reader {
         })
     }
 
-    fn old(&mut self, tag: u8) -> Result<Old, String> {
+    fn old(&mut self, tag: u8) -> Result<Old, Fault> {
         match tag {
             b'K' => self.tuple().map(Old::Key),
             b'O' => self.tuple().map(Old::Row),
-            other => Err(format!("expected a row as it was, got {:?}", char::from(other))),
+            other => Err(format!("expected a row as it was, got {:?}", char::from(other)).into()),
         }
     }
 
-    fn tagged(&mut self, tag: u8) -> Result<Tuple, String> {
+    fn tagged(&mut self, tag: u8) -> Result<Tuple, Fault> {
         match self.u8()? {
             found if found == tag => self.tuple(),
-            other => Err(format!("expected {:?} before a row, got {:?}", char::from(tag), char::from(other))),
+            other => Err(format!("expected {:?} before a row, got {:?}", char::from(tag), char::from(other)).into()),
         }
     }
 
-    fn tuple(&mut self) -> Result<Tuple, String> {
-        let count = self.u16()?;
-        let cell = |_| {
-            Ok(match self.u8()? {
-                b'n' => Cell::Null,
-                b'u' => Cell::Unchanged,
+    fn tuple(&mut self) -> Result<Tuple, Fault> {
+        let count = usize::from(self.u16()?);
+        // No more room than the message has bytes, whatever it announces.
+        let mut tuple = Unread::with_capacity(count.min(self.0.len()), self.0.len());
+        for _ in 0..count {
+            match self.u8()? {
+                b'n' => tuple.null(),
+                b'u' => tuple.unchanged(),
                 b't' => {
                     let length = self.u32()?;
-                    Cell::Text(self.take(length)?)
+                    tuple.text(self.take(length)?);
                 }
-                other => return Err(format!("expected a value as text, got kind {:?}", char::from(other))),
-            })
-        };
-        (0..count).map(cell).collect()
+                other => return Err(format!("expected a value as text, got kind {:?}", char::from(other)).into()),
+            }
+        }
+        tuple.tuple().map_err(Fault::NoText)
     }
 }
 

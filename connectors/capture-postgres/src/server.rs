@@ -11,6 +11,8 @@ use crate::table::Table;
 pub(crate) struct Slot {
     pub(crate) plugin: String,
     pub(crate) is_here: bool,
+    /// It sends transactions when they are prepared, whatever becomes of them.
+    is_two_phase: bool,
     /// Process of the server that reads from it.
     pub(crate) reader: Option<i32>,
     pub(crate) wal_status: String,
@@ -31,7 +33,7 @@ pub(crate) struct Publication {
 impl Slot {
     pub(crate) async fn find(client: &Client, name: &str) -> Result<Option<Slot>> {
         let ask = "SELECT coalesce(plugin, 'none')::text, coalesce(database = current_database(), false), active_pid, \
-                   coalesce(wal_status, 'lost'), coalesce(confirmed_flush_lsn, '0/0')::text FROM pg_replication_slots WHERE slot_name = $1";
+                   coalesce(wal_status, 'lost'), coalesce(confirmed_flush_lsn, '0/0')::text, two_phase FROM pg_replication_slots WHERE slot_name = $1";
         let found =
             client.query_opt(ask, &[&name]).await.map_err(|error| failed("looking at the replication slot", &error))?;
         found
@@ -41,6 +43,7 @@ impl Slot {
                 Ok(Slot {
                     plugin: row.get(0),
                     is_here: row.get(1),
+                    is_two_phase: row.get(5),
                     reader: row.get(2),
                     wal_status: row.get(3),
                     confirmed,
@@ -52,6 +55,7 @@ impl Slot {
     /// Somebody else's, whatever a state says.
     pub(crate) fn check_ours(&self, name: &str) -> Result<()> {
         let got = match (self.plugin.as_str(), self.is_here) {
+            ("pgoutput", true) if self.is_two_phase => "one with `two_phase`",
             ("pgoutput", true) => return Ok(()),
             ("pgoutput", false) => "one of another database",
             (_, _) => "one of another plugin",

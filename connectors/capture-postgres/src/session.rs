@@ -10,7 +10,7 @@
 
 mod emit;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,13 +21,14 @@ use longshore_sdk::{Error, Result};
 use crate::Pace;
 use crate::config::{Config, Resource, Truncate};
 use crate::covered::Covered;
-use crate::layout::Layout;
+use crate::layout::{Found, Layout};
 use crate::lsn::Lsn;
 use crate::open::{self, Opened};
 use crate::pgoutput::{Begin, Message, Relation};
 use crate::source::Event;
 use crate::state::{TaskState, Within};
 use crate::stream;
+use crate::table::column_meta;
 use crate::walk::{self, Read, Stand};
 use crate::window::Window;
 use crate::writers;
@@ -59,7 +60,7 @@ struct Session {
     emitter: Emitter,
     window: Window,
     /// By number: how rows of a table are written; none: nobody captures it.
-    relations: HashMap<u32, Option<Followed>>,
+    relations: BTreeMap<u32, Option<Followed>>,
     transaction: Option<Transaction>,
     covered: Covered,
     /// Bytes of documents since the last checkpoint.
@@ -70,6 +71,8 @@ struct Session {
     /// A walk may look again whether it can go on.
     may_walk: bool,
     scratch: Vec<u8>,
+    /// What documents say of rows of a walk.
+    in_table: Found,
     last_checkpoint: Instant,
     last_moved: Instant,
     last_progress: Option<Instant>,
@@ -86,7 +89,8 @@ struct Followed {
 #[derive(Debug)]
 struct Transaction {
     begin: Begin,
-    at: String,
+    /// What documents say of it.
+    found: Found,
     /// It was covered before this session, as a whole.
     is_old: bool,
     /// Its rows so far, and how many of them were covered before.
@@ -102,7 +106,7 @@ impl Session {
             opened,
             emitter,
             window: Window::default(),
-            relations: HashMap::new(),
+            relations: BTreeMap::new(),
             transaction: None,
             covered: Covered::default(),
             bytes: 0,
@@ -110,6 +114,7 @@ impl Session {
             is_caught_up: false,
             may_walk: true,
             scratch: Vec::new(),
+            in_table: Found::in_table(),
             last_checkpoint: now,
             last_moved: now,
             last_progress: None,
@@ -198,7 +203,7 @@ impl Session {
 
     /// Reads the next chunk of the first table that is not through and can be read now; false: none can.
     async fn walk(&mut self) -> Result<bool> {
-        let Opened { client, types, watched, task, .. } = &mut self.opened;
+        let Opened { client, types, watched, task, settings, .. } = &mut self.opened;
         for (binding, watched) in watched.iter_mut().enumerate().filter(|(_, watched)| !watched.part.walked) {
             if let Some(writers) = &mut watched.writers {
                 if !writers.have_ended(client).await? {
@@ -208,17 +213,18 @@ impl Session {
                 watched.writers = None;
             }
             let stand = Stand {
+                settings,
                 binding,
                 resource: &watched.resource,
                 typed_key: &watched.part.key,
                 after: watched.part.after.as_deref(),
                 rows_max: self.pace.chunk_rows,
             };
-            let read = walk::read(client, types, &mut self.window, &stand).await;
+            let read = walk::read(client, types, &mut self.window, &stand, &mut watched.stride).await;
             match read.map_err(|error| error.at_binding(binding))? {
                 Read::Early => return Ok(false),
                 Read::Chunk(chunk, table) => {
-                    watched.table = table;
+                    watched.table = *table;
                     watched.check_same(task).map_err(|error| error.at_binding(binding))?;
                     watched.table.check_for(&watched.key).map_err(|error| error.at_binding(binding))?;
                     self.window.keep(*chunk);
@@ -275,7 +281,7 @@ impl Session {
         let within = self.opened.within.filter(|within| within.commit == begin.commit);
         self.transaction = Some(Transaction {
             begin,
-            at: at.map(|at| at.to_string()).unwrap_or_default(),
+            found: Found::in_log(begin.commit, &at.map(|at| at.to_string()).unwrap_or_default()),
             is_old: begin.commit < self.opened.position,
             rows: 0,
             covered_rows: within.map_or(0, |within| within.rows),
@@ -323,6 +329,9 @@ impl Session {
         let watched = &watched[binding];
         let mut columns = Vec::with_capacity(relation.columns.len());
         for column in &relation.columns {
+            if column.name == "_meta" {
+                return Err(column_meta(&format!("{}.{}", relation.schema, relation.name)).at_binding(binding));
+            }
             let ty = types.of(client, column.type_oid, column.typmod).await?;
             let known = watched.table.columns.iter().find(|known| known.name == column.name);
             let nullable = !column.is_identity && !known.is_some_and(|known| known.is_not_null);

@@ -5,7 +5,7 @@ use longshore_sdk::{Error, Result};
 
 use crate::config::Settings;
 use crate::lsn::Lsn;
-use crate::pgoutput::{self, Message};
+use crate::pgoutput::{self, Fault, Message};
 
 /// As every session of ours has them: what a walk reads and what the log brings must be the same text.
 const SETTINGS: &str = "SET datestyle = 'ISO, YMD'; SET intervalstyle = 'iso_8601'; SET timezone = 'UTC'; SET extra_float_digits = 3; \
@@ -68,10 +68,9 @@ impl Source {
     pub(crate) async fn next(&mut self) -> Result<Event> {
         match self.changes.next().await? {
             longshore_postgres::Event::Alive(end) => Ok(Event::Alive(Lsn(end))),
-            longshore_postgres::Event::Data(data) => pgoutput::parse(data).map(Event::Message).map_err(|fault| {
-                let message = format!("capture-postgres reads the stream of changes: {fault}");
-                Error::internal("postgres.stream.message", message)
-            }),
+            longshore_postgres::Event::Data(data) => {
+                pgoutput::parse(&data).map(Event::Message).map_err(|fault| fault_of(&fault))
+            }
         }
     }
 
@@ -83,5 +82,16 @@ impl Source {
     /// Waits a moment for the server to be told what was acknowledged, and to let go of the slot.
     pub(crate) async fn farewell(self, position: Lsn) {
         self.changes.farewell(position.0).await;
+    }
+}
+
+fn fault_of(fault: &Fault) -> Error {
+    const DOING: &str = "capture-postgres reads the stream of changes";
+    match fault {
+        Fault::Broken(fault) => Error::internal("postgres.stream.message", format!("{DOING}: {fault}")),
+        Fault::NoText(place) => {
+            let message = format!("{DOING}: value {} of a row: expected a text in UTF-8, got other bytes", place + 1);
+            Error::data("postgres.value", message).suggest("correct the value; a database should be in encoding UTF8")
+        }
     }
 }

@@ -24,6 +24,10 @@ pub(crate) struct Table {
     /// Columns of the index that tells rows apart in the log, in its order.
     pub(crate) key: Vec<String>,
     may_select: bool,
+    /// Row security would hide rows from us.
+    is_secured: bool,
+    /// A partition whose changes do not say the whole's key.
+    odd_partition: Option<String>,
     /// As ANALYZE last counted them.
     pub(crate) about_rows: u64,
 }
@@ -41,8 +45,7 @@ pub(crate) struct Column {
 }
 
 const FIND: &str = "SELECT c.oid, c.relkind::text, c.relpersistence::text, c.relispartition, c.relreplident::text, \
-    has_table_privilege(c.oid, 'SELECT') OR NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 \
-        AND NOT a.attisdropped AND NOT has_column_privilege(c.oid, a.attnum, 'SELECT')), \
+    has_table_privilege(c.oid, 'SELECT'), row_security_active(c.oid), \
     coalesce((SELECT sum(greatest(l.reltuples, 0)) FROM pg_partition_tree(c.oid) p JOIN pg_class l ON l.oid = p.relid WHERE p.isleaf), \
         greatest(c.reltuples, 0))::float8 \
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2";
@@ -50,8 +53,14 @@ const COLUMNS: &str = "SELECT attname::text, atttypid, atttypmod, format_type(at
     FROM pg_attribute WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped AND attgenerated = '' ORDER BY attnum";
 const KEY: &str = "SELECT a.attname::text FROM pg_index i CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k(number, place) \
     JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number \
-    WHERE i.indrelid = $1 AND k.place <= i.indnkeyatts AND i.indisvalid AND CASE WHEN $2 THEN i.indisreplident ELSE i.indisprimary END \
+    WHERE i.indrelid = $1 AND k.place <= i.indnkeyatts AND i.indisvalid AND i.indimmediate AND CASE WHEN $2 THEN i.indisreplident ELSE i.indisprimary END \
     ORDER BY k.place";
+/// The log names the whole, and has the key of the partition.
+const ODD_PARTITION: &str = "SELECT l.oid::regclass::text FROM pg_partition_tree($1::oid) p JOIN pg_class l ON l.oid = p.relid \
+    WHERE p.isleaf AND p.level > 0 AND l.relreplident <> 'f' AND ARRAY(SELECT a.attname::text FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid \
+        AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1]) WHERE i.indrelid = l.oid AND i.indisvalid AND i.indimmediate \
+        AND CASE l.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident END ORDER BY 1) \
+    <> ARRAY(SELECT name FROM unnest($2::text[]) name ORDER BY 1) LIMIT 1";
 const LIST: &str = "SELECT n.nspname::text, c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
     WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence = 'p' \
     AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_%' ORDER BY 1, 2";
@@ -77,7 +86,7 @@ impl Table {
             ));
         };
         let (oid, identity): (u32, String) = (row.get(0), row.get(4));
-        let about_rows: f64 = row.get(6);
+        let about_rows: f64 = row.get(7);
         let mut table = Table {
             oid,
             schema: resource.schema.clone(),
@@ -86,6 +95,8 @@ impl Table {
             persistence: row.get(2),
             is_partition: row.get(3),
             may_select: row.get(5),
+            is_secured: row.get(6),
+            odd_partition: None,
             columns: Vec::new(),
             key: Vec::new(),
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rough count, for people")]
@@ -105,6 +116,10 @@ impl Table {
         let by_index = table.identity == "i";
         let key = client.query(KEY, &[&oid, &by_index]).await.map_err(|error| failed(&doing, &error))?;
         table.key = key.into_iter().map(|row| row.get(0)).collect();
+        if table.kind == "p" {
+            let odd = client.query_opt(ODD_PARTITION, &[&oid, &table.key]).await;
+            table.odd_partition = odd.map_err(|error| failed(&doing, &error))?.map(|row| row.get(0));
+        }
         Ok(table)
     }
 
@@ -145,7 +160,8 @@ impl Table {
         let is_sent = |name: &String| self.columns.iter().any(|column| column.name == *name && column.is_not_null);
         if self.key.is_empty() || !self.key.iter().all(is_sent) {
             let suggestion = format!(
-                "give it a primary key, or a unique index over columns that are NOT NULL and not generated: {alter} REPLICA IDENTITY USING INDEX …"
+                "give it a primary key, or a unique index over columns that are NOT NULL and not generated, neither of them DEFERRABLE: \
+                 {alter} REPLICA IDENTITY USING INDEX …"
             );
             return refused(
                 "postgres.key.missing",
@@ -154,24 +170,33 @@ impl Table {
                 suggestion,
             );
         }
-        if self.columns.iter().any(|column| column.name == "_meta") {
-            let suggestion = "rename it".to_owned();
+        if let Some(partition) = &self.odd_partition {
+            let suggestion = format!(
+                "ALTER TABLE {partition} REPLICA IDENTITY FULL, or DEFAULT where the whole has its primary key; or USING INDEX …, as the whole has it"
+            );
             return refused(
-                "postgres.columns.meta",
-                "no column `_meta`, which is kept for what happened to a row",
-                "one",
+                "postgres.identity.partition",
+                "partitions with the replica identity of the whole, or FULL",
+                &format!("{partition} with another"),
                 suggestion,
             );
+        }
+        if self.columns.iter().any(|column| column.name == "_meta") {
+            return Err(column_meta(&table));
         }
         if !self.may_select {
             let suggestion =
                 format!("GRANT SELECT ON {} TO the user of `url`; a schema needs USAGE, too", self.sql_name());
             return refused(
                 "postgres.permission",
-                "to be allowed to read all its columns",
+                "to be allowed to read the table as a whole",
                 "no such right",
                 suggestion,
             );
+        }
+        if self.is_secured {
+            let suggestion = "ALTER ROLE … BYPASSRLS for the user of `url`".to_owned();
+            return refused("postgres.permission", "to see all rows", "row security that may hide some", suggestion);
         }
         Ok(())
     }
@@ -212,7 +237,9 @@ impl Table {
 
     /// Changes may leave values out that did not change.
     pub(crate) fn leaves_out(&self) -> bool {
-        !self.is_full() && self.columns.iter().any(|column| column.is_large && !self.key.contains(&column.name))
+        // A partition may have another identity than the whole, which is the one that is told.
+        (!self.is_full() || self.kind == "p")
+            && self.columns.iter().any(|column| column.is_large && !self.key.contains(&column.name))
     }
 
     /// Columns of the key with their types.
@@ -251,6 +278,14 @@ impl Table {
             _ => "something else",
         }
     }
+}
+
+/// A document would have it twice.
+pub(crate) fn column_meta(table: &str) -> Error {
+    let message = format!(
+        "capture-postgres looks at table {table}: expected no column `_meta`, which is kept for what happened to a row, got one"
+    );
+    Error::config("postgres.columns.meta", message).at_pointer("/table").suggest("rename it")
 }
 
 /// JSON pointer to a top-level field.

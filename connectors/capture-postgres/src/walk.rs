@@ -1,38 +1,50 @@
-//! Reads a table by its key, a chunk in each short transaction, with all values as the types' output functions write them: the simple query
-//! protocol does, as the log does, where a cast to text would not (`inet`, `character(n)`).
+//! Reads a table by its key, a chunk in each short transaction, with all values as the types' output functions write them: COPY in text format
+//! does, as the log does, where a cast to text would not (`inet`, `character(n)`).
+//!
+//! A COPY is asked for as many rows as fill a chunk, judged by those that were read before ([`Stride`]). Should they be much larger, it is left
+//! in the middle, and its connection with it: there is no other way to end one at once that cannot hit the statement behind it.
 
+#![allow(clippy::disallowed_methods, reason = "a transaction that is not seen is not waited for without end")]
+
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use futures_util::StreamExt as _;
 use longshore_postgres::tokio_postgres::SimpleQueryMessage;
 use longshore_postgres::{Client, failed, quoted};
 use longshore_sdk::{Error, Result};
 
-use crate::config::Resource;
-use crate::layout::Key;
+use crate::config::{Resource, Settings};
+use crate::layout::{Key, Layout};
 use crate::lsn::Lsn;
-use crate::pgoutput::{Cell, Tuple};
+use crate::open;
+use crate::rows::{Cell, Rows, Tuple, Unread};
 use crate::table::Table;
 use crate::types::Types;
 use crate::window::{Chunk, Snapshot, Window};
 use crate::writers;
 
-/// A chunk is read until it has so many bytes of values, and a fetch more.
+/// A chunk should have about so many bytes of values, and is good with three quarters of that.
 const CHUNK_BYTES: usize = 4 << 20;
-/// Rows of the first fetch, and the most of any.
-const FETCH_ROWS: usize = 50;
-const FETCH_ROWS_MAX: usize = 5_000;
+const CHUNK_BYTES_ENOUGH: usize = 3 << 20;
+/// With so many, no further row is taken.
+const CHUNK_BYTES_MAX: usize = 16 << 20;
+/// Rows of the first COPY, when nothing is known of them; each may be so many times as large as all before.
+const FIRST_ROWS: usize = 50;
+const GROWTH: usize = 16;
 /// A transaction that is in the log is seen by others within this time, or we come again.
 const SEEN_WITHIN: Duration = Duration::from_secs(30);
 const SEEN_LOOK: Duration = Duration::from_millis(2);
-/// Set for a chunk: every session of ours reads all rows or none, and by the index, however small a part is asked for.
+/// Set for a chunk: every session of ours reads all rows or none, by the index, however small a part is asked for, and takes no other
+/// processes of the server.
 const READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL row_security = off; SET LOCAL enable_sort = off; \
-                    SET LOCAL cursor_tuple_fraction = 0.001";
+                    SET LOCAL max_parallel_workers_per_gather = 0";
 
 /// Where the walk of a table stands.
 #[derive(Debug)]
 pub(crate) struct Stand<'a> {
+    pub(crate) settings: &'a Settings,
     pub(crate) binding: usize,
     pub(crate) resource: &'a Resource,
     /// The columns of the key, typed, as `after` was read with them.
@@ -41,26 +53,76 @@ pub(crate) struct Stand<'a> {
     pub(crate) rows_max: usize,
 }
 
+/// What a walk knows of the size of the rows.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Stride {
+    /// Rows read so far in this session.
+    rows: usize,
+    /// Of those of the last COPY.
+    row_bytes: usize,
+}
+
+impl Stride {
+    /// Rows to ask for, so that they have about so many bytes.
+    fn rows(self, bytes: usize) -> usize {
+        match self.rows {
+            0 => FIRST_ROWS,
+            rows => (bytes / self.row_bytes.max(1)).clamp(1, rows.saturating_mul(GROWTH)),
+        }
+    }
+
+    fn took(&mut self, rows: usize, bytes: usize, is_left: bool) {
+        if let Some(row_bytes) = bytes.checked_div(rows) {
+            self.row_bytes = row_bytes;
+            self.rows = if is_left { rows } else { self.rows.saturating_add(rows) };
+        }
+    }
+}
+
 /// What reading came to.
 pub(crate) enum Read {
-    Chunk(Box<Chunk>, Table),
+    Chunk(Box<Chunk>, Box<Table>),
     /// The server does not show yet what the log has brought already: it is to be read again.
     Early,
 }
 
+/// What was read in a transaction.
+struct Taken {
+    table: Table,
+    layout: Layout,
+    rows: Rows,
+    is_end: bool,
+    /// The last COPY was left in the middle.
+    is_left: bool,
+}
+
 /// Reads the next rows.
-pub(crate) async fn read(client: &Client, types: &mut Types, window: &mut Window, stand: &Stand<'_>) -> Result<Read> {
+pub(crate) async fn read(
+    client: &mut Client,
+    types: &mut Types,
+    window: &mut Window,
+    stand: &Stand<'_>,
+    stride: &mut Stride,
+) -> Result<Read> {
     let resource = stand.resource;
     let name = longshore_postgres::qualified(&resource.schema, &resource.table);
     // The lock comes before the snapshot: from here on nobody changes the columns, and the snapshot shows those there are.
     let doing = format!("reading rows of {}.{}", resource.schema, resource.table);
     client.run(&doing, &format!("{READ}; LOCK TABLE {name} IN ACCESS SHARE MODE")).await?;
-    let read = in_transaction(client, types, window, stand, &doing).await;
-    let ended = client.run(&doing, "ROLLBACK").await;
-    let Some((table, rows, is_end)) = read? else { return Ok(Read::Early) };
+    let read = in_transaction(client, types, window, stand, stride, &doing).await;
+    let ended = match &read {
+        Ok(Some(taken)) if taken.is_left => {
+            tracing::debug!(table = %name, rows = taken.rows.len(), "the rows are much larger than those before: the connection is made again");
+            *client = open::connect(stand.settings).await?;
+            Ok(())
+        }
+        Ok(_) | Err(_) => client.run(&doing, "ROLLBACK").await,
+    };
+    let Some(Taken { table, layout, rows, is_end, .. }) = read? else { return Ok(Read::Early) };
     ended?;
     let high = inserted(client).await?;
-    Ok(Read::Chunk(Box::new(Chunk::new(stand.binding, Arc::new(table.layout()?), rows, is_end, high)), table))
+    let chunk = Chunk::new(stand.binding, Arc::new(layout), rows, is_end, high)?;
+    Ok(Read::Chunk(Box::new(chunk), Box::new(table)))
 }
 
 async fn in_transaction(
@@ -68,60 +130,57 @@ async fn in_transaction(
     types: &mut Types,
     window: &mut Window,
     stand: &Stand<'_>,
+    stride: &mut Stride,
     doing: &str,
-) -> Result<Option<(Table, Vec<(Key, Tuple)>, bool)>> {
+) -> Result<Option<Taken>> {
     if !window.judge(&writers::snapshot(client).await?) {
         return Ok(None);
     }
     let table = Table::find(client, types, stand.resource).await?;
     table.check()?;
-    let is_same_key = table.typed_key() == stand.typed_key;
-    let declare = format!(
-        "DECLARE longshore NO SCROLL CURSOR FOR {}",
-        select(&table, stand.after.filter(|_| is_same_key), stand.rows_max)
-    );
-    client.run(doing, &declare).await?;
     let layout = table.layout()?;
-    let (mut rows, mut bytes, mut fetch) = (Vec::new(), 0, FETCH_ROWS);
+    let is_same_key = table.typed_key() == stand.typed_key;
+    let mut after = stand.after.filter(|_| is_same_key).map(<[String]>::to_vec);
+    let mut rows = Rows::new(table.columns.len());
     loop {
-        let fetched = fetched(client, fetch, doing, &mut bytes).await?;
-        let count = fetched.len();
-        for row in fetched {
-            rows.push((layout.key_of(&row)?, row));
+        let (rows_before, bytes_before) = (rows.len(), rows.bytes());
+        let limit = stride.rows(CHUNK_BYTES.saturating_sub(bytes_before)).min(stand.rows_max - rows_before);
+        let select = select(&table, after.as_deref(), limit);
+        let mut unread = rows.unread();
+        let bytes = limit.saturating_mul(stride.row_bytes);
+        unread.reserve(limit * table.columns.len(), bytes + bytes / 8);
+        let is_left = !copy(client, &select, table.columns.len(), &mut unread, doing).await?;
+        rows = unread.rows(table.columns.len()).map_err(|place| no_text(&layout, place, doing))?;
+        let count = rows.len() - rows_before;
+        stride.took(count, rows.bytes() - bytes_before, is_left);
+        let is_end = !is_left && count < limit;
+        if is_end || is_left || rows.bytes() >= CHUNK_BYTES_ENOUGH || rows.len() >= stand.rows_max {
+            return Ok(Some(Taken { table, layout, rows, is_end, is_left }));
         }
-        if count < fetch {
-            // The cursor ends; the table does where it ends before the most that was asked for.
-            let is_end = rows.len() < stand.rows_max;
-            return Ok(Some((table, rows, is_end)));
-        }
-        if bytes >= CHUNK_BYTES || rows.len() >= stand.rows_max {
-            return Ok(Some((table, rows, false)));
-        }
-        let left = (CHUNK_BYTES - bytes) / (bytes / rows.len().max(1)).max(1);
-        fetch = left.clamp(1, (fetch * 4).min(FETCH_ROWS_MAX));
+        after = rows.last().map(|row| layout.key_of(row));
     }
 }
 
-async fn fetched(client: &Client, rows: usize, doing: &str, bytes: &mut usize) -> Result<Vec<Tuple>> {
-    let fetch = format!("FETCH {rows} FROM longshore");
-    let messages = client.simple_query(&fetch).await.map_err(|error| failed(doing, &error))?;
-    let mut fetched = Vec::with_capacity(rows.min(messages.len()));
-    for message in messages {
-        // The others tell of columns and of the command.
-        let SimpleQueryMessage::Row(row) = message else { continue };
-        let mut tuple = Vec::with_capacity(row.len());
-        for place in 0..row.len() {
-            tuple.push(match row.try_get(place).map_err(|error| failed(doing, &error))? {
-                None => Cell::Null,
-                Some(text) => {
-                    *bytes += text.len();
-                    Cell::Text(Bytes::copy_from_slice(text.as_bytes()))
-                }
-            });
+/// Takes the rows of a select; false: there are more of them than a chunk may hold.
+async fn copy(client: &Client, select: &str, width: usize, rows: &mut Unread, doing: &str) -> Result<bool> {
+    let lines = client.copy_out(&format!("COPY ({select}) TO STDOUT")).await.map_err(|error| failed(doing, &error))?;
+    let mut lines = pin!(lines);
+    // The server sends each row by itself.
+    while let Some(line) = lines.next().await {
+        let line = line.map_err(|error| failed(doing, &error))?;
+        if rows.bytes() >= CHUNK_BYTES_MAX {
+            return Ok(false);
         }
-        fetched.push(tuple);
+        let row = rows.line(&line, width);
+        row.map_err(|fault| Error::internal("postgres.copy", format!("{doing}: {fault}")))?;
     }
-    Ok(fetched)
+    Ok(true)
+}
+
+fn no_text(layout: &Layout, place: usize, doing: &str) -> Error {
+    let fault = "expected a text in UTF-8, got other bytes";
+    let of_row = || Error::data("postgres.value", format!("{doing}: {fault}"));
+    layout.columns.get(place).map_or_else(of_row, |column| column.fault(fault))
 }
 
 /// Rows behind a key, in the order of its index.
@@ -163,9 +222,8 @@ pub(crate) async fn read_again(
     columns: &[&str],
     xid: u32,
 ) -> Result<Option<Tuple>> {
-    let values: Vec<String> = key.iter().map(|value| String::from_utf8_lossy(value).into_owned()).collect();
     let names: Vec<String> = columns.iter().map(|name| quoted(name)).collect();
-    let conditions: Vec<String> = (table.key.iter().zip(literals(table, &values)))
+    let conditions: Vec<String> = (table.key.iter().zip(literals(table, key)))
         .map(|(name, value)| format!("{} = {value}", quoted(name)))
         .collect();
     // One statement, so one snapshot.
@@ -182,15 +240,12 @@ pub(crate) async fn read_again(
             Err(error) if error.code().is_some_and(|state| state.code().starts_with("42")) => return Ok(None),
             Err(error) => return Err(failed("reading a row again", &error)),
         };
-        let row = messages.into_iter().find_map(|message| match message {
-            SimpleQueryMessage::Row(row) => Some(row),
-            _ => None,
-        });
+        let row = messages
+            .into_iter()
+            .find_map(|message| if let SimpleQueryMessage::Row(row) = message { Some(row) } else { None });
         let Some(row) = row else { return Ok(None) };
         if row.get(0).and_then(Snapshot::parse).is_some_and(|snapshot| snapshot.shows(xid)) {
-            let cell = |place| {
-                row.get(place).map_or(Cell::Null, |text: &str| Cell::Text(Bytes::copy_from_slice(text.as_bytes())))
-            };
+            let cell = |place| row.get(place).map_or(Cell::Null, Cell::Text);
             return Ok(row.get(1).map(|_| (2..row.len()).map(cell).collect()));
         }
         if begun.elapsed() > SEEN_WITHIN {

@@ -13,6 +13,7 @@ use crate::shape::Shape;
 use crate::state::Part;
 use crate::table::Table;
 use crate::types::Types;
+use crate::walk::Stride;
 use crate::writers::Writers;
 
 /// A table that is followed.
@@ -27,6 +28,7 @@ pub(crate) struct Watched {
     /// The part is not in the state yet as it is here.
     pub(crate) is_unsaved: bool,
     pub(crate) shape: Shape,
+    pub(crate) stride: Stride,
     /// Whose columns the shape has adopted.
     pub(crate) adopted: Option<Arc<Layout>>,
     /// Who has to end before the walk goes on.
@@ -54,6 +56,7 @@ impl Watched {
             part,
             is_unsaved,
             shape: Shape::new(&binding.collection.schema_json),
+            stride: Stride::default(),
             adopted: None,
             writers: None,
             table,

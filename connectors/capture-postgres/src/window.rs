@@ -17,9 +17,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use longshore_sdk::Result;
+
 use crate::layout::{Key, Layout};
 use crate::lsn::Lsn;
-use crate::pgoutput::{Cell, Tuple};
+use crate::rows::{Row, Rows, Tuple};
 
 /// What a snapshot shows: `xmin:xmax:xip,…` as the server writes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,27 +65,27 @@ impl Snapshot {
 pub(crate) struct Chunk {
     pub(crate) binding: usize,
     pub(crate) layout: Arc<Layout>,
-    rows: Vec<Option<Tuple>>,
-    by_key: HashMap<Key, usize>,
-    /// Key of its last row; none: there was none.
-    pub(crate) last: Option<Key>,
+    rows: Rows,
+    /// Made when the first change is looked for: mostly there is none.
+    looked: Option<Looked>,
     /// The table ends behind it.
     pub(crate) is_end: bool,
     /// All that it shows has ended before this position of the log.
     pub(crate) high: Lsn,
 }
 
+/// Its rows by their key, and those that were removed.
+#[derive(Debug)]
+struct Looked {
+    by_key: HashMap<Key, usize>,
+    is_gone: Vec<bool>,
+}
+
 impl Chunk {
-    /// Rows with their keys, in the walk's order.
-    pub(crate) fn new(binding: usize, layout: Arc<Layout>, rows: Vec<(Key, Tuple)>, is_end: bool, high: Lsn) -> Chunk {
-        let last = rows.last().map(|(key, _)| key.clone());
-        let mut by_key = HashMap::with_capacity(rows.len());
-        let mut kept = Vec::with_capacity(rows.len());
-        for (place, (key, row)) in rows.into_iter().enumerate() {
-            by_key.insert(key, place);
-            kept.push(Some(row));
-        }
-        Chunk { binding, layout, rows: kept, by_key, last, is_end, high }
+    /// Rows in the walk's order, each with a key.
+    pub(crate) fn new(binding: usize, layout: Arc<Layout>, rows: Rows, is_end: bool, high: Lsn) -> Result<Chunk> {
+        rows.iter().try_for_each(|row| layout.check_key(row))?;
+        Ok(Chunk { binding, layout, rows, looked: None, is_end, high })
     }
 
     /// Rows it was read with.
@@ -91,9 +93,27 @@ impl Chunk {
         self.rows.len()
     }
 
+    /// Key of its last row; none: there was none.
+    pub(crate) fn last(&self) -> Option<Key> {
+        self.rows.last().map(|row| self.layout.key_of(row))
+    }
+
     /// The rows that nobody changed since.
-    pub(crate) fn rest(&self) -> impl Iterator<Item = &Tuple> {
-        self.rows.iter().flatten()
+    pub(crate) fn rest(&self) -> impl Iterator<Item = Row<'_>> {
+        let is_gone = |place: usize| self.looked.as_ref().is_some_and(|looked| looked.is_gone[place]);
+        self.rows.iter().enumerate().filter(move |(place, _)| !is_gone(*place)).map(|(_, row)| row)
+    }
+
+    /// Removes the row of a key, if it is still there.
+    fn take(&mut self, key: &Key) -> Option<Row<'_>> {
+        let (rows, layout) = (&self.rows, &self.layout);
+        let looked = self.looked.get_or_insert_with(|| {
+            let by_key = rows.iter().enumerate().map(|(place, row)| (layout.key_of(row), place)).collect();
+            Looked { by_key, is_gone: vec![false; rows.len()] }
+        });
+        let place = looked.by_key.remove(key)?;
+        looked.is_gone[place] = true;
+        rows.row(place)
     }
 }
 
@@ -145,20 +165,22 @@ impl Window {
         self.chunk = Some(chunk);
     }
 
+    /// Whether a change of this binding is to be looked for.
+    pub(crate) fn holds(&self, binding: usize) -> bool {
+        self.chunk.as_ref().is_some_and(|chunk| chunk.binding == binding)
+    }
+
     /// The row of this key is about to be emitted as it is in a transaction (or that it is gone), with large values left out where they did
     /// not change. Those are nowhere yet if the row is one that the walk is about to bring: they are taken from it.
     pub(crate) fn changed(&mut self, binding: usize, key: &Key, change: Option<(&Layout, &mut Tuple)>) -> Met {
         let Some(chunk) = self.chunk.as_mut().filter(|chunk| chunk.binding == binding) else { return Met::Nothing };
-        let Some(row) = chunk.by_key.remove(key).and_then(|place| chunk.rows[place].take()) else {
-            return Met::Nothing;
-        };
-        let Some((layout, change)) = change.filter(|(_, change)| change.contains(&Cell::Unchanged)) else {
-            return Met::Nothing;
-        };
-        for (column, cell) in layout.columns.iter().zip(change.iter_mut()).filter(|(_, cell)| **cell == Cell::Unchanged)
-        {
-            match chunk.layout.place(&column.name).and_then(|place| row.get(place)) {
-                Some(found) => cell.clone_from(found),
+        let chunk_layout = Arc::clone(&chunk.layout);
+        let Some(row) = chunk.take(key) else { return Met::Nothing };
+        let Some((layout, change)) = change.filter(|(_, change)| change.is_partial()) else { return Met::Nothing };
+        for place in change.unchanged() {
+            let column = layout.columns.get(place);
+            match column.and_then(|column| chunk_layout.place(&column.name)).and_then(|place| row.get(place)) {
+                Some(found) => change.set(place, found),
                 None => {
                     self.chunk = None;
                     return Met::Dropped;

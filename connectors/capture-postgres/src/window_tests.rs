@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
+use crate::rows::Cell;
 use crate::types::Type;
 use crate::value::Form;
 
@@ -29,8 +29,18 @@ fn numbers_of_transactions_go_round() {
     assert!(snapshot.shows(u32::MAX) && snapshot.shows(9) && !snapshot.shows(10));
 }
 
-fn cell(text: &str) -> Cell {
-    Cell::Text(Bytes::copy_from_slice(text.as_bytes()))
+fn cell(text: &str) -> Cell<'_> {
+    Cell::Text(text)
+}
+
+fn tuple<const N: usize>(cells: [Cell<'_>; N]) -> Tuple {
+    cells.into_iter().collect()
+}
+
+fn rows<const N: usize>(lines: impl Iterator<Item = [String; N]>) -> Rows {
+    let mut rows = Rows::new(N).unread();
+    lines.for_each(|line| rows.line(format!("{}\n", line.join("\t")).as_bytes(), N).unwrap());
+    rows.rows(N).unwrap()
 }
 
 fn layout(names: &[&str]) -> Layout {
@@ -38,29 +48,30 @@ fn layout(names: &[&str]) -> Layout {
     Layout::for_tests(names.iter().map(|name| (*name, ty(), true)), &["id"])
 }
 
-fn chunk(rows: &[[&str; 2]]) -> Chunk {
-    let rows = rows.iter().map(|[id, v]| (vec![id.as_bytes().to_vec()], vec![cell(id), cell(v)])).collect();
-    Chunk::new(0, Arc::new(layout(&["id", "v"])), rows, false, Lsn(50))
+fn chunk(lines: &[[&str; 2]]) -> Chunk {
+    let rows = rows(lines.iter().map(|line| line.map(str::to_owned)));
+    Chunk::new(0, Arc::new(layout(&["id", "v"])), rows, false, Lsn(50)).unwrap()
 }
 
 #[test]
 fn rows_that_change_leave_the_chunk_and_lend_it_what_the_log_leaves_out() {
     let mut window = Window::default();
     window.keep(chunk(&[["1", "a"], ["2", "b"], ["3", "c"]]));
-    let key = |id: &str| vec![id.as_bytes().to_vec()];
+    let key = |id: &str| vec![id.to_owned()];
+    assert!(window.holds(0) && !window.holds(1));
     let now = layout(&["id", "v"]);
     assert_eq!(window.changed(1, &key("1"), None), Met::Nothing, "of another table");
-    let mut whole = vec![cell("1"), cell("new")];
+    let mut whole = tuple([cell("1"), cell("new")]);
     assert_eq!(window.changed(0, &key("1"), Some((&now, &mut whole))), Met::Nothing);
-    let mut part = vec![cell("2"), Cell::Unchanged];
+    let mut part = tuple([cell("2"), Cell::Unchanged]);
     assert_eq!(window.changed(0, &key("2"), Some((&now, &mut part))), Met::Filled);
-    assert_eq!(part, [cell("2"), cell("b")]);
-    let mut again = vec![cell("2"), Cell::Unchanged];
+    assert_eq!(part, tuple([cell("2"), cell("b")]));
+    let mut again = tuple([cell("2"), Cell::Unchanged]);
     assert_eq!(window.changed(0, &key("2"), Some((&now, &mut again))), Met::Nothing, "it was emitted by now");
     assert!(window.take_due(Lsn(49)).is_none());
     let due = window.take_due(Lsn(50)).unwrap();
-    assert_eq!(due.rest().collect::<Vec<_>>(), [&vec![cell("3"), cell("c")]]);
-    assert_eq!((due.len(), due.last), (3, Some(key("3"))));
+    assert_eq!(due.rest().collect::<Vec<_>>(), [tuple([cell("3"), cell("c")]).row()]);
+    assert_eq!((due.len(), due.last()), (3, Some(key("3"))));
 }
 
 #[test]
@@ -68,8 +79,8 @@ fn a_chunk_of_other_columns_is_read_again() {
     let mut window = Window::default();
     window.keep(chunk(&[["1", "a"]]));
     let renamed = layout(&["id", "w"]);
-    let mut part = vec![cell("1"), Cell::Unchanged];
-    assert_eq!(window.changed(0, &vec![b"1".to_vec()], Some((&renamed, &mut part))), Met::Dropped);
+    let mut part = tuple([cell("1"), Cell::Unchanged]);
+    assert_eq!(window.changed(0, &vec!["1".to_owned()], Some((&renamed, &mut part))), Met::Dropped);
     assert!(window.chunk().is_none());
 }
 
@@ -97,12 +108,12 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 /// A row is a version and a large value, which is the version it was last set in.
-type Row = (u64, u64);
+type Versions = (u64, u64);
 
 #[derive(Debug, Clone)]
 struct Committed {
     key: u8,
-    row: Option<Row>,
+    row: Option<Versions>,
     /// The large value stayed as it was.
     partial: bool,
     is_seen: bool,
@@ -116,13 +127,13 @@ struct Model {
     walked: bool,
     window: Window,
     /// What the documents come to.
-    fold: BTreeMap<u8, Row>,
+    fold: BTreeMap<u8, Versions>,
     /// By key: the newest version that was emitted.
     newest: BTreeMap<u8, u64>,
 }
 
 impl Model {
-    fn rows(&self, seen_only: bool) -> BTreeMap<u8, Row> {
+    fn rows(&self, seen_only: bool) -> BTreeMap<u8, Versions> {
         let mut rows = BTreeMap::new();
         for committed in self.log.iter().filter(|committed| committed.is_seen || !seen_only) {
             match committed.row {
@@ -174,21 +185,22 @@ impl Model {
         let Some(committed) = self.log.get(self.read).cloned() else { return };
         self.read += 1;
         let xid = self.read as u64;
-        let key = vec![vec![committed.key]];
+        let key = vec![committed.key.to_string()];
         match committed.row {
             None => {
                 self.window.changed(0, &key, None);
                 self.emit(committed.key, xid, None);
             }
             Some((version, large)) => {
-                let large = if committed.partial { Cell::Unchanged } else { cell(&large.to_string()) };
-                let mut row = vec![cell("k"), cell(&version.to_string()), large];
+                let (written, large) = (version.to_string(), large.to_string());
+                let large = if committed.partial { Cell::Unchanged } else { cell(&large) };
+                let mut row = tuple([cell("k"), cell(&written), large]);
                 self.window.changed(0, &key, Some((&layout(&["id", "v", "large"]), &mut row)));
-                let number = |cell: &Cell| match cell {
-                    Cell::Text(text) => std::str::from_utf8(text).unwrap().parse().ok(),
-                    Cell::Null | Cell::Unchanged => None,
+                let large = match row.row().get(2) {
+                    Some(Cell::Text(text)) => text.parse().ok(),
+                    Some(Cell::Null | Cell::Unchanged) | None => None,
                 };
-                self.emit(committed.key, xid, Some((version, number(&row[2]))));
+                self.emit(committed.key, xid, Some((version, large)));
             }
         }
         self.window.emitted(u32::try_from(xid).unwrap());
@@ -197,37 +209,29 @@ impl Model {
 
     fn close(&mut self) {
         let Some(due) = self.window.take_due(Lsn(self.read as u64)) else { return };
-        let number = |cell: &Cell| match cell {
-            Cell::Text(text) => std::str::from_utf8(text).unwrap().parse::<u64>().unwrap(),
-            Cell::Null | Cell::Unchanged => panic!("rows that are read are whole"),
-        };
         for row in due.rest() {
-            let (key, version) = (u8::try_from(number(&row[0])).unwrap(), number(&row[1]));
-            self.emit(key, version, Some((version, Some(number(&row[2])))));
+            let number = |place| match row.get(place) {
+                Some(Cell::Text(text)) => text.parse::<u64>().unwrap(),
+                other => panic!("rows that are read are whole: {other:?}"),
+            };
+            self.emit(u8::try_from(number(0)).unwrap(), number(1), Some((number(1), Some(number(2)))));
         }
-        self.after = due.last.map(|key| key[0][0]);
+        self.after = due.last().map(|key| key[0].parse().unwrap());
         self.walked = due.is_end;
     }
 
-    fn walk(&mut self, rows: u8) {
+    fn walk(&mut self, most: u8) {
         let snapshot = self.snapshot();
         if self.walked || self.window.chunk().is_some() || !self.window.judge(&snapshot) {
             return;
         }
         let all = self.rows(true);
         let left: Vec<_> = all.into_iter().filter(|(key, _)| self.after.is_none_or(|after| *key > after)).collect();
-        let is_end = left.len() <= usize::from(rows);
-        let tuple = |(key, (version, large)): (u8, Row)| {
-            (vec![vec![key]], vec![cell(&key.to_string()), cell(&version.to_string()), cell(&large.to_string())])
-        };
-        let rows = left.into_iter().take(rows.into()).map(tuple).collect();
-        self.window.keep(Chunk::new(
-            0,
-            Arc::new(layout(&["id", "v", "large"])),
-            rows,
-            is_end,
-            Lsn(self.log.len() as u64),
-        ));
+        let is_end = left.len() <= usize::from(most);
+        let line = |(key, (version, large)): (u8, Versions)| [key.to_string(), version.to_string(), large.to_string()];
+        let layout = Arc::new(layout(&["id", "v", "large"]));
+        let rows = rows(left.into_iter().take(most.into()).map(line));
+        self.window.keep(Chunk::new(0, layout, rows, is_end, Lsn(self.log.len() as u64)).unwrap());
         self.close();
     }
 }

@@ -6,8 +6,8 @@ use std::time::Instant;
 use longshore_sdk::{Progress, ProgressPart, Result};
 
 use super::{Followed, Mark, PROGRESS_INTERVAL, Session};
-use crate::layout::{Found, Layout, Op};
-use crate::pgoutput::{Cell, Tuple};
+use crate::layout::{Layout, Op};
+use crate::rows;
 use crate::stream::Change;
 use crate::walk;
 use crate::window::{Chunk, Met};
@@ -16,7 +16,7 @@ use crate::window::{Chunk, Met};
 struct Row<'r> {
     layout: &'r Arc<Layout>,
     op: Op,
-    cells: &'r Tuple,
+    cells: rows::Row<'r>,
     keys_only: bool,
 }
 
@@ -29,19 +29,22 @@ impl Session {
     pub(super) async fn changes(&mut self, followed: &Followed, changes: impl Iterator<Item = Change>) -> Result<()> {
         let Followed { binding, layout } = followed;
         for mut change in changes {
-            // A row that moved left its large values where it was: what the chunk has under the new key is no older than the change, and is
-            // not there at all in most cases.
-            let fill = (change.op != Op::Delete && !change.has_moved).then_some((&**layout, &mut change.row));
-            if self.window.changed(*binding, &change.key, fill) == Met::Dropped {
-                tracing::debug!(binding, "a chunk is read again, as columns changed");
-                self.may_walk = true;
+            if self.window.holds(*binding) {
+                let key = layout.key_of(change.row.row());
+                // A row that moved left its large values where it was: what the chunk has under the new key is no older than the change, and
+                // is not there at all in most cases.
+                let fill = (change.op != Op::Delete && !change.has_moved).then_some((&**layout, &mut change.row));
+                if self.window.changed(*binding, &key, fill) == Met::Dropped {
+                    tracing::debug!(binding, "a chunk is read again, as columns changed");
+                    self.may_walk = true;
+                }
             }
             // Of a row that a walk is still to bring, nobody may have the large values yet.
             let is_walked = self.opened.watched[*binding].part.walked;
-            if change.is_partial() && (change.has_moved || !is_walked) {
+            if (change.has_moved || !is_walked) && change.row.is_partial() {
                 self.fill_from_table(*binding, layout, &mut change).await?;
             }
-            let row = Row { layout, op: change.op, cells: &change.row, keys_only: change.keys_only };
+            let row = Row { layout, op: change.op, cells: change.row.row(), keys_only: change.keys_only };
             self.emit(*binding, row).await?;
         }
         if self.bytes >= self.pace.split_bytes {
@@ -53,14 +56,15 @@ impl Session {
     /// Takes the large values that a change leaves out from the row as it is by now. It may have changed since: then the log brings it again. It
     /// may be gone: then the log brings that.
     async fn fill_from_table(&mut self, binding: usize, layout: &Layout, change: &mut Change) -> Result<()> {
-        let places: Vec<usize> = (0..change.row.len()).filter(|place| change.row[*place] == Cell::Unchanged).collect();
+        let places = change.row.unchanged();
         let names: Vec<&str> = places.iter().map(|place| layout.columns[*place].name.as_str()).collect();
         let table = &self.opened.watched[binding].table;
         let Some(transaction) = &self.transaction else { return Ok(()) };
         let xid = transaction.begin.xid;
-        if let Some(found) = walk::read_again(&self.opened.client, table, &change.key, &names, xid).await? {
-            for (place, cell) in places.into_iter().zip(found) {
-                change.row[place] = cell;
+        let key = layout.key_of(change.row.row());
+        if let Some(found) = walk::read_again(&self.opened.client, table, &key, &names, xid).await? {
+            for (place, cell) in places.into_iter().zip(found.row().cells()) {
+                change.row.set(place, cell);
             }
         }
         Ok(())
@@ -74,12 +78,11 @@ impl Session {
         }
         let watched = &mut self.opened.watched[chunk.binding];
         let part = &mut watched.part;
-        let text = |value: &Vec<u8>| String::from_utf8_lossy(value).into_owned();
         part.key = watched.table.typed_key();
         part.rows += chunk.len() as u64;
         part.walked = chunk.is_end;
-        if let Some(last) = &chunk.last {
-            part.after = Some(last.iter().map(text).collect());
+        if let Some(last) = chunk.last() {
+            part.after = Some(last);
         }
         if chunk.is_end {
             part.after = None;
@@ -108,10 +111,7 @@ impl Session {
             watched.shape.adopt(row.layout);
             watched.adopted = Some(Arc::clone(row.layout));
         }
-        let found = match &self.transaction {
-            Some(transaction) => Found::Log { commit: transaction.begin.commit, at: &transaction.at },
-            None => Found::Walk,
-        };
+        let found = self.transaction.as_ref().map_or(&self.in_table, |transaction| &transaction.found);
         self.scratch.clear();
         let written =
             row.layout.write((row.op, found), row.cells, row.keys_only, &mut watched.shape, &mut self.scratch);

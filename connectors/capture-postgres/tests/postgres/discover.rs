@@ -77,7 +77,8 @@ async fn one_table_has_one_binding_however_it_is_written() {
     let base = Base::new("CREATE TABLE t (id bigint PRIMARY KEY)");
     let mut task = base.task(&[("t", &["/id"])]).binding(json!({ "table": "t" }), "again", &["/id"]);
     let findings = task.validate().await.unwrap();
-    assert_eq!((findings[0].code.as_str(), findings[0].binding), ("postgres.table.twice", Some(1)));
+    assert_eq!((findings[0].code.as_str(), findings[0].binding), ("sdk.resource.twice", Some(1)));
+    // Who applies without asking is told by the connector itself.
     assert_eq!(task.apply().await.unwrap_err().code, "postgres.table.twice");
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::base::{Base, Fold, Table, catch_up, documents, plain};
+use crate::base::{Base, Fold, Table, WHOLE, catch_up, documents, plain};
 
 const T: [Table<'static>; 1] = [("t", &["/id"])];
 
@@ -137,4 +137,22 @@ async fn a_binding_that_is_added_later_walks_while_the_others_go_on() {
     base.run("UPDATE u SET v = 'after' WHERE id < 5; INSERT INTO u VALUES (11, 'new'); UPDATE t SET v = 'c'");
     catch_up(&mut task, &mut fold, &both).await.unwrap();
     fold.assert_is(&base, &both);
+}
+
+/// The walk asks for as many rows as fill a chunk, judged by those before.
+#[tokio::test]
+async fn rows_that_are_suddenly_large_come_once_like_all_others() {
+    let base = Base::new(
+        "CREATE TABLE t (id bigint PRIMARY KEY, v text); INSERT INTO t SELECT i, i FROM generate_series(1, 300) i;
+         INSERT INTO t SELECT i, repeat('large ' || i || E'\\n', 300000) FROM generate_series(301, 310) i;
+         INSERT INTO t SELECT i, NULL FROM generate_series(311, 1000) i",
+    );
+    let mut task = base.task_in_steps(&T, 100_000, WHOLE);
+    task.apply().await.unwrap();
+    let mut fold = Fold::default();
+    let transactions = catch_up(&mut task, &mut fold, &T).await.unwrap();
+    assert_eq!(documents(&transactions).len(), 1000);
+    let first = transactions.iter().map(|transaction| transaction.documents.len()).find(|documents| *documents > 0);
+    assert_eq!(first, Some(306), "with the sixth row of 3 MB it has more than 16 MiB, and is left in the middle");
+    fold.assert_is(&base, &T);
 }
