@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use longshore_postgres::tokio_postgres::SimpleQueryMessage;
+use longshore_postgres::tokio_postgres::error::SqlState;
 use longshore_postgres::{Client, failed, quoted};
 use longshore_sdk::{Error, Result};
 
@@ -36,6 +37,14 @@ const GROWTH: usize = 16;
 /// A transaction that is in the log is seen by others within this time, or we come again.
 const SEEN_WITHIN: Duration = Duration::from_secs(30);
 const SEEN_LOOK: Duration = Duration::from_millis(2);
+/// The table, or its columns, are not those that the log tells of.
+const OTHER_TABLE: [SqlState; 5] = [
+    SqlState::UNDEFINED_TABLE,
+    SqlState::UNDEFINED_COLUMN,
+    SqlState::UNDEFINED_FUNCTION,
+    SqlState::DATATYPE_MISMATCH,
+    SqlState::INVALID_SCHEMA_NAME,
+];
 /// Set for a chunk: every session of ours reads all rows or none, by the index, however small a part is asked for, and takes no other
 /// processes of the server.
 const READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL row_security = off; SET LOCAL enable_sort = off; \
@@ -237,7 +246,7 @@ pub(crate) async fn read_again(
     loop {
         let messages = match client.simple_query(&select).await {
             Ok(messages) => messages,
-            Err(error) if error.code().is_some_and(|state| state.code().starts_with("42")) => return Ok(None),
+            Err(error) if error.code().is_some_and(|state| OTHER_TABLE.contains(state)) => return Ok(None),
             Err(error) => return Err(failed("reading a row again", &error)),
         };
         let row = messages

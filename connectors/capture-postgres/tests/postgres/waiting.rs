@@ -54,9 +54,10 @@ async fn who_wrote_before_the_table_was_published_is_waited_for() {
 #[tokio::test]
 async fn a_commit_that_waits_for_a_standby_is_emitted_and_not_walked_over() {
     let server = std::sync::Arc::new(longshore_postgres::testing::Server::start(""));
+    // So many that the walk, of three at a time, is still far from the last one when that is changed.
     let base = Base::on(
         longshore_postgres::testing::Database::on(&server),
-        "CREATE TABLE t (id bigint PRIMARY KEY, v text); INSERT INTO t SELECT i, 'old' FROM generate_series(1, 9) i",
+        "CREATE TABLE t (id bigint PRIMARY KEY, v text); INSERT INTO t SELECT i, 'old' FROM generate_series(1, 900) i",
     );
     let mut task = base.task(&T);
     task.apply().await.unwrap();
@@ -67,7 +68,7 @@ async fn a_commit_that_waits_for_a_standby_is_emitted_and_not_walked_over() {
     let mut fold = Fold::default();
     fold.take(&[first], &T);
     let process: i32 = writer.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get(0);
-    let waits = say(&writer, "UPDATE public.t SET v = 'new' WHERE id = 9");
+    let waits = say(&writer, "UPDATE public.t SET v = 'new' WHERE id = 900");
     let reads = async {
         // Emitted as the log has it.
         let mut seen = Vec::new();
@@ -82,7 +83,7 @@ async fn a_commit_that_waits_for_a_standby_is_emitted_and_not_walked_over() {
             }
         }
         fold.take(&seen, &T);
-        let is_seen = base.run("SET synchronous_commit = local; SELECT v FROM t WHERE id = 9");
+        let is_seen = base.run("SET synchronous_commit = local; SELECT v FROM t WHERE id = 900");
         // Let it end: it is committed, whatever the standby says.
         base.run(&format!("SET synchronous_commit = local; SELECT pg_cancel_backend({process})"));
         fold.take(&session.until_caught_up().await?, &T);
