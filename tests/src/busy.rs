@@ -101,7 +101,7 @@ impl Tireless {
         Self::calling(server, database, format!("keep_changing({rate})"))
     }
 
-    /// Looks at the money of the copy; what was found is in [`broken_looks`].
+    /// Looks at the money of the copy; what was found is in [`looks`].
     #[must_use]
     pub fn looking(server: &Server, database: &str) -> Self {
         server.run(database, WATCH);
