@@ -1,15 +1,11 @@
 //! The stream of the log: the only file that knows the connection for replication. Messages come out, and what may be forgotten goes in.
 
-use longshore_postgres::{Changes, Replication, quoted};
+use longshore_postgres::{Changes, Replication, SETTINGS, quoted};
 use longshore_sdk::{Error, Result};
 
 use crate::config::Settings;
 use crate::lsn::Lsn;
 use crate::pgoutput::{self, Fault, Message};
-
-/// As every session of ours has them: what a walk reads and what the log brings must be the same text.
-const SETTINGS: &str = "SET datestyle = 'ISO, YMD'; SET intervalstyle = 'iso_8601'; SET timezone = 'UTC'; SET extra_float_digits = 3; \
-                        SET bytea_output = 'hex'; SET search_path = pg_catalog; SET statement_timeout = 0";
 
 /// A connection for replication on which nothing is sent yet.
 pub(crate) struct Waiting {

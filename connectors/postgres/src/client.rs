@@ -8,8 +8,9 @@ use tokio::task::JoinHandle;
 use crate::endpoint::Parsed;
 use crate::{Endpoint, failed, tls};
 
-/// Dates, intervals, floats and bytes as we read and write them, whatever database and user are set to; and no name is looked for elsewhere.
-const SETTINGS: &str = "SET datestyle = 'ISO, YMD'; SET intervalstyle = 'iso_8601'; SET timezone = 'UTC'; SET extra_float_digits = 3; \
+/// Dates, intervals, floats and bytes as we read and write them, whatever database and user are set to; and no name is looked for elsewhere. Each
+/// connection has them, one for replication too: a value is the same text wherever it comes from.
+pub const SETTINGS: &str = "SET datestyle = 'ISO, YMD'; SET intervalstyle = 'iso_8601'; SET timezone = 'UTC'; SET extra_float_digits = 3; \
                         SET bytea_output = 'hex'; SET search_path = pg_catalog; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0";
 /// Who asks for a lock that somebody holds for so long is told, and tries again later.
 const LOCK_TIMEOUT: &str = "SET lock_timeout = '30s'";

@@ -15,7 +15,7 @@ mod tests;
 mod tls;
 mod types;
 
-pub use client::Client;
+pub use client::{Client, SETTINGS};
 pub use endpoint::{Endpoint, SslMode};
 pub use faults::failed;
 pub use identifier::{NAME_MAX_BYTES, fault_in_name, qualified, quoted};
