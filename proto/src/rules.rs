@@ -78,7 +78,7 @@ rules! { MATERIALIZE:
     STORE_STANDARD = "M-7", "In a standard binding each key is stored at most once in a transaction, a binding's Stores are together, keys ascend in the order of key encoding version 1, and a key stands beside each document.";
     STORE_DELTA = "M-8", "In a delta binding every document is stored in order, keys repeat, and no keys are sent.";
     STORE_COLUMNS = "M-9", "The side columns of a Store (exists, deletes, replaces, partial_updates) are empty or hold one byte for each document: an Exists value, or 0 or 1.";
-    TRUNCATE_FIRST = "M-10", "Truncate comes before the first Store of its binding in the transaction.";
+    TRUNCATE_FIRST = "M-10", "Truncate and Backfill come before the first Store of the transaction, of a binding each at most once and Truncate first, and only of a standard binding that Validated said takes them.";
     COMMIT_ATOMIC = "M-11", "Committed says that all Stores of the transaction are durable together (transactional: with the checkpoint given; idempotent: staged, and the plan applies them).";
     REJECTED_ENDS = "M-12", "After Rejected the connector reads and drops what was under way, commits nothing of the transaction and ends the stream.";
     MATERIALIZE_APPLY = "M-13", "Apply compares the fence and does not raise it; it may be repeated and then changes nothing more; a pending plan is applied before anything is altered.";

@@ -133,6 +133,7 @@ fn every_mistake_made_on_purpose_is_found() {
         (Mistake::ResendWithoutLooking, Idempotent),
         (Mistake::TrimWhatIsNeeded, Idempotent),
         (Mistake::TrimBeforeItIsDurable, AtLeastOnce),
+        (Mistake::ForgetWhatIsAside, Transactional),
     ];
     for (mistake, guarantee) in mistakes {
         let wrong = Options { guarantee, faults: Faults::Random, mistake };

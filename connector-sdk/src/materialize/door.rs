@@ -4,11 +4,11 @@ use std::fmt::Debug;
 use std::future::Future;
 
 use bytes::Bytes;
-use longshore_proto::materialize::message::{self, Guarantee, Pending};
+use longshore_proto::materialize::message::{self, Backfill, Guarantee, Pending};
 
 use super::request::{ApplyRequest, OpenRequest};
 use super::{Load, Materialize, Rows, Stored, Stores};
-use crate::Result;
+use crate::{Error, Result};
 
 /// One of the three doors around a materialization: what [`serve_materialize`](super::serve_materialize) takes.
 #[diagnostic::on_unimplemented(
@@ -51,9 +51,20 @@ pub(super) type OpenOf<D> =
 pub trait DoorSession: Send + 'static {
     fn acknowledge(&mut self, transaction: u64) -> impl Future<Output = Result<()>> + Send;
     fn load(&mut self, load: Load, rows: &mut Rows<'_>) -> impl Future<Output = Result<()>> + Send;
+    fn truncate(&mut self, binding: usize) -> impl Future<Output = Result<()>> + Send {
+        std::future::ready(Err(takes_no("Truncate", binding)))
+    }
+    fn backfill(&mut self, backfill: Backfill) -> impl Future<Output = Result<()>> + Send {
+        std::future::ready(Err(takes_no("Backfill", backfill.binding)))
+    }
     fn store(&mut self, stores: &mut Stores<'_>) -> impl Future<Output = Result<Stored>> + Send;
     /// Returns the plan; empty but for the idempotent door.
     fn commit(&mut self, stored: Stored, checkpoint: super::Checkpoint) -> impl Future<Output = Result<Bytes>> + Send;
+}
+
+pub(super) fn takes_no(message: &str, binding: usize) -> Error {
+    let message = format!("the runtime sent {message}: expected none, as this connector does not say that it takes it");
+    Error::protocol("M-10", message).at_binding(binding)
 }
 
 pub(super) mod sealed {

@@ -38,7 +38,9 @@ pub mod whole_files;
 
 use std::future::Future;
 
-pub use longshore_proto::materialize::message::{Constraint, Exists, FieldConstraint, Guarantee, Loads, Modes};
+pub use longshore_proto::materialize::message::{
+    Backfill, Constraint, Exists, FieldConstraint, Guarantee, Loads, Modes,
+};
 pub use longshore_proto::name::{InstallationId, StateKey};
 pub use longshore_proto::selection::{Field, JsonType, META_FIELD, Selection};
 pub use longshore_proto::session::{ClosePolicy, Collection, Finding, Owner, Recorded, Severity};

@@ -100,6 +100,10 @@ pub struct Accepts {
     /// It takes partial updates ([`Row::partial_update`](super::Row)), so that a collection whose fields are merged, each with its last
     /// value, needs no Loads.
     pub partial_updates: bool,
+    /// It takes [`truncate`](super::TransactionalSession::truncate), as a standard binding.
+    pub truncates: bool,
+    /// It takes [`backfill`](super::TransactionalSession::backfill), as a standard binding; else a full refresh is stored over what is there.
+    pub backfills: bool,
 }
 
 impl Accepts {
@@ -113,6 +117,8 @@ impl Accepts {
             loads: Loads::Nothing,
             loads_reason: String::new(),
             partial_updates: false,
+            truncates: false,
+            backfills: false,
         }
     }
 
@@ -212,6 +218,8 @@ pub(crate) async fn validate<S: Materialize>(sink: &S, asked: message::Validate)
         loads: accepts.loads,
         loads_reason: accepts.loads_reason,
         partial_updates: accepts.partial_updates,
+        truncates: accepts.truncates,
+        backfills: accepts.backfills,
     });
     Ok(message::Validated { bindings: bindings.collect(), findings, recorded: answer.recorded })
 }

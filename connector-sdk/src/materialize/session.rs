@@ -178,7 +178,8 @@ fn bytes_of(message: &ToConnector) -> usize {
         ToConnector::Open(_)
         | ToConnector::Acknowledge { .. }
         | ToConnector::Flush { .. }
-        | ToConnector::Truncate { .. } => 0,
+        | ToConnector::Truncate { .. }
+        | ToConnector::Backfill(_) => 0,
     }
 }
 
@@ -301,6 +302,7 @@ impl<D: Door> Driver<D> {
                     ToConnector::Open(_)
                     | ToConnector::Acknowledge { .. }
                     | ToConnector::Truncate { .. }
+                    | ToConnector::Backfill(_)
                     | ToConnector::Store(_)
                     | ToConnector::Commit { .. },
                 ) => return Err(unexpected("a Load or Flush", other.as_ref())),
@@ -308,8 +310,24 @@ impl<D: Door> Driver<D> {
         }
     }
 
+    /// What happens to bindings as a whole stands before the first Store; returns what comes behind it.
+    async fn hear_of_wholes(&mut self, session: &mut D::Session) -> Result<Option<ToConnector>> {
+        loop {
+            match self.inbox.next().await? {
+                Some(ToConnector::Truncate { binding }) => {
+                    self.busy.during("truncating", session.truncate(binding)).await?;
+                }
+                Some(ToConnector::Backfill(backfill)) => {
+                    self.busy.during("backfilling", session.backfill(backfill)).await?;
+                }
+                first => return Ok(first),
+            }
+        }
+    }
+
     async fn transact(&mut self, mut session: D::Session, transaction: u64) -> Result<Ended<D::Session>> {
-        let mut stores = Stores::new(&mut self.inbox, &mut self.keys, transaction, D::GUARANTEE);
+        let first = self.hear_of_wholes(&mut session).await?;
+        let mut stores = Stores::new((first, &mut self.inbox), &mut self.keys, transaction, D::GUARANTEE);
         let stored = self.busy.during("storing", session.store(&mut stores)).await;
         let (checkpoint, rejecting) = stores.into_parts();
         // Another error of the author says more than what it rejected before.

@@ -19,6 +19,8 @@ const LOADED_BATCH_BYTES: usize = 1 << 20;
 #[derive(Debug)]
 pub struct Stores<'a> {
     inbox: &'a mut Inbox,
+    /// What was received already.
+    first: Option<ToConnector>,
     keys: &'a mut [KeyReader],
     transaction: u64,
     checkpoint: Option<Checkpoint>,
@@ -49,13 +51,13 @@ pub struct Checkpoint(bytes::Bytes);
 
 impl<'a> Stores<'a> {
     pub(crate) fn new(
-        inbox: &'a mut Inbox,
+        (first, inbox): (Option<ToConnector>, &'a mut Inbox),
         keys: &'a mut [KeyReader],
         transaction: u64,
         guarantee: message::Guarantee,
     ) -> Self {
         let is_at_once = guarantee == message::Guarantee::AtLeastOnce;
-        Self { inbox, keys, transaction, checkpoint: None, rejecting: None, is_at_once }
+        Self { inbox, first, keys, transaction, checkpoint: None, rejecting: None, is_at_once }
     }
 
     /// Number of the transaction they belong to: dense for a task and never used for other documents.
@@ -100,22 +102,24 @@ impl<'a> Stores<'a> {
             ));
         }
         if self.is_at_once && self.rejecting.is_some() {
-            while let Some(ToConnector::Store(_)) = self.inbox.next().await? {}
+            while let Some(ToConnector::Store(_)) = self.receive().await? {}
             return Err(super::reject::ends());
         }
-        match self.inbox.next().await? {
+        match self.receive().await? {
             Some(ToConnector::Store(store)) => Ok(Next::Batch(StoreBatch { store })),
             Some(ToConnector::Commit { .. }) if self.rejecting.is_some() => Err(super::reject::ends()),
             Some(ToConnector::Commit { checkpoint, .. }) => {
                 self.checkpoint = Some(Checkpoint(checkpoint));
                 Ok(Next::End(Stored { transaction: self.transaction }))
             }
-            Some(ToConnector::Truncate { binding }) => Err(Error::protocol(
-                "M-10",
-                "the runtime sent Truncate: expected none, as this connector does not say that it can truncate",
-            )
-            .at_binding(binding)),
             other => Err(super::session::unexpected("a Store or Commit", other.as_ref())),
+        }
+    }
+
+    async fn receive(&mut self) -> Result<Option<ToConnector>> {
+        match self.first.take() {
+            Some(first) => Ok(Some(first)),
+            None => self.inbox.next().await,
         }
     }
 

@@ -4,10 +4,10 @@ use std::fmt;
 use std::future::Future;
 
 use bytes::Bytes;
-use longshore_proto::materialize::message::{self, Guarantee, Pending};
+use longshore_proto::materialize::message::{self, Backfill, Guarantee, Pending};
 use longshore_proto::session::{ClosePolicy, Recorded};
 
-use super::door::{ApplyOf, Door, DoorSession, OpenOf, sealed::Sealed};
+use super::door::{ApplyOf, Door, DoorSession, OpenOf, sealed::Sealed, takes_no};
 use super::{Checkpoint, Fence, Load, Materialize, OpenRequest, Rows, Stored, Stores, loads_nothing};
 use crate::{Error, Result};
 
@@ -56,6 +56,20 @@ pub trait TransactionalSession: Send + 'static {
     fn load(&mut self, load: Load, rows: &mut Rows<'_>) -> impl Future<Output = Result<()>> + Send {
         let _ = rows;
         std::future::ready(Err(loads_nothing(&load)))
+    }
+
+    /// All rows of a binding go, in the transaction that is stored next; before [`TransactionalSession::store`]. Of one that is backfilled:
+    /// those that are stored aside. Only called if Validate said that the binding takes it.
+    fn truncate(&mut self, binding: usize) -> impl Future<Output = Result<()>> + Send {
+        std::future::ready(Err(takes_no("Truncate", binding)))
+    }
+
+    /// Where the source gives all of a binding anew begins or is complete, or both, in the transaction that is stored next; before
+    /// [`TransactionalSession::store`], behind [`TransactionalSession::truncate`]. From `begins` on, rows are stored and looked up aside,
+    /// beginning with none, in sessions to come too; at the end of the transaction that `completes` they take the place of those there are.
+    /// Only called if Validate said that the binding takes it.
+    fn backfill(&mut self, backfill: Backfill) -> impl Future<Output = Result<()>> + Send {
+        std::future::ready(Err(takes_no("Backfill", backfill.binding)))
     }
 
     /// Writes the rows into a transaction that it opens as late as it can, the fence statement first.
@@ -125,6 +139,14 @@ impl<S: TransactionalSession> DoorSession for TransactionalDriver<S> {
 
     async fn load(&mut self, load: Load, rows: &mut Rows<'_>) -> Result<()> {
         self.session.load(load, rows).await
+    }
+
+    async fn truncate(&mut self, binding: usize) -> Result<()> {
+        self.session.truncate(binding).await
+    }
+
+    async fn backfill(&mut self, backfill: Backfill) -> Result<()> {
+        self.session.backfill(backfill).await
     }
 
     async fn store(&mut self, stores: &mut Stores<'_>) -> Result<Stored> {

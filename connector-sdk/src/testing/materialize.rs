@@ -22,7 +22,8 @@ use longshore_proto::batch::{BatchBuilder, KeysBuilder};
 use longshore_proto::document::{Op, Scanned, Scanner};
 use longshore_proto::key::KeyPointers;
 use longshore_proto::materialize::message::{
-    Applied, Apply, Committed, Exists, Load, Open, Opened, Pending, Rejected, Spec, Store, Validate, Validated,
+    Applied, Apply, Backfill, Committed, Exists, Load, Open, Opened, Pending, Rejected, Spec, Store, Validate,
+    Validated,
 };
 pub use longshore_proto::materialize::message::{ToConnector, ToRuntime};
 use longshore_proto::name::{InstallationId, StateKey};
@@ -359,6 +360,16 @@ impl Session {
                 | ToRuntime::Progress(_) => return Err(other_answer("Loaded or Flushed")),
             }
         }
+    }
+
+    /// Says, before anything is stored, that a binding is emptied.
+    pub async fn truncate(&mut self, binding: usize) -> Result<()> {
+        self.send(ToConnector::Truncate { binding }).await
+    }
+
+    /// Says, before anything is stored, that a full refresh of a binding begins, or is complete, or both.
+    pub async fn backfill(&mut self, binding: usize, begins: bool, completes: bool) -> Result<()> {
+        self.send(ToConnector::Backfill(Backfill { binding, begins, completes })).await
     }
 
     /// Stores documents of a binding. Standard: the last one of each key, ascending, deleted if its `/_meta/op` says so. Delta: all.

@@ -8,6 +8,7 @@ mod capture_tests;
 #[cfg(feature = "whole-files")]
 pub mod crashing;
 pub mod materialize;
+pub mod wholes;
 
 use std::time::Duration;
 

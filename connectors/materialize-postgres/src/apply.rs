@@ -4,11 +4,11 @@ use longshore_postgres::Client;
 use longshore_sdk::materialize::{ApplyRequest, Bound, Fence, Proposed, StateKey};
 use longshore_sdk::{Error, Result};
 
-use crate::columns;
 use crate::config::{Config, Resource};
 use crate::meta::{self, Registered};
 use crate::shape::Shape;
 use crate::table::{self, ExistingColumn, TableName};
+use crate::{aside, columns};
 
 /// Returns what was done, or with `dry_run` would be: then all of it is rolled back.
 pub(crate) async fn apply(client: &Client, request: &ApplyRequest<Config, Resource>) -> Result<Vec<String>> {
@@ -16,6 +16,9 @@ pub(crate) async fn apply(client: &Client, request: &ApplyRequest<Config, Resour
     meta::create(client).await?;
     let mut actions = own(client, request).await?;
     if request.remove && request.bindings.is_empty() {
+        for table in meta::tables_of(client, &request.owner.task).await? {
+            aside::give_up(client, &table, &mut actions).await?;
+        }
         meta::remove_task(client, &request.owner.task).await?;
         actions.push(format!("forget the checkpoint of task {}; its tables stay", request.owner.task));
     }
@@ -83,13 +86,21 @@ async fn fit(
             may_keep(&name, registered.as_ref(), &ours, has_rows, request.take_over)?;
         }
     }
+    let is_same_life = registered.as_ref().is_some_and(|old| old.task == ours.task && old.state_key == ours.state_key);
+    if existing.is_none() || !is_same_life || request.take_over {
+        aside::give_up(client, &name, actions).await?;
+    } else if let Some(aside) = aside::find(client, &name).await? {
+        let mut existing = table::columns(client, &aside).await?.unwrap_or_default();
+        columns::rename(client, (&name, &aside), &shape, &mut existing, actions).await?;
+        table::grow(client, &aside, &shape, &existing, actions).await?;
+    }
     let known = match &mut existing {
         None => {
             table::create(client, &name, &shape, actions).await?;
             Vec::new()
         }
         Some(existing) => {
-            let known = columns::rename(client, &name, &shape, existing, actions).await?;
+            let known = columns::rename(client, (&name, &name), &shape, existing, actions).await?;
             has_its_key(client, &name, &shape, existing).await?;
             table::grow(client, &name, &shape, existing, actions).await?;
             known

@@ -65,14 +65,16 @@ pub(crate) async fn write(client: &Client, name: &TableName, shape: &Shape, befo
 }
 
 /// Gives columns the names their fields have now. Returns what is known after that; `existing` and `actions` say it too.
+///
+/// What is remembered is that of the table `of`, which may be another one with the same columns.
 pub(crate) async fn rename(
     client: &Client,
-    name: &TableName,
+    (of, name): (&TableName, &TableName),
     shape: &Shape,
     existing: &mut [ExistingColumn],
     actions: &mut Vec<String>,
 ) -> Result<Vec<Known>> {
-    let mut known = read(client, name).await?;
+    let mut known = read(client, of).await?;
     known.retain(|column| existing.iter().any(|one| one.name == column.name));
     let moves = moves(shape, &known);
     may_move(name, shape, &known, &moves, existing)?;

@@ -5,6 +5,7 @@
 //! wider [`widen`]'s; who may write, [`meta`]'s.
 
 mod apply;
+mod aside;
 mod behind;
 mod canonical;
 mod columns;

@@ -158,6 +158,13 @@ async fn write(client: &Client, task: &str, recorded: &Recorded, otherwise: &str
         .map_err(|error| failed("writing the task's row in _longshore.tasks", &error))
 }
 
+/// The tables of a task.
+pub(crate) async fn tables_of(client: &Client, task: &str) -> Result<Vec<TableName>> {
+    let select = "SELECT schema_name, table_name FROM _longshore.tables WHERE task = $1 ORDER BY 1, 2";
+    let rows = client.query(select, &[&task]).await.map_err(|error| failed("reading _longshore.tables", &error))?;
+    Ok(rows.iter().map(|row| TableName { schema: row.get(0), table: row.get(1) }).collect())
+}
+
 /// The task has nothing here any more; its rows stay.
 pub(crate) async fn remove_task(client: &Client, task: &str) -> Result<()> {
     let columns = "_longshore.columns WHERE (schema_name, table_name) IN (SELECT schema_name, table_name FROM _longshore.tables WHERE task = $1)";

@@ -7,10 +7,11 @@
 
 use longshore_postgres::{Client, SqlType, failed, quoted};
 use longshore_sdk::materialize::{
-    Bound, Checkpoint, Fence, Load, Next, Row, Rows, StoreBatch, Stored, Stores, TransactionalSession,
+    Backfill, Bound, Checkpoint, Fence, Load, Next, Row, Rows, StoreBatch, Stored, Stores, TransactionalSession,
 };
 use longshore_sdk::{Error, Result};
 
+use crate::aside;
 use crate::behind::Behind;
 use crate::config::Resource;
 use crate::convert::{Converter, Misfit, field};
@@ -34,6 +35,8 @@ pub(crate) struct Session {
 #[derive(Debug)]
 struct Table {
     name: TableName,
+    /// Where rows are stored and looked up: the table, or one beside it.
+    place: TableName,
     shape: Shape,
     types: Vec<SqlType>,
     converter: Converter,
@@ -47,6 +50,8 @@ struct Table {
     is_filled: bool,
     /// Asks whether a row lies at or behind a key; none: the server orders keys otherwise than they come.
     is_behind: Option<Behind>,
+    /// What is stored aside takes its place with the open transaction.
+    completes: bool,
 }
 
 /// How rows of the open transaction get into a table.
@@ -90,6 +95,7 @@ impl Session {
     async fn merge(&mut self) -> Result<()> {
         for (index, table) in self.tables.iter_mut().enumerate() {
             table.merge(&self.client).await.map_err(|error| error.at_binding(index))?;
+            table.complete(&self.client).await.map_err(|error| error.at_binding(index))?;
         }
         Ok(())
     }
@@ -107,6 +113,17 @@ impl TransactionalSession for Session {
             }
         }
         Ok(())
+    }
+
+    async fn truncate(&mut self, binding: usize) -> Result<()> {
+        self.begin().await?;
+        self.tables[binding].truncate(&self.client).await.map_err(|error| error.at_binding(binding))
+    }
+
+    async fn backfill(&mut self, backfill: Backfill) -> Result<()> {
+        self.begin().await?;
+        let table = &mut self.tables[backfill.binding];
+        table.backfill(&self.client, backfill).await.map_err(|error| error.at_binding(backfill.binding))
     }
 
     async fn store(&mut self, stores: &mut Stores<'_>) -> Result<Stored> {
@@ -135,23 +152,84 @@ impl Table {
         let name = TableName::of(&binding.resource);
         let shape = Shape::of(&binding.collection, &binding.selection, binding.delta_updates)?;
         let registered = meta::registered(client, &name).await?;
-        let applied = registered.is_some_and(|registered| registered.state_key == binding.state_key);
-        let existing = table::columns(client, &name).await?.unwrap_or_default();
+        if registered.is_none_or(|registered| registered.state_key != binding.state_key) {
+            return Err(changed(&name, binding.state_key.as_str()));
+        }
+        let place = match shape.delta {
+            true => None,
+            false => aside::find(client, &name).await?,
+        };
+        let place = place.unwrap_or_else(|| name.clone());
+        Self::at(client, (name, place), shape, format!("longshore_stage_{index}")).await
+    }
+
+    /// Rows are stored in this place from now on.
+    async fn at(client: &Client, (name, place): (TableName, TableName), shape: Shape, stage: String) -> Result<Self> {
+        let existing = table::columns(client, &place).await?.unwrap_or_default();
         let type_of =
             |name: &str| existing.iter().find(|column| column.name == name).and_then(|column| column.sql_type);
         let types: Option<Vec<SqlType>> = shape.columns.iter().map(|column| type_of(&column.name)).collect();
-        let Some(types) = types.filter(|_| applied) else {
-            let message =
-                format!("table {name}: expected it as Apply left it for {}, got another or none", binding.state_key);
-            return Err(Error::unavailable("postgres.table.changed", message)
-                .suggest("run again: tables are made at the start of a run"));
-        };
+        let types = types.ok_or_else(|| changed(&name, "its binding"))?;
         let converter = Converter::new(&shape, &types);
-        let lookup = Lookup::new(&name, &shape, &types);
-        let is_behind = Behind::new(&name, &shape, &types, &existing);
-        let stage = format!("longshore_stage_{index}");
-        let (direct, staged, way, is_filled) = (None, None, Way::Unused, false);
-        Ok(Self { name, shape, types, converter, lookup, stage, direct, staged, way, is_filled, is_behind })
+        let lookup = Lookup::new(&place, &shape, &types);
+        let is_behind = Behind::new(&place, &shape, &types, &existing);
+        Ok(Self {
+            name,
+            place,
+            shape,
+            types,
+            converter,
+            lookup,
+            stage,
+            direct: None,
+            staged: None,
+            way: Way::Unused,
+            is_filled: false,
+            is_behind,
+            completes: false,
+        })
+    }
+
+    async fn move_to(&mut self, client: &Client, place: TableName) -> Result<()> {
+        let drop = format!("DROP TABLE IF EXISTS pg_temp.{}", self.stage);
+        client.run("dropping a temporary table", &drop).await?;
+        *self = Self::at(client, (self.name.clone(), place), self.shape.clone(), self.stage.clone()).await?;
+        Ok(())
+    }
+
+    fn is_aside(&self) -> bool {
+        self.place != self.name
+    }
+
+    /// Whoever reads the table meanwhile goes on to see its rows, and nobody has to wait.
+    async fn truncate(&mut self, client: &Client) -> Result<()> {
+        let statement = if self.is_aside() { "TRUNCATE" } else { "DELETE FROM" };
+        client.run(&format!("emptying table {}", self.name), &format!("{statement} {}", self.place.sql())).await?;
+        self.is_filled = false;
+        Ok(())
+    }
+
+    async fn backfill(&mut self, client: &Client, Backfill { begins, completes, .. }: Backfill) -> Result<()> {
+        if begins {
+            let aside = aside::begin(client, &self.name, &self.shape).await?;
+            self.move_to(client, aside).await?;
+        }
+        self.completes = completes;
+        Ok(())
+    }
+
+    /// Behind the last row of a transaction.
+    async fn complete(&mut self, client: &Client) -> Result<()> {
+        if !std::mem::take(&mut self.completes) {
+            return Ok(());
+        }
+        if !self.is_aside() {
+            let table = &self.name;
+            tracing::warn!(%table, "a full refresh is complete whose beginning this table never saw: rows that are gone at the source may have stayed");
+            return Ok(());
+        }
+        aside::complete(client, &self.name, &self.place, &self.shape).await?;
+        self.move_to(client, self.name.clone()).await
     }
 
     /// What a column cannot hold is rejected, and the rest of the transaction is only looked at: it will be rolled back.
@@ -257,13 +335,13 @@ impl Table {
     /// Nobody else writes it until the transaction ends. The lock would stop the server's own care for the table, so it is taken only where it
     /// pays.
     async fn is_empty(&mut self, client: &Client) -> Result<bool> {
-        if self.is_filled || table::has_rows(client, &self.name).await? {
+        if self.is_filled || table::has_rows(client, &self.place).await? {
             self.is_filled = true;
             return Ok(false);
         }
-        let lock = format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", self.name.sql());
+        let lock = format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", self.place.sql());
         client.run(&format!("locking table {}", self.name), &lock).await?;
-        self.is_filled = table::has_rows(client, &self.name).await?;
+        self.is_filled = table::has_rows(client, &self.place).await?;
         Ok(!self.is_filled)
     }
 
@@ -272,7 +350,7 @@ impl Table {
         match self.way {
             Way::Direct | Way::Behind | Way::Unused => {
                 if self.direct.is_none() {
-                    self.direct = Some(Copy::prepare(client, &self.name.table, &self.name.sql(), &names).await?);
+                    self.direct = Some(Copy::prepare(client, &self.name.table, &self.place.sql(), &names).await?);
                 }
                 self.direct.as_ref()
             }
@@ -311,7 +389,7 @@ impl Table {
             return Ok(());
         };
         let doing = format!("writing to table {}", self.name);
-        let (table, stage) = (self.name.sql(), format!("pg_temp.{}", self.stage));
+        let (table, stage) = (self.place.sql(), format!("pg_temp.{}", self.stage));
         let names: Vec<String> = self.shape.columns.iter().map(|column| quoted(&column.name)).collect();
         let same: Vec<String> =
             self.shape.key.iter().map(|&place| format!("t.{} = s.c{place}", names[place])).collect();
@@ -354,6 +432,14 @@ impl Table {
     fn refused(&self, row: &Row<'_>, misfit: &Misfit) -> Error {
         suggest(Error::data("postgres.value", format!("table {}, {misfit}{}", self.name, of_key(row))))
     }
+}
+
+fn changed(name: &TableName, of: &str) -> Error {
+    Error::unavailable(
+        "postgres.table.changed",
+        format!("table {name}: expected it as Apply left it for {of}, got another or none"),
+    )
+    .suggest("run again: tables are made at the start of a run")
 }
 
 fn of_key(row: &Row<'_>) -> String {

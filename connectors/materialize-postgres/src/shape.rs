@@ -87,6 +87,10 @@ impl Shape {
         self.key.contains(&place)
     }
 
+    pub(crate) fn column_names(&self) -> Vec<&str> {
+        self.columns.iter().map(|column| column.name.as_str()).collect()
+    }
+
     /// Names of the key's columns.
     pub(crate) fn key_names(&self) -> Vec<&str> {
         self.key.iter().map(|&place| self.columns[place].name.as_str()).collect()

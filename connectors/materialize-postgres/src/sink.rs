@@ -109,6 +109,7 @@ async fn validate(
                 findings.extend(warnings(index, binding, &shape));
                 (accepts.loads, accepts.loads_reason) = loads(&shape);
                 accepts.partial_updates = shape.document().is_none();
+                (accepts.truncates, accepts.backfills) = (true, true);
                 let taken = match client {
                     Some(client) => table::columns(client, &name).await.err(),
                     None => None,

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::sink::Postgres;
 
+mod aside;
 mod behind;
 mod faults;
 mod fields;

@@ -4,13 +4,13 @@ use longshore_sdk::materialize::{ApplyRequest, Bound, Fence, Proposed, StateKey}
 use longshore_sdk::{Error, Result};
 use rusqlite::{Connection, TransactionBehavior};
 
-use crate::columns;
 use crate::config::{Config, Resource};
 use crate::database::failed;
 use crate::identifier::folded;
 use crate::meta::{self, Registered};
 use crate::shape::Shape;
 use crate::table::{self, ExistingColumn};
+use crate::{aside, columns};
 
 /// Returns what was done, or with `dry_run` would be: then all of it is rolled back.
 pub(crate) fn apply(connection: &mut Connection, request: &ApplyRequest<Config, Resource>) -> Result<Vec<String>> {
@@ -19,6 +19,9 @@ pub(crate) fn apply(connection: &mut Connection, request: &ApplyRequest<Config, 
     meta::create(&transaction)?;
     let mut actions = own(&transaction, request)?;
     if request.remove && request.bindings.is_empty() {
+        for table in meta::tables_of(&transaction, &request.owner.task)? {
+            aside::give_up(&transaction, &table)?;
+        }
         meta::remove_task(&transaction, &request.owner.task)?;
         actions.push(format!("forget the checkpoint of task {}; its tables stay", request.owner.task));
     }
@@ -84,6 +87,15 @@ fn fit(
         } else {
             may_keep(name, registered.as_ref(), &ours, has_rows, request.take_over)?;
         }
+    }
+    let is_same_life = registered.as_ref().is_some_and(|old| old.task == ours.task && old.state_key == ours.state_key);
+    if existing.is_none() || !is_same_life || request.take_over {
+        aside::give_up(connection, name)?;
+    } else if let Some(aside) = aside::find(connection, name)? {
+        let mut existing = table::columns(connection, &aside)?.unwrap_or_default();
+        let known = columns::read(connection, name)?;
+        columns::rename(connection, &aside, &shape, known, &mut existing, &mut actions)?;
+        actions.extend(table::grow(connection, &aside, &shape, &existing)?);
     }
     match existing {
         None => {

@@ -4,6 +4,7 @@
 //! changing one, [`session`] writes them. What a table is made of and how it grows is [`table`]'s business; who may write, [`meta`]'s.
 
 mod apply;
+mod aside;
 mod columns;
 mod config;
 mod convert;

@@ -162,6 +162,15 @@ pub(crate) fn write_recorded(connection: &Connection, task: &str, recorded: &Rec
     connection.execute(insert, values).map(drop).map_err(|error| failed("writing the task's row", error))
 }
 
+/// The tables of a task.
+pub(crate) fn tables_of(connection: &Connection, task: &str) -> Result<Vec<String>> {
+    let doing = |error| failed("reading _longshore_tables", error);
+    let mut select =
+        connection.prepare("SELECT name FROM _longshore_tables WHERE task = ? ORDER BY 1").map_err(doing)?;
+    let names = select.query_map([task], |row| row.get(0)).map_err(doing)?;
+    names.collect::<rusqlite::Result<_>>().map_err(doing)
+}
+
 /// The task has nothing here any more; its rows stay.
 pub(crate) fn remove_task(connection: &Connection, task: &str) -> Result<()> {
     let columns = "_longshore_columns WHERE table_name IN (SELECT name FROM _longshore_tables WHERE task = ?)";

@@ -2,16 +2,17 @@
 //! checkpoint. Dropped in between, it leaves nothing.
 
 use longshore_sdk::materialize::{
-    Bound, Checkpoint, Fence, Load, Next, Row, Rows, StoreBatch, Stored, Stores, TransactionalSession,
+    Backfill, Bound, Checkpoint, Fence, Load, Next, Row, Rows, StoreBatch, Stored, Stores, TransactionalSession,
 };
 use longshore_sdk::{Error, Result, blocking};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, Rows as RowsFound, Statement, ToSql};
 
+use crate::aside;
 use crate::config::Resource;
 use crate::convert::{Converter, Misfit, SqlValue};
 use crate::database::failed;
-use crate::identifier::folded;
+use crate::identifier::{folded, quoted};
 use crate::load::Lookup;
 use crate::meta;
 use crate::shape::{ColumnType, Shape};
@@ -31,9 +32,14 @@ pub(crate) struct Session {
 #[derive(Debug)]
 struct Table {
     name: String,
+    /// Where rows are stored and looked up: the table, or one beside it.
+    place: String,
+    shape: Shape,
     converter: Converter,
     lookup: Lookup,
     statements: Statements,
+    /// What is stored aside takes its place with the open transaction.
+    completes: bool,
 }
 
 impl Session {
@@ -45,23 +51,35 @@ impl Session {
     }
 
     fn begin(&mut self) -> Result<()> {
+        if self.writing {
+            return Ok(());
+        }
         self.connection.execute_batch("BEGIN IMMEDIATE").map_err(|error| failed("taking the write lock", error))?;
         self.writing = true;
         meta::hold(&self.connection, &self.fence)
     }
 
     fn write(&mut self, batch: &StoreBatch, stores: &mut Stores<'_>) -> Result<()> {
-        if !self.writing {
-            self.begin()?;
-        }
+        self.begin()?;
         let table = &self.tables[batch.binding()];
         table.write(&self.connection, batch, stores).map_err(|error| error.at_binding(batch.binding()))
     }
 
-    fn finish(&mut self, transaction: u64, checkpoint: &Checkpoint) -> Result<()> {
-        if !self.writing {
-            self.begin()?;
+    /// Does something to a table as a whole.
+    fn alter(&mut self, binding: usize, alter: impl FnOnce(&mut Table, &Connection) -> Result<()>) -> Result<()> {
+        self.begin()?;
+        alter(&mut self.tables[binding], &self.connection).map_err(|error| error.at_binding(binding))
+    }
+
+    fn complete(&mut self) -> Result<()> {
+        for (binding, table) in self.tables.iter_mut().enumerate() {
+            table.complete(&self.connection).map_err(|error| error.at_binding(binding))?;
         }
+        Ok(())
+    }
+
+    fn finish(&mut self, transaction: u64, checkpoint: &Checkpoint) -> Result<()> {
+        self.begin()?;
         meta::advance(&self.connection, &self.fence, transaction, checkpoint.as_bytes())?;
         self.connection.execute_batch("COMMIT").map_err(|error| failed("committing", error))?;
         self.writing = false;
@@ -84,11 +102,22 @@ impl TransactionalSession for Session {
         Ok(())
     }
 
+    async fn truncate(&mut self, binding: usize) -> Result<()> {
+        blocking(|| self.alter(binding, |table, connection| table.truncate(connection)))
+    }
+
+    async fn backfill(&mut self, backfill: Backfill) -> Result<()> {
+        blocking(|| self.alter(backfill.binding, |table, connection| table.backfill(connection, backfill)))
+    }
+
     async fn store(&mut self, stores: &mut Stores<'_>) -> Result<Stored> {
         loop {
             match stores.next().await? {
                 Next::Batch(batch) => blocking(|| self.write(&batch, stores))?,
-                Next::End(stored) => return Ok(stored),
+                Next::End(stored) => {
+                    blocking(|| self.complete())?;
+                    return Ok(stored);
+                }
             }
         }
     }
@@ -103,21 +132,58 @@ impl Table {
         let name = binding.resource.table.clone();
         let shape = Shape::of(&binding.collection, &binding.selection, binding.delta_updates)?;
         let registered = meta::registered(connection, &name)?;
-        let applied = registered.is_some_and(|registered| registered.state_key == binding.state_key);
-        let existing = table::columns(connection, &name)?.unwrap_or_default();
+        if registered.is_none_or(|registered| registered.state_key != binding.state_key) {
+            return Err(changed(&name, binding.state_key.as_str()));
+        }
+        let place = if shape.delta { None } else { aside::find(connection, &name)? };
+        let place = place.unwrap_or_else(|| name.clone());
+        Self::at(connection, name, place, shape)
+    }
+
+    /// Rows are stored in this place from now on.
+    fn at(connection: &Connection, name: String, place: String, shape: Shape) -> Result<Self> {
+        let existing = table::columns(connection, &place)?.unwrap_or_default();
         let type_of = |name: &str| {
             existing.iter().find(|column| folded(&column.name) == folded(name)).and_then(|column| column.column_type)
         };
         let types: Option<Vec<ColumnType>> = shape.columns.iter().map(|column| type_of(&column.name)).collect();
-        let Some(types) = types.filter(|_| applied) else {
-            let message =
-                format!("table {name:?}: expected it as Apply left it for {}, got another or none", binding.state_key);
-            return Err(Error::unavailable("sqlite.table.changed", message)
-                .suggest("run again: tables are made at the start of a run"));
-        };
-        let statements = Statements::new(&name, &shape);
-        let lookup = Lookup::new(&name, statements.select.clone(), &shape);
-        Ok(Self { converter: Converter::new(&shape, &types), lookup, statements, name })
+        let types = types.ok_or_else(|| changed(&name, "its binding"))?;
+        let statements = Statements::new(&place, &shape);
+        let lookup = Lookup::new(&place, statements.select.clone(), &shape);
+        let converter = Converter::new(&shape, &types);
+        Ok(Self { name, place, shape, converter, lookup, statements, completes: false })
+    }
+
+    fn move_to(&mut self, connection: &Connection, place: String) -> Result<()> {
+        *self = Self::at(connection, self.name.clone(), place, self.shape.clone())?;
+        Ok(())
+    }
+
+    fn truncate(&self, connection: &Connection) -> Result<()> {
+        table::run(connection, &self.name, &format!("DELETE FROM {}", quoted(&self.place)))
+    }
+
+    fn backfill(&mut self, connection: &Connection, Backfill { begins, completes, .. }: Backfill) -> Result<()> {
+        if begins {
+            let aside = aside::begin(connection, &self.name, &self.shape)?;
+            self.move_to(connection, aside)?;
+        }
+        self.completes = completes;
+        Ok(())
+    }
+
+    /// Behind the last row of a transaction.
+    fn complete(&mut self, connection: &Connection) -> Result<()> {
+        if !std::mem::take(&mut self.completes) {
+            return Ok(());
+        }
+        if self.place == self.name {
+            let table = &self.name;
+            tracing::warn!(%table, "a full refresh is complete whose beginning this table never saw: rows that are gone at the source may have stayed");
+            return Ok(());
+        }
+        aside::complete(connection, &self.name, &self.place, &self.shape)?;
+        self.move_to(connection, self.name.clone())
     }
 
     /// What a column cannot hold is rejected, and the rest of the transaction is only looked at: it will be rolled back.
@@ -153,6 +219,14 @@ impl Table {
         Error::data("sqlite.value", format!("table {:?}, {misfit}{of}", self.name))
             .suggest("correct the document at the source, or declare a wider type in the collection's schema")
     }
+}
+
+fn changed(name: &str, of: &str) -> Error {
+    Error::unavailable(
+        "sqlite.table.changed",
+        format!("table {name:?}: expected it as Apply left it for {of}, got another or none"),
+    )
+    .suggest("run again: tables are made at the start of a run")
 }
 
 fn execute(statement: &mut Statement<'_>, values: &[SqlValue<'_>]) -> rusqlite::Result<()> {

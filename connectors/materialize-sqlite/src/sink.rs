@@ -106,6 +106,7 @@ fn validate(request: &ValidateRequest<Config, Resource>) -> Result<Validation> {
             Ok(shape) => {
                 findings.extend(warnings(index, binding, &shape));
                 (accepts.loads, accepts.loads_reason) = loads(&shape);
+                (accepts.truncates, accepts.backfills) = (true, true);
                 if let Some(connection) = &connection {
                     let taken = table::refuse_taken(connection, name).err();
                     findings.extend(taken.map(|error| finding::error(error.at_binding(index))));

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use crate::sink::Sqlite;
 
+mod aside;
 mod fields;
 mod load;
 

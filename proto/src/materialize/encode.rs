@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use super::message::{
-    Applied, Apply, Committed, Constraint, Exists, FieldConstraint, Guarantee, Load, Loaded, Loads, Modes, Open,
-    Opened, Rejected, Spec, Store, ToConnector, ToRuntime, Validate, Validated, ValidatedBinding,
+    Applied, Apply, Backfill, Committed, Constraint, Exists, FieldConstraint, Guarantee, Load, Loaded, Loads, Modes,
+    Open, Opened, Rejected, Spec, Store, ToConnector, ToRuntime, Validate, Validated, ValidatedBinding,
 };
 use crate::batch::wire_index;
 use crate::limits::MESSAGE_MAX_BYTES;
@@ -85,6 +85,8 @@ impl From<ValidatedBinding> for pb::Validated {
             .into(),
             loads_reason: validated.loads_reason,
             partial_updates: validated.partial_updates,
+            truncates: validated.truncates,
+            backfills: validated.backfills,
         }
     }
 }
@@ -156,6 +158,9 @@ impl From<ToConnector> for pb::TransactRequest {
             }
             ToConnector::Flush { transaction } => Kind::Flush(pb::Flush { transaction }),
             ToConnector::Truncate { binding } => Kind::Truncate(pb::Truncate { binding: wire_index(binding) }),
+            ToConnector::Backfill(Backfill { binding, begins, completes }) => {
+                Kind::Backfill(pb::Backfill { binding: wire_index(binding), begins, completes })
+            }
             ToConnector::Store(store) => Kind::Store(store.into()),
             ToConnector::Commit { transaction, checkpoint } => Kind::Commit(pb::Commit { transaction, checkpoint }),
         };

@@ -88,6 +88,10 @@ pub struct ValidatedBinding {
     pub loads_reason: String,
     /// It takes documents that say only a part of a row.
     pub partial_updates: bool,
+    /// It takes [`ToConnector::Truncate`].
+    pub truncates: bool,
+    /// It takes [`ToConnector::Backfill`].
+    pub backfills: bool,
 }
 
 /// What a destination gives back of a row.
@@ -207,6 +211,7 @@ pub enum ToConnector {
     Truncate {
         binding: usize,
     },
+    Backfill(Backfill),
     Store(Store),
     Commit {
         transaction: u64,
@@ -222,6 +227,17 @@ pub struct Load {
     pub keys: Keys,
     /// Only whether they exist is wanted.
     pub keys_only: bool,
+}
+
+/// Where the source's full refresh of a binding begins or is complete, or both, in the transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Backfill {
+    /// Which one.
+    pub binding: usize,
+    /// From here on its rows are stored and loaded aside, beginning with none.
+    pub begins: bool,
+    /// With this transaction they take the place of those that are there.
+    pub completes: bool,
 }
 
 /// Documents to store, with what is said of each.

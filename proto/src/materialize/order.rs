@@ -6,9 +6,7 @@
 //! overlap; which transaction is acknowledged and which one is flushed is the [`Tail`]'s business. An error status ends the session in any
 //! state and is not in the table.
 
-use std::collections::BTreeSet;
-
-use super::message::{Store, ToConnector, ToRuntime};
+use super::message::{Backfill, Store, ToConnector, ToRuntime};
 use crate::error::Error;
 use crate::order::{Violation, listed};
 use crate::parse::Side;
@@ -55,6 +53,7 @@ listed! {
         Load = "Load",
         Flush = "Flush",
         Truncate = "Truncate",
+        Backfill = "Backfill",
         Store = "Store",
         Commit = "Commit",
         Opened = "Opened",
@@ -105,7 +104,7 @@ fn next(state: State, side: Side, kind: Kind) -> Option<State> {
         (Flushing, Connector, Kind::Loaded) => Flushing,
         (Flushing, Connector, Kind::Flushed) => Storing,
 
-        (Storing, Runtime, Kind::Truncate | Kind::Store) => Storing,
+        (Storing, Runtime, Kind::Truncate | Kind::Backfill | Kind::Store) => Storing,
         (Storing, Runtime, Kind::Commit) => Committing,
         (Storing, Connector, Kind::Rejected) => Refused,
 
@@ -113,7 +112,7 @@ fn next(state: State, side: Side, kind: Kind) -> Option<State> {
         (Committing, Connector, Kind::Rejected) => Refused,
 
         // What crossed the rejection is read and dropped, so that nobody waits for a full window.
-        (Refused, Runtime, Kind::Truncate | Kind::Store | Kind::Commit | Kind::End) => Refused,
+        (Refused, Runtime, Kind::Truncate | Kind::Backfill | Kind::Store | Kind::Commit | Kind::End) => Refused,
         (Refused, Connector, Kind::End) => Closed,
 
         (Closing, Connector, Kind::Loaded) => Closing,
@@ -126,14 +125,14 @@ fn next(state: State, side: Side, kind: Kind) -> Option<State> {
     Some(after)
 }
 
-/// A session as one end sees it: the table, the tail, which bindings are of which kind (M-5, M-7, M-8), and which have Stores already (M-10).
+/// A session as one end sees it: the table, the tail, which bindings are of which kind (M-5, M-7, M-8), and whether there are Stores already (M-10).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
     state: State,
     tail: Tail,
     /// Of each binding, as Open says.
     delta: Vec<bool>,
-    stored: BTreeSet<usize>,
+    has_stored: bool,
 }
 
 impl Default for Session {
@@ -145,7 +144,7 @@ impl Default for Session {
 impl Session {
     /// Before Open.
     pub fn new() -> Self {
-        Self { state: State::Unopened, tail: Tail::Unknown, delta: Vec::new(), stored: BTreeSet::new() }
+        Self { state: State::Unopened, tail: Tail::Unknown, delta: Vec::new(), has_stored: false }
     }
 
     /// Where it is.
@@ -166,6 +165,7 @@ impl Session {
             ToConnector::Load(_) => Kind::Load,
             ToConnector::Flush { .. } => Kind::Flush,
             ToConnector::Truncate { .. } => Kind::Truncate,
+            ToConnector::Backfill(_) => Kind::Backfill,
             ToConnector::Store(_) => Kind::Store,
             ToConnector::Commit { .. } => Kind::Commit,
         };
@@ -174,12 +174,12 @@ impl Session {
             ToConnector::Acknowledge { transaction } => self.tail = self.tail.acknowledge(*transaction)?,
             ToConnector::Flush { transaction } => {
                 self.tail = self.tail.flush(*transaction)?;
-                self.stored.clear();
+                self.has_stored = false;
             }
             ToConnector::Commit { transaction, .. } => self.tail = self.tail.commit(*transaction)?,
             ToConnector::Store(store) => {
                 self.keys_fit(store)?;
-                self.stored.insert(store.documents.binding());
+                self.has_stored = true;
             }
             ToConnector::Load(load) if self.is_delta(load.binding) == Some(true) => {
                 let message = format!(
@@ -189,15 +189,16 @@ impl Session {
                 return Err(wrong_kind(rules::LOAD_ONCE, message, load.binding));
             }
             ToConnector::Open(open) => self.delta = open.bindings.iter().map(|binding| binding.delta_updates).collect(),
-            ToConnector::Truncate { binding } if self.stored.contains(binding) => {
+            ToConnector::Truncate { binding } | ToConnector::Backfill(Backfill { binding, .. }) if self.has_stored => {
                 let message = format!(
-                    "the runtime sent Truncate of binding {binding} behind a Store of it: expected it before the first one"
+                    "the runtime sent {} of binding {binding} behind a Store: expected it before the first one",
+                    kind.as_str()
                 );
                 return Err(Error::protocol(rules::TRUNCATE_FIRST, message)
                     .at_binding(*binding)
                     .suggest("report this to its authors"));
             }
-            ToConnector::Load(_) | ToConnector::Truncate { .. } => {}
+            ToConnector::Load(_) | ToConnector::Truncate { .. } | ToConnector::Backfill(_) => {}
         }
         self.state = state;
         Ok(())

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use super::message::{
-    Applied, Apply, Committed, Constraint, Exists, FieldConstraint, Guarantee, Load, Loaded, Loads, Modes, Open,
-    Opened, Pending, Rejected, Spec, Store, ToConnector, ToRuntime, Validate, Validated, ValidatedBinding,
+    Applied, Apply, Backfill, Committed, Constraint, Exists, FieldConstraint, Guarantee, Load, Loaded, Loads, Modes,
+    Open, Opened, Pending, Rejected, Spec, Store, ToConnector, ToRuntime, Validate, Validated, ValidatedBinding,
 };
 use crate::batch::{Batch, Keys};
 use crate::error::Error;
@@ -105,6 +105,8 @@ impl ValidatedBinding {
             loads,
             loads_reason: pb.loads_reason,
             partial_updates: pb.partial_updates,
+            truncates: pb.truncates,
+            backfills: pb.backfills,
         })
     }
 }
@@ -193,6 +195,10 @@ impl ToConnector {
             }
             Some(Kind::Truncate(pb::Truncate { binding })) => {
                 Ok(ToConnector::Truncate { binding: by_runtime("Truncate").binding(binding, bindings)? })
+            }
+            Some(Kind::Backfill(pb::Backfill { binding, begins, completes })) => {
+                let binding = by_runtime("Backfill").binding(binding, bindings)?;
+                Ok(ToConnector::Backfill(Backfill { binding, begins, completes }))
             }
             Some(Kind::Store(store)) => Store::parse(store, bindings).map(ToConnector::Store),
             Some(Kind::Commit(pb::Commit { transaction, checkpoint })) => {

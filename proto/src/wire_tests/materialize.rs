@@ -54,6 +54,8 @@ fn validated() -> Validated {
         loads: Loads::Fields,
         loads_reason: "no column for the whole".to_owned(),
         partial_updates: true,
+        truncates: true,
+        backfills: true,
     };
     Validated { bindings: vec![binding.clone(), binding], findings: vec![finding()], recorded: Some(recorded()) }
 }
@@ -114,6 +116,8 @@ fn each_message_of_transact_comes_back_as_it_went_in() {
         ToConnector::Load(Load { binding: 1, keys: keys(&["[1]"]), keys_only: true }),
         ToConnector::Flush { transaction: 4 },
         ToConnector::Truncate { binding: 1 },
+        ToConnector::Backfill(Backfill { binding: 1, begins: true, completes: false }),
+        ToConnector::Backfill(Backfill { binding: 0, begins: false, completes: true }),
         ToConnector::Store(store()),
         ToConnector::Store(Store::plain(store().documents, None)),
         ToConnector::Commit { transaction: 4, checkpoint: "c".into() },
@@ -178,6 +182,7 @@ fn messages_of_transact_are_refused_by_the_name_of_the_rule() {
     };
     refused("X-1", None);
     refused("X-2", Some(Request::Truncate(pb::Truncate { binding: 2 })));
+    refused("X-2", Some(Request::Backfill(pb::Backfill { binding: 2, begins: true, completes: true })));
     refused("X-3", Some(Request::Load(pb::Load { binding: 0, keys: None, keys_only: false })));
     refused("X-16", Some(Request::Flush(pb::Flush { transaction: 0 })));
     refused("X-16", Some(Request::Commit(pb::Commit { transaction: 0, checkpoint: Bytes::new() })));

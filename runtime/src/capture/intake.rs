@@ -10,7 +10,7 @@ use super::admission::{Admission, SchemaPolicy};
 use super::letters::{Letters, OnViolation, Refusal};
 use super::scribe::{Command, Piece};
 use super::transaction::Event;
-use crate::journal::{Letter, LocalId, NewBinding, Writer};
+use crate::journal::{Control, Letter, LocalId, NewBinding, Writer};
 
 /// For each thing to write, what the machine hears of it; in order.
 pub(super) type Entries = Vec<(Event, Command)>;
@@ -103,14 +103,26 @@ impl Intake {
         Ok(stated.map(|version| known.schema(version)).into_iter().collect())
     }
 
-    /// What the protocol has and this version of the runtime does not do yet: nothing is dropped silently.
-    pub(super) fn not_supported(&self, message: &str, index: usize) -> Error {
-        let collection = self.bindings.get(index).map_or("", |known| known.admission.collection());
-        let text =
-            format!("{} sent {message} for {collection}, which is not supported by this version", self.connector);
-        Error::config("capture.not_supported", text)
-            .at_binding(index)
-            .suggest("leave the binding out, or set the connector up so that it does not do this")
+    /// Something happened to a binding as a whole. Of a collection that another binding writes too, nobody can tell afterwards which rows were
+    /// of which, so it cannot be emptied for one of them; a full refresh of one is then written over what is there.
+    pub(super) fn control(&mut self, index: usize, control: Control) -> Result<Entries, Error> {
+        let known = self.binding(index)?;
+        let (local, collection) = (known.local, known.admission.collection().to_owned());
+        let writes_it = |known: &&Known| known.admission.collection() == collection;
+        match (self.bindings.iter().filter(writes_it).count(), control) {
+            (0 | 1, _) => Ok(vec![(Event::Control, Command::Control { local, control })]),
+            (_, Control::BackfillBegin | Control::BackfillComplete) => Ok(Entries::new()),
+            (writers, Control::Truncated) => {
+                let message = format!(
+                    "{} says that the source emptied a binding of {collection}: expected one binding to write that collection, got {writers}, and \
+                     nobody can tell which rows were of which",
+                    self.connector
+                );
+                Err(Error::config("capture.truncated", message).at_binding(index).suggest(
+                    "give each binding a collection of its own, or set the connector up so that it ignores it",
+                ))
+            }
+        }
     }
 
     /// The protocol's parser has checked every index.

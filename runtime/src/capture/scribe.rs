@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::transaction::Limits;
-use crate::journal::{Committed, Durable, JournalError, Letter, LocalId, Writer};
+use crate::journal::{Committed, Control, Durable, JournalError, Letter, LocalId, Writer};
 
 /// Beside the entries there may be a few commits and an abandon in the queue.
 const BESIDE_ENTRIES: usize = 16;
@@ -33,6 +33,10 @@ pub(super) enum Command {
         local: LocalId,
         version: u64,
         schema_json: Vec<u8>,
+    },
+    Control {
+        local: LocalId,
+        control: Control,
     },
     Commit(StatePatch),
     Abandon,
@@ -139,6 +143,10 @@ fn write(
             Command::Schema { local, version, schema_json } => {
                 writer.schema(local, version, &schema_json)?;
                 News::Written { bytes: schema_json.len() as u64 }
+            }
+            Command::Control { local, control } => {
+                writer.control(local, control)?;
+                News::Written { bytes: 0 }
             }
             Command::Commit(patch) => News::Committed(writer.commit(&patch)?),
             Command::Abandon => {

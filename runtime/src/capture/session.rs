@@ -21,7 +21,7 @@ use super::scribe::{Command, News, Scribe};
 use super::tally::Tally;
 use super::transaction::{Action, End, Event, Limits, Transaction};
 use crate::connector::{CaptureClient, PullReceiver, PullSender};
-use crate::journal::{Committed, Writer};
+use crate::journal::{Committed, Control, Writer};
 use crate::progress::{Phase, Progress};
 
 /// A transaction does not get older than this if a checkpoint allows.
@@ -190,12 +190,15 @@ impl Running {
                 self.progress.source_bytes(total_bytes);
                 Ok(None)
             }
-            Some(ToRuntime::BackfillBegin { binding }) => Err(self.intake.not_supported("BackfillBegin", binding)),
-            Some(ToRuntime::BackfillComplete { binding }) => {
-                Err(self.intake.not_supported("BackfillComplete", binding))
-            }
-            Some(ToRuntime::Truncated { binding }) => Err(self.intake.not_supported("Truncated", binding)),
+            Some(ToRuntime::BackfillBegin { binding }) => self.control(binding, Control::BackfillBegin),
+            Some(ToRuntime::BackfillComplete { binding }) => self.control(binding, Control::BackfillComplete),
+            Some(ToRuntime::Truncated { binding }) => self.control(binding, Control::Truncated),
         }
+    }
+
+    fn control(&mut self, binding: usize, control: Control) -> Result<Option<End>, Error> {
+        let entries = self.intake.control(binding, control)?;
+        self.append(entries)
     }
 
     /// Few at a time: the queue to the journal has room for them whenever a message may be read.

@@ -43,6 +43,8 @@ struct Task {
     limits: Limits,
     policy: SchemaPolicy,
     on_violation: OnViolation,
+    /// So many bindings write the collection.
+    writers: usize,
     stop: CancellationToken,
     caught_up: Arc<Mutex<Vec<Committed>>>,
     progress: Arc<Progress>,
@@ -59,10 +61,20 @@ impl Task {
             limits: Limits::default(),
             policy: SchemaPolicy::Stated,
             on_violation: OnViolation::Stop,
+            writers: 1,
             stop: CancellationToken::new(),
             caught_up: Arc::default(),
             progress: Arc::new(Progress::new(["shop/orders".to_owned()])),
         }
+    }
+
+    fn intended(&self, number: usize) -> Intended {
+        let mut binding = collection();
+        if number > 0 {
+            binding.resource_path = vec![format!("orders-{number}")];
+            binding.state_key = StateKey::new(&binding.resource_path, 0);
+        }
+        Intended { binding, policy: self.policy, on_violation: self.on_violation }
     }
 
     async fn session(&mut self) -> Result<End, Error> {
@@ -77,7 +89,7 @@ impl Task {
                 epoch: self.epoch,
             },
             config_json: "{}".into(),
-            bindings: vec![Intended { binding: collection(), policy: self.policy, on_violation: self.on_violation }],
+            bindings: (0..self.writers).map(|number| self.intended(number)).collect(),
             writer: self.journal.acquire(Epoch(self.epoch)).unwrap(),
             limits: self.limits,
             grace: Duration::from_millis(500),
@@ -101,7 +113,7 @@ impl Task {
                 Entry::Documents { documents, .. } => {
                     words.push(String::from_utf8_lossy(documents.arena()).into_owned())
                 }
-                Entry::Control { .. } => words.push("control".to_owned()),
+                Entry::Control { control, .. } => words.push(format!("control {control:?}")),
                 Entry::Letter { offset, letter, .. } => {
                     let document = String::from_utf8_lossy(&letter.document);
                     words.push(format!("letter at {offset} {} {document}", letter.code));
@@ -376,17 +388,49 @@ async fn many_small_checkpoints_go_into_few_commits_and_are_all_acknowledged() {
     assert_eq!(entries.iter().filter(|entry| entry.starts_with('{')).count(), 2000);
 }
 
+/// A truncate, then a full refresh, among documents.
+fn as_a_whole() -> Vec<Act> {
+    vec![
+        OPENED,
+        documents(0, &[r#"{"id":1}"#]),
+        Act::Say(ToRuntime::Truncated { binding: 0 }),
+        documents(0, &[r#"{"id":2}"#]),
+        Act::Say(ToRuntime::BackfillBegin { binding: 0 }),
+        documents(0, &[r#"{"id":3}"#]),
+        Act::Say(ToRuntime::BackfillComplete { binding: 0 }),
+        caught_up(Some(1)),
+        Act::AwaitAcknowledged(1),
+    ]
+}
+
 #[tokio::test]
-async fn what_this_version_does_not_do_is_said_and_not_dropped() {
-    for message in [
-        ToRuntime::Truncated { binding: 0 },
-        ToRuntime::BackfillBegin { binding: 0 },
-        ToRuntime::BackfillComplete { binding: 0 },
-    ] {
-        let mut task = Task::new(vec![vec![OPENED, Act::Say(message), Act::Hang]]).await;
-        let error = task.session().await.unwrap_err();
-        assert_eq!((error.kind, error.code.as_str()), (ErrorKind::Config, "capture.not_supported"));
-    }
+async fn what_happens_to_a_binding_as_a_whole_stands_at_its_place_among_the_documents() {
+    let mut task = Task::new(vec![as_a_whole()]).await;
+    assert_eq!(task.session().await.unwrap(), End::EndedCaughtUp);
+    let expected = [
+        "1 bindings",
+        r#"{"id":1}"#,
+        "control Truncated",
+        r#"{"id":2}"#,
+        "control BackfillBegin",
+        r#"{"id":3}"#,
+        "control BackfillComplete",
+        "commit",
+    ];
+    assert_eq!(task.entries(), expected);
+    assert_eq!(task.caught_up.lock().unwrap()[0].end.offset, 6, "each has an offset");
+}
+
+#[tokio::test]
+async fn of_a_collection_that_two_bindings_write_none_is_emptied() {
+    let mut script = as_a_whole();
+    script.remove(2);
+    let mut task = Task::new(vec![as_a_whole(), script]).await;
+    task.writers = 2;
+    let error = task.session().await.unwrap_err();
+    assert_eq!((error.kind, error.code.as_str()), (ErrorKind::Config, "capture.truncated"), "{error}");
+    assert_eq!(task.session().await.unwrap(), End::EndedCaughtUp);
+    assert!(!task.entries().iter().any(|entry| entry.starts_with("control")), "a refresh goes over what is there");
 }
 
 #[tokio::test]

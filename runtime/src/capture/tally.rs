@@ -34,7 +34,7 @@ impl Tally {
                     }
                 }
             }
-            Command::Schema { .. } | Command::Commit(_) | Command::Abandon => {}
+            Command::Schema { .. } | Command::Control { .. } | Command::Commit(_) | Command::Abandon => {}
         }
     }
 

@@ -71,6 +71,8 @@ pub enum Event {
         /// Its bytes.
         bytes: u64,
     },
+    /// Something happened to a binding as a whole, at its place among the documents.
+    Control,
     /// All since the last checkpoint may be committed.
     Checkpoint {
         /// It changes the connector's state.
@@ -258,6 +260,7 @@ impl Transaction {
             Event::Opened => self.opened()?,
             Event::Documents { count, bytes } => self.append(count, bytes, &mut actions)?,
             Event::WiderSchema { bytes } => self.append(0, bytes, &mut actions)?,
+            Event::Control => self.append(0, 0, &mut actions)?,
             Event::Checkpoint { changes_state, caught_up, partial } => {
                 self.checkpoint(changes_state, caught_up, partial, &mut actions);
             }

@@ -12,7 +12,7 @@ use super::fields::Keys;
 use super::image::{LIMITS, MOUNT, NETWORK, WITH_IMAGE};
 use super::loosened;
 use super::resolve::{CAPTURE, CAPTURE_BINDING, MATERIALIZATION, MATERIALIZATION_BINDING, ON_VIOLATION, ROOT};
-use super::selection::{CONFLICT_WORDS, FIELDS};
+use super::selection::{CONFLICT_WORDS, FIELDS, TRUNCATE_WORDS};
 use crate::connector::Kind;
 
 /// A connector that a catalog can name, and the schemas of what it takes.
@@ -298,6 +298,7 @@ fn materialization_binding() -> Vec<Part> {
             "What is done when the type of a field changes, or the destination refuses a document.",
             one_of(CONFLICT_WORDS),
         ),
+        part("on_truncate", "What is done where the source emptied the collection at once.", one_of(TRUNCATE_WORDS)),
     ]
 }
 

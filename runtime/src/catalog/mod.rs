@@ -57,7 +57,7 @@ pub use diagnostic::{Diagnostic, Diagnostics, Paint};
 pub use editor::{Settings as ConnectorSettings, about, editor_schema, keys};
 pub use insert::{Addition, NewBinding, NewCollection, NotInserted};
 pub use node::{Entry, Node, Scalar, Value};
-pub use selection::{FieldsDecl, Include, NamedField, OnConflict};
+pub use selection::{FieldsDecl, Include, NamedField, OnConflict, OnTruncate};
 pub use settings::{Setting, settings};
 pub use source::{Place, Source, Span};
 pub use timing::{Schedule, duration};
@@ -187,6 +187,8 @@ pub struct MaterializationBinding {
     pub fields: FieldsDecl,
     /// What is done when the type of a field changes.
     pub on_conflict: OnConflict,
+    /// What is done where the source emptied the collection at once.
+    pub on_truncate: OnTruncate,
     /// Where the collection's name stands.
     pub span: Span,
 }

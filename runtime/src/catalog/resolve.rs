@@ -53,7 +53,7 @@ pub(super) const CAPTURE_BINDING: Keys = Keys {
 pub(super) const ON_VIOLATION: [(&str, OnViolation); 2] =
     [("stop", OnViolation::Stop), ("dead_letter", OnViolation::DeadLetter)];
 pub(super) const MATERIALIZATION_BINDING: Keys = Keys {
-    known: &["collection", "resource", "delta_updates", "fields", "on_conflict"],
+    known: &["collection", "resource", "delta_updates", "fields", "on_conflict", "on_truncate"],
     example: "`{ collection: shop/orders, resource: { table: orders } }`",
 };
 
@@ -281,6 +281,8 @@ impl Resolver<'_> {
                 .unwrap_or_default();
             let on_conflict =
                 fields.optional("on_conflict").map(|node| selection::on_conflict(node, &who, &mut self.findings));
+            let on_truncate =
+                fields.optional("on_truncate").map(|node| selection::on_truncate(node, &who, &mut self.findings));
             if let (Some(resource), Some((collection, span))) = (resource, collection) {
                 self.findings.extend(misfits(&fields_decl, &collection, around.collections));
                 bindings.push(MaterializationBinding {
@@ -289,6 +291,7 @@ impl Resolver<'_> {
                     delta_updates: delta.flatten().unwrap_or_default(),
                     fields: fields_decl,
                     on_conflict: on_conflict.unwrap_or_default(),
+                    on_truncate: on_truncate.unwrap_or_default(),
                     span,
                 });
             }

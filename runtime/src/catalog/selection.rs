@@ -19,6 +19,7 @@ pub(super) const FIELDS: Keys = Keys {
     example: "`fields: { exclude: [note], rename: { id: order_id } }`",
 };
 pub(super) const CONFLICT_WORDS: [&str; 4] = ["widen", "split", "stop", "dead_letter"];
+pub(super) const TRUNCATE_WORDS: [&str; 3] = ["truncate", "ignore", "stop"];
 /// In `include`: all that is kept where nobody chooses.
 const ALL: &str = "*";
 
@@ -67,6 +68,18 @@ pub enum OnConflict {
     Stop,
     /// The column stays as it is, and what the destination refuses becomes a dead letter.
     DeadLetter,
+}
+
+/// What is done where the source emptied a collection at once.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnTruncate {
+    /// The destination's resource is emptied, in the transaction that passes it; where it cannot be, the task stops.
+    #[default]
+    Truncate,
+    /// The rows stay.
+    Ignore,
+    /// The task stops.
+    Stop,
 }
 
 impl FieldsDecl {
@@ -169,15 +182,36 @@ pub(super) fn on_conflict(node: &Node, who: &str, findings: &mut Vec<Diagnostic>
         "stop" => OnConflict::Stop,
         "dead_letter" => OnConflict::DeadLetter,
         other => {
-            let message = format!("`on_conflict` of {who}: expected {}, got `{other}`", one_of(CONFLICT_WORDS));
-            let help = match did_you_mean(other, CONFLICT_WORDS) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("write {}", one_of(CONFLICT_WORDS)),
-            };
-            findings.push(Diagnostic::error(Code::Choice, node.span, message, help));
+            findings.push(not_one_of(node, &format!("`on_conflict` of {who}"), other, &CONFLICT_WORDS));
             OnConflict::default()
         }
     }
+}
+
+/// Reads `on_truncate`.
+pub(super) fn on_truncate(node: &Node, who: &str, findings: &mut Vec<Diagnostic>) -> OnTruncate {
+    let Some(word) = text(node, &format!("`on_truncate` of {who}"), "on_truncate: ignore", findings) else {
+        return OnTruncate::default();
+    };
+    match word {
+        "truncate" => OnTruncate::Truncate,
+        "ignore" => OnTruncate::Ignore,
+        "stop" => OnTruncate::Stop,
+        other => {
+            findings.push(not_one_of(node, &format!("`on_truncate` of {who}"), other, &TRUNCATE_WORDS));
+            OnTruncate::default()
+        }
+    }
+}
+
+fn not_one_of(node: &Node, what: &str, got: &str, words: &[&'static str]) -> Diagnostic {
+    let words = || words.iter().copied();
+    let message = format!("{what}: expected {}, got `{got}`", one_of(words()));
+    let help = match did_you_mean(got, words()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("write {}", one_of(words())),
+    };
+    Diagnostic::error(Code::Choice, node.span, message, help)
 }
 
 fn named(node: &Node, key: &str, who: &str, findings: &mut Vec<Diagnostic>) -> Vec<NamedField> {

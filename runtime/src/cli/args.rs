@@ -124,6 +124,14 @@ pub(super) enum Verb {
         process is gone, so the next command finds the state directory free. Where nothing runs there is nothing to do: it says so and\n\
         exits with 0. If the time is over first it exits with 1; the run goes on ending.")]
     Stop(StopArgs),
+    /// Capture what a source has in full again, without emptying what was stored of it
+    #[command(after_help = "Examples:\n  \
+        longshore backfill shop                  all bindings of a capture of longshore.yaml\n  \
+        longshore backfill shop/shop/orders      the one that writes the collection shop/orders; its resource path will do, too\n\n\
+        It is noted, and the next `longshore run` does it; nothing may run meanwhile. Changes are captured all the time. Where the connector\n\
+        says so (postgres, sqlite), destinations that can (postgres, sqlite) store all rows aside, and exchange them for those that are there in\n\
+        the transaction in which they are complete: what is gone at the source is gone then. Elsewhere they are stored over what is there.")]
+    Backfill(BackfillArgs),
     /// Take away what a task made at its source or destination: slots, publications, checkpoints
     #[command(after_help = "Examples:\n  \
         longshore remove shop                  the replication slot and publication of a capture, of longshore.yaml\n  \
@@ -346,6 +354,15 @@ pub(super) struct JournalReadArgs {
     pub(super) limit: Option<u64>,
     /// The capture, then the catalog, which only says where the state is
     #[arg(value_name = "TASK [CATALOG]", required = true)]
+    pub(super) words: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct BackfillArgs {
+    #[command(flatten)]
+    pub(super) values: ValueArgs,
+    /// The capture, or one of its bindings, then the catalog
+    #[arg(value_name = "TASK[/BINDING] [CATALOG]", required = true)]
     pub(super) words: Vec<String>,
 }
 

@@ -4,6 +4,7 @@
 //! code. Results go to standard output, logs and errors to standard error.
 
 mod args;
+mod backfill;
 mod catalogs;
 mod check;
 mod completions;
@@ -89,6 +90,7 @@ async fn dispatch(cli: Cli, output: &Output) -> Result<(), Failure> {
         Verb::Lock(args) => lock::lock(&global, args, output).await,
         Verb::Status(args) => status::status(&global, args, output).await,
         Verb::Stop(args) => stop::stop(&global, args, output).await,
+        Verb::Backfill(args) => backfill::backfill(&global, args, output).await,
         Verb::Remove(args) => remove::remove(&global, args, output).await,
         Verb::Secret { verb } => secret::secret(verb, output),
         Verb::Connector { verb } => connectors::connector(&global, verb, output).await,

@@ -9,8 +9,8 @@ use longshore_proto::materialize::message::Loaded;
 use longshore_proto::rules;
 
 use super::fold::Rules;
-use super::gather::Planned;
 use super::reduce::{Budget, Key, Record, Reduction, Sorted};
+use super::target::Planned;
 
 /// Written by whoever receives the answers, while others read on.
 pub type Present = Arc<Mutex<Existing>>;

@@ -3,6 +3,7 @@
 //! Standard bindings go through the reduction, documents of delta bindings through [`super::deltas`]. What is read when is decided in
 //! [`super::transaction`]; the messages are cut in [`super::outgoing`]. All calls block: they belong on a thread that may.
 
+mod controls;
 mod rejected;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,26 +12,24 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use longshore_proto::Error;
 use longshore_proto::batch::{Batch, BatchBuilder};
-use longshore_proto::document::{Op, Scanned, Scanner};
-use longshore_proto::key::KeyPointers;
-use longshore_proto::materialize::message::{ToConnector, ValidatedBinding};
-use longshore_proto::selection::Selection as FieldSelection;
-use longshore_proto::session::Binding;
+use longshore_proto::document::{Op, Scanned};
+use longshore_proto::materialize::message::ToConnector;
 
 use super::checkpoint::Place;
 use super::deltas::{Deltas, Held, Piece};
 use super::existing::{self, Existing, Present};
-use super::fold::{Rule, Rules};
+use super::fold::Rules;
 use super::outgoing::{Loads, Outlet, Stores, Tally};
 use super::reduce::{Budget, Key, Reduction};
 use super::resume::Standing;
 use super::skips::{self, Skips};
 use super::takers::{Taken, Takers};
+use super::target::{Planned, Target, planned};
 use super::transaction::{Advanced, Then};
 use super::turns::{Ends, Selection};
-use crate::document::reduce::Reducer;
 use crate::journal::{Entry, Filter, Journal, JournalError, JournalId, LocalId, Position, Reader, Resent, Schemas};
 use crate::store::{Skip, SkipId};
+pub(super) use controls::Whole;
 
 /// One step of reading ends after so many bytes: a decision may follow.
 const STEP_BYTES: u64 = 1 << 20;
@@ -42,42 +41,6 @@ pub struct Source {
     pub journal: Arc<dyn Journal>,
     /// The newest schemas that the session's spec was made of.
     pub schemas: Schemas,
-}
-
-/// A binding of the session.
-#[derive(Debug, Clone)]
-pub struct Target {
-    /// As it is opened.
-    pub binding: Binding,
-    /// The journal it reads.
-    pub journal: JournalId,
-    /// How the destination has it.
-    pub handling: Handling,
-    /// Its destination takes deletes; asked of standard bindings only.
-    pub takes_deletes: bool,
-}
-
-/// What a destination said, at Validate, of how rows of a binding are stored. Loads and Stores depend on it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Handling {
-    /// Stores say whether the row exists.
-    pub wants_existence: bool,
-    /// Stores may say only a part of a row.
-    pub partial_updates: bool,
-}
-
-impl Handling {
-    /// Documents that are reduced like this are stored as they are, onto rows that nobody has looked at: what they do not say stays there.
-    #[must_use]
-    pub fn stores_parts(self, reducer: &Reducer, selection: &FieldSelection) -> bool {
-        self.partial_updates && selection.document.is_none() && reducer.is_of_last_fields()
-    }
-}
-
-impl From<&ValidatedBinding> for Handling {
-    fn from(said: &ValidatedBinding) -> Self {
-        Self { wants_existence: said.wants_existence, partial_updates: said.partial_updates }
-    }
 }
 
 /// See the module.
@@ -98,6 +61,8 @@ pub struct Gatherer {
     /// The task whose documents these are.
     task: String,
     skips: Skips,
+    /// By target: what happens to its rows as a whole.
+    wholes: Vec<Whole>,
     /// By target: documents of this transaction that are passed over.
     passed_over: Vec<u64>,
     /// Letters that stand again in this transaction.
@@ -110,20 +75,6 @@ struct Open {
     reader: Box<dyn Reader>,
     schemas: Schemas,
     at: Position,
-}
-
-/// A binding, with what reading it needs.
-#[derive(Debug)]
-pub(super) struct Planned {
-    pub(super) target: Target,
-    /// Its place in the order of the durable names, which is the order of Stores: indexes live in one session only.
-    pub(super) rank: u32,
-    place: Place,
-    pub(super) scanner: Scanner,
-    /// How documents are reduced, if by more than the last write; never of delta bindings.
-    pub(super) rule: Option<Rule>,
-    /// They are reduced with each other, and stored onto a row that is there as partial updates.
-    pub(super) stores_parts: bool,
 }
 
 /// What the Stores of a transaction came to.
@@ -146,18 +97,6 @@ struct Origin {
     first: u64,
     /// It is a letter that is sent again.
     again: bool,
-}
-
-impl Planned {
-    /// Its keys are looked up before they are stored.
-    pub(super) fn loads(&self) -> bool {
-        self.target.handling.wants_existence || self.loads_rows()
-    }
-
-    /// Whole rows are looked up, since documents are reduced onto them.
-    pub(super) fn loads_rows(&self) -> bool {
-        self.rule.is_some() && !self.stores_parts
-    }
 }
 
 impl Gatherer {
@@ -191,6 +130,7 @@ impl Gatherer {
         let rules = Rules::new(rules.into_iter().map(|(_, rule)| rule).collect());
         Ok(Self {
             sources: open,
+            wholes: vec![Whole::default(); targets.len()],
             passed_over: vec![0; targets.len()],
             replayed: 0,
             takers: Takers::new(
@@ -222,6 +162,7 @@ impl Gatherer {
         existing::lock(&self.present).clear();
         self.reached = selection.readings.iter().map(|reading| reading.start).collect();
         self.first = self.first.wrapping_add(1);
+        self.wholes.fill(Whole::default());
         self.passed_over.fill(0);
         self.replayed = 0;
         self.takers.begin(&selection);
@@ -249,7 +190,7 @@ impl Gatherer {
         if !self.targets.iter().any(Planned::loads) {
             return Ok(());
         }
-        let mut loads = Loads::new(&self.targets, outlet);
+        let mut loads = Loads::new(&self.targets, &self.wholes, outlet);
         let mut sorted = self.reduction.sorted()?;
         while let Some(record) = sorted.next_record()? {
             loads.key(&record)?;
@@ -259,7 +200,10 @@ impl Gatherer {
 
     /// Stores of the whole transaction: the standard bindings' by key, then the delta bindings' in the order of their journals.
     pub fn stores(&mut self, outlet: Outlet<'_>) -> Result<Stored, Error> {
-        let mut stores = Stores::new(&self.targets, outlet);
+        for (binding, whole) in self.wholes.iter().enumerate() {
+            whole.messages(binding).try_for_each(&mut *outlet)?;
+        }
+        let mut stores = Stores::new(&self.targets, &self.wholes, outlet);
         {
             let mut existing = existing::lock(&self.present);
             let mut existing = existing.sorted()?;
@@ -371,12 +315,12 @@ impl Gatherer {
                     inside |= self.take(from, vec![Taken { target, from: 0, to: 1 }], &documents, sum)?;
                 }
                 Some(Entry::Resent { .. }) => {}
-                Some(Entry::Control { control, .. }) => {
-                    let message =
-                        format!("journal {journal} holds {control:?}, which this version does not materialize");
-                    return Err(
-                        Error::config("materialize.control", message).suggest("use a newer version of longshore")
-                    );
+                Some(Entry::Control { local, offset, control }) => {
+                    for Taken { target, .. } in self.taken(i, local, offset, 1) {
+                        if self.control(target, control)? {
+                            (sum.documents, inside) = (sum.documents + 1, true);
+                        }
+                    }
                 }
             }
         }
@@ -560,27 +504,6 @@ enum Passed {
     Nothing,
     NewerSchema { inside: bool },
     Abandoned,
-}
-
-fn planned(targets: Vec<Target>) -> Result<Vec<Planned>, Error> {
-    let mut names: Vec<_> = targets.iter().map(|target| target.binding.state_key.clone()).collect();
-    names.sort_unstable();
-    let plan = |target: Target| {
-        let rank = names.binary_search(&target.binding.state_key).unwrap_or_default();
-        let place = Place { journal: target.journal, binding: target.binding.state_key.clone() };
-        let collection = &target.binding.collection;
-        let scanner = Scanner::new(&KeyPointers::compile(&collection.key)?);
-        let reducer = match target.binding.delta_updates {
-            true => None,
-            false => Reducer::compile(&collection.schema_json)?,
-        };
-        let handling = target.handling;
-        let stores_parts = |reducer: &Reducer| handling.stores_parts(reducer, &target.binding.selection);
-        let stores_parts = reducer.as_ref().is_some_and(stores_parts);
-        let rule = reducer.map(|reducer| Rule { reducer: Arc::new(reducer), collection: collection.name.clone() });
-        Ok(Planned { target, rank: u32::try_from(rank).unwrap_or(u32::MAX), place, scanner, rule, stores_parts })
-    };
-    targets.into_iter().map(plan).collect()
 }
 
 fn no_deletes(planned: &Planned, key_json: &[u8]) -> Error {

@@ -1,11 +1,13 @@
 //! What comes out of a transaction is the same whatever fitted into memory while it was read.
 
 use longshore_proto::name::StateKey;
-use longshore_proto::session::Collection;
+use longshore_proto::session::{Binding, Collection};
 use longshore_proto::state::StatePatch;
 
+use super::super::target::Handling;
 use super::super::turns::Turn;
 use super::*;
+use crate::catalog::OnTruncate;
 use crate::journal::{Evidence, FileJournal, NewBinding};
 use crate::store::Epoch;
 
@@ -61,6 +63,7 @@ fn stored(journals: &[(&str, Arc<dyn Journal>)], budget_bytes: usize) -> (Vec<To
         journal: journal.id().expect("acquired"),
         handling: Handling::default(),
         takes_deletes: false,
+        on_truncate: OnTruncate::default(),
     };
     sent(journals, journals.iter().enumerate().map(target).collect(), budget_bytes)
 }
@@ -126,6 +129,7 @@ fn m_16_documents_of_rejected_keys_are_found_and_a_key_that_was_not_stored_is_re
         journal: journal.id().expect("acquired"),
         handling: Handling::default(),
         takes_deletes: false,
+        on_truncate: OnTruncate::default(),
     };
     let sources = vec![Source { journal: Arc::clone(&journal), schemas: Schemas::default() }];
     let budget = Budget { bytes: 1 << 20, spill_dir: directory.path().to_owned() };
@@ -168,7 +172,8 @@ fn merged(schema: &str, document: Option<&str>, handling: Handling) -> Vec<Strin
     binding.delta_updates = false;
     binding.collection.schema_json = schema.to_owned().into();
     binding.selection.document = document.map(str::to_owned);
-    let target = Target { binding, journal: journal.id().expect("acquired"), handling, takes_deletes: true };
+    let id = journal.id().expect("acquired");
+    let target = Target { binding, journal: id, handling, takes_deletes: true, on_truncate: OnTruncate::default() };
     let (messages, _) = sent(&[("shop/orders", journal)], vec![target], 1 << 20);
     let mut told = Vec::new();
     for message in &messages {
@@ -178,6 +183,7 @@ fn merged(schema: &str, document: Option<&str>, handling: Handling) -> Vec<Strin
             | ToConnector::Acknowledge { .. }
             | ToConnector::Flush { .. }
             | ToConnector::Truncate { .. }
+            | ToConnector::Backfill(_)
             | ToConnector::Commit { .. } => panic!("a Load or Store, got {message:?}"),
             ToConnector::Store(store) => {
                 let has = |flags: &[bool], i: usize, word| if flags.get(i) == Some(&true) { word } else { "" };

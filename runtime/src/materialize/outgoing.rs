@@ -7,8 +7,9 @@ use longshore_proto::materialize::message::{Exists, Load, Store, ToConnector};
 
 use super::existing::Walk;
 use super::fold::{Part, Rule};
-use super::gather::{Planned, Sink};
+use super::gather::{Sink, Whole};
 use super::reduce::{Record, Sorted};
+use super::target::Planned;
 
 /// A message of several keys or documents holds about so much.
 const MESSAGE_BYTES: usize = 1 << 20;
@@ -29,6 +30,8 @@ struct Ranked {
     /// Its index in the session.
     binding: usize,
     loads: bool,
+    /// What is stored meets no row.
+    resets: bool,
     /// Reduces a document onto the row that is there.
     onto_row: Option<Rule>,
     is_reduced: bool,
@@ -44,13 +47,13 @@ pub(super) struct Loads<'a> {
 }
 
 impl<'a> Loads<'a> {
-    pub(super) fn new(targets: &[Planned], outlet: Outlet<'a>) -> Self {
-        Self { targets: by_rank(targets), outlet, binding: 0, keys: KeysBuilder::new() }
+    pub(super) fn new(targets: &[Planned], wholes: &[Whole], outlet: Outlet<'a>) -> Self {
+        Self { targets: by_rank(targets, wholes), outlet, binding: 0, keys: KeysBuilder::new() }
     }
 
     pub(super) fn key(&mut self, record: &Record<'_>) -> Result<(), Error> {
-        let Ranked { binding, loads, .. } = self.targets[record.binding as usize];
-        if !loads {
+        let Ranked { binding, loads, resets, .. } = self.targets[record.binding as usize];
+        if !loads || resets {
             return Ok(());
         }
         if binding != self.binding || self.keys.len() >= LOAD_KEYS || self.keys.byte_len() >= MESSAGE_BYTES {
@@ -101,9 +104,9 @@ struct Rows {
 }
 
 impl<'a> Stores<'a> {
-    pub(super) fn new(targets: &[Planned], outlet: Outlet<'a>) -> Self {
+    pub(super) fn new(targets: &[Planned], wholes: &[Whole], outlet: Outlet<'a>) -> Self {
         Self {
-            targets: by_rank(targets),
+            targets: by_rank(targets, wholes),
             outlet,
             rows: Rows::of(0),
             deltas: targets.iter().map(|_| None).collect(),
@@ -116,9 +119,9 @@ impl<'a> Stores<'a> {
     /// The next row, in the order of binding and key.
     pub(super) fn row(&mut self, record: &Record<'_>, existing: &mut Sorted<'_>) -> Result<(), Error> {
         let ranked = &self.targets[record.binding as usize];
-        let Ranked { binding, loads, onto_row, .. } = ranked;
-        let binding = *binding;
-        let row = if *loads { self.existing.row(record, existing)? } else { None };
+        let Ranked { binding, loads, resets, onto_row, .. } = ranked;
+        let (binding, resets) = (*binding, *resets);
+        let row = if *loads && !resets { self.existing.row(record, existing)? } else { None };
         let exists = match (loads, row) {
             (false, _) => Exists::Unknown,
             (true, Some(_)) => Exists::Present,
@@ -130,6 +133,7 @@ impl<'a> Stores<'a> {
             }
             (Some(_), None) | (None, _) => record.part,
         };
+        let part = Part { resets: part.resets || resets, ..part };
         if !self.rows.takes(binding, part.document.len()) {
             self.rows.send(self.outlet)?;
         }
@@ -233,11 +237,12 @@ fn delta(documents: Batch) -> ToConnector {
 }
 
 /// Sorted by rank, which is dense.
-fn by_rank(targets: &[Planned]) -> Vec<Ranked> {
+fn by_rank(targets: &[Planned], wholes: &[Whole]) -> Vec<Ranked> {
     let ranked = |(binding, planned): (usize, &Planned)| Ranked {
         rank: planned.rank,
         binding,
         loads: planned.loads(),
+        resets: wholes[binding].resets(),
         onto_row: planned.rule.clone().filter(|_| planned.loads_rows()),
         is_reduced: planned.rule.is_some(),
         stores_parts: planned.stores_parts,

@@ -5,6 +5,7 @@
 //! came in is held. The runs are in [`super::spill`]. What is read and stored when is not decided here.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use longshore_proto::Error;
@@ -50,12 +51,15 @@ pub struct Reduction {
     budget: Budget,
     rules: Rules,
     entries: Vec<Entry>,
+    next_sequence: u32,
     /// Encoded keys and their JSON, back to back.
     keys: Vec<u8>,
     batches: Vec<Batch>,
     held_bytes: usize,
     is_sorted: bool,
     runs: Vec<Run>,
+    /// By binding: runs before this one have nothing of it that counts.
+    first_runs: BTreeMap<u32, usize>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -84,11 +88,13 @@ impl Reduction {
             budget,
             rules,
             entries: Vec::new(),
+            next_sequence: 0,
             keys: Vec::new(),
             batches: Vec::new(),
             held_bytes: 0,
             is_sorted: true,
             runs: Vec::new(),
+            first_runs: BTreeMap::new(),
         }
     }
 
@@ -108,6 +114,15 @@ impl Reduction {
     pub fn clear(&mut self) {
         self.forget_memory();
         self.runs.clear();
+        self.first_runs.clear();
+    }
+
+    /// Forgets what came of one binding. Batches stay held, as others may have documents in them.
+    pub fn forget(&mut self, binding: u32) {
+        self.entries.retain(|entry| entry.binding != binding);
+        if !self.runs.is_empty() {
+            self.first_runs.insert(binding, self.runs.len());
+        }
     }
 
     /// Holds a batch whose documents follow. Spills first if the budget is used up.
@@ -140,7 +155,7 @@ impl Reduction {
         if !self.entries.is_empty() {
             self.spill()?;
         }
-        Ok(Sorted::Runs(Merge::of(&self.runs, &self.rules)?))
+        Ok(Sorted::Runs(Merge::of(&self.runs, &self.first_runs, &self.rules)?))
     }
 
     fn add(&mut self, binding: u32, key: Key<'_>, batch: u32, document: u32, delete: bool) {
@@ -151,7 +166,7 @@ impl Reduction {
         self.is_sorted = false;
         self.entries.push(Entry {
             binding,
-            sequence: index(self.entries.len()),
+            sequence: self.next_sequence,
             prefix: prefix(key.encoded),
             key_at,
             encoded_len: index(key.encoded.len()),
@@ -160,6 +175,7 @@ impl Reduction {
             document,
             delete,
         });
+        self.next_sequence += 1;
     }
 
     fn make_room(&mut self, bytes: usize) -> Result<(), Error> {
@@ -181,6 +197,7 @@ impl Reduction {
 
     fn forget_memory(&mut self) {
         self.entries.clear();
+        self.next_sequence = 0;
         self.keys.clear();
         self.batches.clear();
         self.held_bytes = 0;

@@ -14,21 +14,44 @@ use crate::document::reduce::Reducer;
 
 type Row = (u32, Vec<u8>, Vec<u8>, Vec<u8>, bool);
 
-fn reduce(documents: &[(u32, u16, u8, bool)], budget_bytes: usize) -> (Vec<Row>, usize) {
+#[derive(Debug, Clone)]
+enum Step {
+    /// Binding, key, length, whether it deletes.
+    Document(u32, u16, u8, bool),
+    /// What came of a binding is forgotten.
+    Forget(u32),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let document = (0..3u32, 0..40u16, any::<u8>(), any::<bool>());
+    let document = document.prop_map(|(binding, key, body, delete)| Step::Document(binding, key, body, delete));
+    proptest::collection::vec(prop_oneof![30 => document, 1 => (0..3u32).prop_map(Step::Forget)], 0..200)
+}
+
+fn reduce(steps: &[Step], budget_bytes: usize) -> (Vec<Row>, usize) {
     let dir = tempfile::tempdir().expect("a directory");
     let mut reduction =
         Reduction::new(Budget { bytes: budget_bytes, spill_dir: dir.path().to_owned() }, Rules::default());
-    for chunk in documents.chunks(3) {
+    for chunk in steps.chunks(3) {
         let mut batch = BatchBuilder::new(0);
-        for (_, key, body, _) in chunk {
-            batch.push(document(*key, *body).as_bytes());
+        for step in chunk {
+            if let Step::Document(_, key, body, _) = step {
+                batch.push(document(*key, *body).as_bytes());
+            }
         }
-        let batch = batch.finish().expect("documents");
-        let held = reduction.hold(&batch).expect("hold");
-        for (i, (binding, key, _, delete)) in chunk.iter().enumerate() {
-            let json = format!("[{key}]");
-            let encoded = encode_json_key(json.as_bytes()).expect("key");
-            reduction.push(held, i, *binding, Key { encoded: &encoded, json: json.as_bytes() }, *delete);
+        let held = batch.finish().map(|batch| reduction.hold(&batch).expect("hold"));
+        let mut documents = 0..;
+        for step in chunk {
+            match step {
+                Step::Forget(binding) => reduction.forget(*binding),
+                Step::Document(binding, key, _, delete) => {
+                    let json = format!("[{key}]");
+                    let encoded = encode_json_key(json.as_bytes()).expect("key");
+                    let key = Key { encoded: &encoded, json: json.as_bytes() };
+                    let (held, i) = (held.expect("a batch"), documents.next().expect("a number"));
+                    reduction.push(held, i, *binding, key, *delete);
+                }
+            }
         }
     }
     let once = walk(&mut reduction);
@@ -53,12 +76,17 @@ fn document(key: u16, body: u8) -> String {
     format!(r#"{{"id":{key},"body":"{}"}}"#, "x".repeat(usize::from(body)))
 }
 
-fn plainest(documents: &[(u32, u16, u8, bool)]) -> Vec<Row> {
+fn plainest(steps: &[Step]) -> Vec<Row> {
     let mut rows = BTreeMap::new();
-    for (binding, key, body, delete) in documents {
-        let json = format!("[{key}]").into_bytes();
-        let encoded = encode_json_key(&json).expect("key");
-        rows.insert((*binding, encoded), (json, document(*key, *body).into_bytes(), *delete));
+    for step in steps {
+        match step {
+            Step::Forget(binding) => rows.retain(|(of, _), _| of != binding),
+            Step::Document(binding, key, body, delete) => {
+                let json = format!("[{key}]").into_bytes();
+                let encoded = encode_json_key(&json).expect("key");
+                rows.insert((*binding, encoded), (json, document(*key, *body).into_bytes(), *delete));
+            }
+        }
     }
     rows.into_iter()
         .map(|((binding, encoded), (json, document, delete))| (binding, encoded, json, document, delete))
@@ -70,18 +98,18 @@ proptest! {
 
     #[test]
     fn m_7_spilled_or_not_the_last_document_of_each_key_comes_out_once_and_in_order(
-        documents in proptest::collection::vec((0..3u32, 0..40u16, any::<u8>(), any::<bool>()), 0..200),
+        steps in steps(),
         budget_bytes in 200..20_000usize,
     ) {
-        let expected = plainest(&documents);
-        prop_assert_eq!(&reduce(&documents, usize::MAX).0, &expected);
-        prop_assert_eq!(&reduce(&documents, budget_bytes).0, &expected);
+        let expected = plainest(&steps);
+        prop_assert_eq!(&reduce(&steps, usize::MAX).0, &expected);
+        prop_assert_eq!(&reduce(&steps, budget_bytes).0, &expected);
     }
 }
 
 #[test]
 fn past_its_budget_it_goes_to_disk() {
-    let documents: Vec<_> = (0..1000u16).map(|key| (0, key % 300, 100, key % 7 == 0)).collect();
+    let documents: Vec<_> = (0..1000u16).map(|key| Step::Document(0, key % 300, 100, key % 7 == 0)).collect();
     let (rows, runs) = reduce(&documents, 16 << 10);
     assert!(runs > 4, "{runs} runs");
     assert_eq!(rows, plainest(&documents));

@@ -23,13 +23,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::checkpoint::{Checkpoint, Extent, Place};
 use super::existing::{self, Present};
-use super::gather::{Gatherer, Handling, Source, Stored, Target};
+use super::gather::{Gatherer, Source, Stored};
 use super::reduce::Budget;
 use super::resume::{self, Remembered, Resume, Standing};
 use super::skips::Skips;
 use super::speech::{OVER, Speech, Spoken};
+use super::target::{Handling, Target};
 use super::transaction::{Action, Beginning, Event, Limits, Then, Transaction};
 use super::turns::{Ends, Selection};
+use crate::catalog::OnTruncate;
 use crate::connector::{MaterializeClient, TransactReceiver};
 use crate::journal::{CommittedEnd, JournalId, Position};
 use crate::letters::refused;
@@ -98,6 +100,8 @@ pub struct Joined {
     pub counted_as: Option<usize>,
     /// Documents that the destination refuses become dead letters; else the task stops.
     pub sets_aside: bool,
+    /// What is done where the source emptied the collection.
+    pub on_truncate: OnTruncate,
 }
 
 /// Runs it to its end. After an error nothing is lost: the next session compares what both sides have and goes on from there.
@@ -165,6 +169,7 @@ async fn prepare(session: &mut MaterializeSession<'_>) -> Result<(CancellationTo
         journal: joined.journal,
         handling: if binding.delta_updates { Handling::default() } else { joined.handling },
         takes_deletes: session.takes_deletes,
+        on_truncate: joined.on_truncate,
     };
     let targets: Vec<Target> = session.open.bindings.iter().zip(&session.joined).map(target).collect();
     let facts = Facts::of(session, &targets)?;

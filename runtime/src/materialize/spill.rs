@@ -1,7 +1,7 @@
 //! Sorted runs on disk, and their merge. A run's file has no name from the start: whatever happens to the process, nothing stays behind.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write as _};
 use std::os::unix::fs::FileExt as _;
@@ -60,6 +60,8 @@ impl RunWriter {
 #[derive(Debug)]
 pub struct Merge<'a> {
     cursors: Vec<Cursor<'a>>,
+    /// By binding: runs before this one have nothing of it that counts.
+    first_runs: &'a BTreeMap<u32, usize>,
     rules: &'a Rules,
     /// The next key of each run that has one: least first, and of equals the oldest run.
     heap: BinaryHeap<Reverse<Next>>,
@@ -71,10 +73,11 @@ pub struct Merge<'a> {
 
 impl<'a> Merge<'a> {
     /// The oldest run first.
-    pub(super) fn of(runs: &'a [Run], rules: &'a Rules) -> Result<Self, Error> {
+    pub(super) fn of(runs: &'a [Run], first_runs: &'a BTreeMap<u32, usize>, rules: &'a Rules) -> Result<Self, Error> {
         let cursors: Vec<_> = runs.iter().map(Cursor::new).collect();
         let heap = BinaryHeap::with_capacity(runs.len());
-        let mut merge = Self { cursors, rules, heap, given: Vec::with_capacity(runs.len()), made: Vec::new() };
+        let mut merge =
+            Self { cursors, first_runs, rules, heap, given: Vec::with_capacity(runs.len()), made: Vec::new() };
         for run in 0..merge.cursors.len() {
             merge.move_on(run, Vec::new())?;
         }
@@ -107,10 +110,14 @@ impl<'a> Merge<'a> {
 
     fn move_on(&mut self, run: usize, mut key: Vec<u8>) -> Result<(), Error> {
         let cursor = &mut self.cursors[run];
-        if cursor.advance().map_err(|error| failed("reading", "a sorted run", &error))? {
+        while cursor.advance().map_err(|error| failed("reading", "a sorted run", &error))? {
+            if self.first_runs.get(&cursor.binding).is_some_and(|first| run < *first) {
+                continue;
+            }
             key.clear();
             key.extend_from_slice(cursor.record().key_encoded);
             self.heap.push(Reverse((cursor.binding, key, run)));
+            break;
         }
         Ok(())
     }

@@ -50,6 +50,8 @@ mod tests {
             claim: claim.to_owned(),
             loads: Loads::Nothing,
             partial_updates: false,
+            truncates: false,
+            backfills: false,
             loads_reason: String::new(),
         };
         let claim = |task: &str, connector: &str, what: &str| claims.claim(task, connector, 0, &of(what));

@@ -110,6 +110,8 @@ mod tests {
             claim: String::new(),
             loads: Loads::Nothing,
             partial_updates: false,
+            truncates: false,
+            backfills: false,
             loads_reason: String::new(),
         };
         findings(0, &binding, &said, starts_over).into_iter().map(|finding| finding.code).collect()

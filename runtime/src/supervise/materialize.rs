@@ -13,13 +13,14 @@ use longshore_proto::materialize::message::{Apply, Open, Pending, Spec, Validate
 use longshore_proto::session::{Binding, Owner};
 use longshore_proto::state::StatePatch;
 
-use crate::catalog::{MaterializationTask, OnConflict};
+use crate::catalog::{MaterializationTask, OnConflict, OnTruncate};
 use crate::connector::{GRACE, Kind, MaterializeClient};
 use crate::journal::Known;
 use crate::materialize::checkpoint::{Checkpoint, Extent};
-use crate::materialize::gather::{Handling, Source};
+use crate::materialize::gather::Source;
 use crate::materialize::resume;
 use crate::materialize::session::{self, End, Joined, MaterializeSession, NotedEnds};
+use crate::materialize::target::Handling;
 use crate::progress::{Phase, Progress};
 use crate::store::{Change, Epoch, RememberedBinding, SpecVersion, TaskChanges, TaskRecord};
 
@@ -224,7 +225,7 @@ impl MaterializeRunner {
             collections: self.task.bindings.iter().map(|binding| binding.collection.as_str()).collect(),
         };
         let (bindings, mut joined) = older.bindings(spec::of_materialization(record.spec.as_ref())?);
-        joined.iter_mut().for_each(|joined| joined.sets_aside = self.sets_aside(joined.counted_as));
+        joined.iter_mut().for_each(|joined| self.as_wished(joined));
         let config_json = prepare::config_of(&context.catalog, &self.task, &spec)?;
         let ends = Box::pin(std::future::pending());
         let opening = Opening { owner, record, spec, config_json, bindings, joined, sources, ends, only_rerun: true };
@@ -285,7 +286,15 @@ impl MaterializeRunner {
                     .suggest("run the capture that writes it first")
             })?;
             let handling = applied.plan.validated.get(index).map(Handling::from).unwrap_or_default();
-            Ok(Joined { journal, handling, counted_as: Some(index), sets_aside: self.sets_aside(Some(index)) })
+            let mut joined = Joined {
+                journal,
+                handling,
+                counted_as: Some(index),
+                sets_aside: false,
+                on_truncate: OnTruncate::default(),
+            };
+            self.as_wished(&mut joined);
+            Ok(joined)
         };
         applied.bindings.iter().enumerate().map(joined).collect()
     }
@@ -306,10 +315,12 @@ impl MaterializeRunner {
         resume::at_beginning(&self.task.name, &ours, named, &holds)
     }
 
-    /// What is to be done with documents that the destination refuses is the catalog's of now to say, under whichever spec they are sent.
-    fn sets_aside(&self, binding: Option<usize>) -> bool {
-        let binding = binding.and_then(|index| self.task.bindings.get(index));
-        binding.is_some_and(|binding| binding.on_conflict == OnConflict::DeadLetter)
+    /// What is to be done with documents that the destination refuses, and where the source emptied a collection, is the catalog's of now to
+    /// say, under whichever spec they are sent.
+    fn as_wished(&self, joined: &mut Joined) {
+        let Some(binding) = joined.counted_as.and_then(|index| self.task.bindings.get(index)) else { return };
+        joined.sets_aside = binding.on_conflict == OnConflict::DeadLetter;
+        joined.on_truncate = binding.on_truncate;
     }
 
     /// Validate, and what the bindings are called from now on. Changes nothing yet.

@@ -6,6 +6,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "sessions are timed, and tasks started, here")]
 
+pub mod backfill;
 mod backoff;
 mod capture;
 pub mod claims;

@@ -7,7 +7,7 @@ use longshore_proto::session::{Collection, Finding, ProposedBinding};
 
 use super::fit::error;
 use crate::document::reduce::Reducer;
-use crate::materialize::gather::Handling;
+use crate::materialize::target::Handling;
 
 /// What is wrong with how the collection is reduced, given what this destination gives back of a row and promises. Documents of a delta
 /// binding are not reduced.

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use longshore_proto::session::Binding;
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, OnTruncate};
 use crate::journal::JournalId;
 use crate::materialize::checkpoint::{Checkpoint, Extent};
 use crate::materialize::session::Joined;
@@ -76,7 +76,10 @@ impl Older<'_> {
             if let Some(counter) = counted_as {
                 free[counter] = None;
             }
-            Some((binding, Joined { journal, handling, counted_as, sets_aside: false }))
+            Some((
+                binding,
+                Joined { journal, handling, counted_as, sets_aside: false, on_truncate: OnTruncate::default() },
+            ))
         };
         spec.into_iter().filter_map(joined).unzip()
     }
@@ -104,7 +107,7 @@ mod tests {
     use super::*;
     use crate::journal::Position;
     use crate::materialize::checkpoint::{Place, Span};
-    use crate::materialize::gather::Handling;
+    use crate::materialize::target::Handling;
 
     fn journal(n: u8) -> JournalId {
         JournalId([n; 16])
@@ -158,7 +161,7 @@ mod tests {
 
     fn joined(n: u8, wants_existence: bool, counted_as: Option<usize>) -> Joined {
         let handling = Handling { wants_existence, ..Handling::default() };
-        Joined { journal: journal(n), handling, counted_as, sets_aside: false }
+        Joined { journal: journal(n), handling, counted_as, sets_aside: false, on_truncate: OnTruncate::default() }
     }
 
     #[test]

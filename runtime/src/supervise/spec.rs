@@ -8,7 +8,7 @@ use longshore_proto::selection::{Field, JsonType, Selection};
 use longshore_proto::session::{Binding, Collection};
 use serde::{Deserialize, Serialize};
 
-use crate::materialize::gather::Handling;
+use crate::materialize::target::Handling;
 use crate::selection::Given;
 use crate::store::SpecVersion;
 
@@ -27,6 +27,10 @@ struct Kept {
     wants_existence: bool,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     partial_updates: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    truncates: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    backfills: bool,
     /// Materializations, and those of before fields were kept have them nowhere.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     fields: Vec<KeptField>,
@@ -101,7 +105,12 @@ pub(super) fn whole(spec: Option<&SpecVersion>) -> Result<Vec<SpecBinding>, Erro
     };
     let kept: Vec<Kept> = serde_json::from_slice(&spec.spec_json).map_err(|error| damaged(error.to_string()))?;
     let binding = |kept: Kept| {
-        let (wants_existence, partial_updates) = (kept.wants_existence, kept.partial_updates);
+        let handling = Handling {
+            wants_existence: kept.wants_existence,
+            partial_updates: kept.partial_updates,
+            truncates: kept.truncates,
+            backfills: kept.backfills,
+        };
         let selection = Selection {
             fields: kept.fields.into_iter().map(Field::from).collect(),
             document: kept.document,
@@ -123,7 +132,7 @@ pub(super) fn whole(spec: Option<&SpecVersion>) -> Result<Vec<SpecBinding>, Erro
             delta_updates: kept.delta_updates,
             selection,
         };
-        Ok(SpecBinding { binding, handling: Handling { wants_existence, partial_updates }, given })
+        Ok(SpecBinding { binding, handling, given })
     };
     kept.into_iter().map(binding).collect()
 }
@@ -168,6 +177,8 @@ pub(super) fn next(before: Option<&SpecVersion>, bindings: &[SpecBinding]) -> Re
             delta_updates: binding.delta_updates,
             wants_existence: handling.wants_existence,
             partial_updates: handling.partial_updates,
+            truncates: handling.truncates,
+            backfills: handling.backfills,
             fields: fields.iter().map(KeptField::from).collect(),
             document: document.clone(),
             fields_chosen: *chosen,
@@ -219,7 +230,8 @@ mod tests {
     #[test]
     fn a_spec_gives_back_all_that_a_session_was_opened_with() {
         let mut bindings = [binding("a", 1), binding("b", 3), with_fields(&[field("/id", "ID")], &[field("/x", "x")])];
-        bindings[1].handling = Handling { wants_existence: true, partial_updates: true };
+        bindings[1].handling =
+            Handling { wants_existence: true, partial_updates: true, truncates: true, backfills: true };
         let spec = next(None, &bindings).expect("a spec");
         assert_eq!(whole(Some(&spec)).expect("readable"), bindings, "to the letter, also how a number was written");
         assert_eq!(parse(Some(&spec)).expect("readable"), bindings.map(|one| one.binding));
@@ -232,8 +244,14 @@ mod tests {
         assert_eq!((first.version, version(&[binding("a", 1)])), (1, 1));
         assert_eq!(version(&[binding("a", 2)]), 2, "a wider schema");
         assert_eq!(version(&[binding("a", 1), binding("b", 1)]), 2, "another binding");
-        for (wants_existence, partial_updates) in [(true, false), (false, true)] {
-            let other = SpecBinding { handling: Handling { wants_existence, partial_updates }, ..binding("a", 1) };
+        let none = Handling::default();
+        for handling in [
+            Handling { wants_existence: true, ..none },
+            Handling { partial_updates: true, ..none },
+            Handling { truncates: true, ..none },
+            Handling { backfills: true, ..none },
+        ] {
+            let other = SpecBinding { handling, ..binding("a", 1) };
             assert_eq!(version(&[other]), 2, "handled otherwise by the destination");
         }
         assert_eq!(version(&[with_fields(&[field("/id", "id")], &[])]), 2, "other fields");

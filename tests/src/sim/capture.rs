@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use longshore::capture::patches::Patches;
 use longshore::capture::transaction::{Action, End, Event, Limits, Transaction};
-use longshore::journal::{Committed, Durable, Journal, JournalError, Letter, LocalId, NewBinding, Writer};
+use longshore::journal::{Committed, Control, Durable, Journal, JournalError, Letter, LocalId, NewBinding, Writer};
 use longshore::store::Epoch;
 use longshore_proto::Error;
 use longshore_proto::batch::{Batch, BatchBuilder};
@@ -48,6 +48,7 @@ pub struct CaptureTask {
 enum Write {
     Documents { pieces: Vec<Piece>, bytes: u64 },
     Schema(Vec<u8>),
+    Control(Control),
     Commit(StatePatch),
     Abandon,
 }
@@ -219,13 +220,15 @@ impl CaptureTask {
                 self.event(event, None, source)
             }
             ToRuntime::Progress(_) => Ok(None),
-            ToRuntime::BackfillBegin { .. }
-            | ToRuntime::BackfillComplete { .. }
-            | ToRuntime::Truncated { .. }
-            | ToRuntime::TooLarge { .. } => {
-                Err(Broken::Rule("the model source sends no control and nothing too large".to_owned()))
-            }
+            ToRuntime::BackfillBegin { .. } => self.control(Control::BackfillBegin, source),
+            ToRuntime::BackfillComplete { .. } => self.control(Control::BackfillComplete, source),
+            ToRuntime::Truncated { .. } => self.control(Control::Truncated, source),
+            ToRuntime::TooLarge { .. } => Err(Broken::Rule("the model source sends nothing too large".to_owned())),
         }
+    }
+
+    fn control(&mut self, control: Control, source: &mut Source) -> Result<Option<End>, Broken> {
+        self.event(Event::Control, Some(Write::Control(control)), source)
     }
 
     /// The journal's thread does the next thing.
@@ -242,6 +245,10 @@ impl CaptureTask {
                 self.schema_version += 1;
                 self.writer.schema(self.local, self.schema_version, &json).map_err(Error::from)?;
                 self.news.push_back(Event::Written { bytes: json.len() as u64 });
+            }
+            Write::Control(control) => {
+                self.writer.control(self.local, control).map_err(Error::from)?;
+                self.news.push_back(Event::Written { bytes: 0 });
             }
             Write::Commit(patch) => {
                 let proof: Durable<Committed> = self.writer.commit(&patch).map_err(Error::from)?;

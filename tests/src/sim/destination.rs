@@ -7,7 +7,7 @@ use bytes::Bytes;
 use longshore_proto::Error;
 use longshore_proto::batch::{BatchBuilder, KeysBuilder};
 use longshore_proto::materialize::message::{
-    Committed, Exists, Guarantee, Load, Loaded, Open, Opened, Rejected, Store, ToConnector, ToRuntime,
+    Backfill, Committed, Exists, Guarantee, Load, Loaded, Open, Opened, Rejected, Store, ToConnector, ToRuntime,
 };
 use longshore_proto::materialize::order::Session as Order;
 use longshore_proto::session::{Binding, ClosePolicy, Recorded};
@@ -32,6 +32,8 @@ pub struct Destination {
     pub owner: Option<Recorded>,
     /// Standard bindings, by durable name.
     pub rows: BTreeMap<String, Rows>,
+    /// Standard bindings that are backfilled: the rows that will take their place.
+    aside: BTreeMap<String, Rows>,
     /// What each row was before it was last stored.
     before: BTreeMap<(String, String), String>,
     /// Delta bindings, by durable name.
@@ -52,6 +54,9 @@ enum Change {
     Put(String, String, String),
     Remove(String, String),
     Append(String, String),
+    Empty(String),
+    Begin(String),
+    Complete(String),
 }
 
 /// A session of its connector.
@@ -73,6 +78,8 @@ pub struct Connector {
     loads: Vec<Load>,
     transaction: u64,
     changes: Vec<Change>,
+    /// What is done behind them.
+    completes: Vec<Change>,
     stored: usize,
     order_of_stores: Vec<(usize, Vec<u8>)>,
     /// Keys of documents that it refuses, all of one binding.
@@ -98,6 +105,7 @@ impl Connector {
             loads: Vec::new(),
             transaction: 0,
             changes: Vec::new(),
+            completes: Vec::new(),
             stored: 0,
             order_of_stores: Vec::new(),
             refused: None,
@@ -142,6 +150,7 @@ impl Connector {
             ToConnector::Flush { transaction } => {
                 (self.transaction, self.stored) = (transaction, 0);
                 self.changes.clear();
+                self.completes.clear();
                 self.order_of_stores.clear();
                 let patch = format!(r#"{{"flushed":{transaction}}}"#);
                 let state_patch = match destination.flushes_state {
@@ -170,7 +179,17 @@ impl Connector {
                 Some(rejected) => Ok(Some(rejected)),
                 None => destination.commit(self, transaction, checkpoint).map(Some),
             },
-            ToConnector::Truncate { .. } => return Err("Truncate was sent though no source truncates".to_owned()),
+            ToConnector::Truncate { binding } => {
+                let name = destination.whole(self, binding)?;
+                self.changes.push(Change::Empty(name));
+                Ok(None)
+            }
+            ToConnector::Backfill(Backfill { binding, begins, completes }) => {
+                let name = destination.whole(self, binding)?;
+                self.changes.extend(begins.then(|| Change::Begin(name.clone())));
+                self.completes.extend(completes.then_some(Change::Complete(name)));
+                Ok(None)
+            }
         };
         match answer {
             Ok(message) => self.to_runtime.extend(message.map(|message| Ok(Some(message)))),
@@ -206,6 +225,7 @@ impl Destination {
             flushes_state,
             owner: None,
             rows: BTreeMap::new(),
+            aside: BTreeMap::new(),
             before: BTreeMap::new(),
             logs: BTreeMap::new(),
             staged: BTreeMap::new(),
@@ -227,6 +247,9 @@ impl Destination {
         let (transaction, checkpoint) =
             before.as_ref().map_or((0, Bytes::new()), |o| (o.transaction, o.checkpoint.clone()));
         self.owner = Some(Recorded { installation: owner.installation, epoch: owner.epoch, transaction, checkpoint });
+        if self.mistake == Mistake::ForgetWhatIsAside {
+            self.aside.clear();
+        }
         let recorded = match self.guarantee {
             Guarantee::Transactional => before,
             Guarantee::Idempotent => self.owner.clone(),
@@ -263,7 +286,7 @@ impl Destination {
         let (mut keys, mut documents) = (KeysBuilder::new(), BatchBuilder::new(load.binding));
         for key in load.keys.keys() {
             let lies = self.mistake == Mistake::ExistsOfAnotherRow;
-            let row = self.rows.get(name).and_then(|rows| rows.get(&text(key)));
+            let row = self.current(name).and_then(|rows| rows.get(&text(key)));
             let older = self.before.get(&(name.to_owned(), text(key)));
             let row = if self.mistake == Mistake::LoadAnOlderRow { older.or(row) } else { row };
             let document = match row {
@@ -308,7 +331,7 @@ impl Destination {
                 Some(key) => {
                     ascending(connector, index, key)?;
                     let exists = store.exists.get(i).copied().unwrap_or(Exists::Unknown);
-                    self.is_true(&name, key, exists)?;
+                    self.is_true(connector, &name, key, exists)?;
                     match store.deletes.get(i).copied().unwrap_or(false) {
                         true => Change::Remove(name.clone(), key.clone()),
                         false => Change::Put(name.clone(), key.clone(), document),
@@ -323,13 +346,29 @@ impl Destination {
         Ok(())
     }
 
+    /// Where rows are stored and looked up.
+    fn current(&self, name: &str) -> Option<&Rows> {
+        self.aside.get(name).or_else(|| self.rows.get(name))
+    }
+
+    /// The durable name of a binding of which something is said as a whole; in the model only databases hear of that.
+    fn whole(&self, connector: &Connector, binding: usize) -> Result<String, Violation> {
+        let binding = connector.bindings.get(binding).ok_or("a binding that is not there")?;
+        match binding.delta_updates || self.guarantee != Guarantee::Transactional {
+            true => Err(format!("{}: it did not say that it takes that", binding.state_key.as_str())),
+            false => Ok(binding.state_key.as_str().to_owned()),
+        }
+    }
+
     /// What `exists` says is so.
-    fn is_true(&self, name: &str, key: &str, exists: Exists) -> Result<(), Violation> {
+    fn is_true(&self, connector: &Connector, name: &str, key: &str, exists: Exists) -> Result<(), Violation> {
         // A destination that stores at once has what a replay brings already.
         if self.guarantee == Guarantee::AtLeastOnce {
             return Ok(());
         }
-        let there = self.rows.get(name).is_some_and(|rows| rows.contains_key(key));
+        let goes = |change: &Change| matches!(change, Change::Empty(of) | Change::Begin(of) if of == name);
+        let there =
+            !connector.changes.iter().any(goes) && self.current(name).is_some_and(|rows| rows.contains_key(key));
         match exists {
             Exists::Unknown => Err(format!("{name} {key}: it asked to know what exists and was not told")),
             Exists::Present if !there => Err(format!("{name} {key}: said to exist and does not")),
@@ -366,7 +405,8 @@ impl Destination {
                     return Err(Error::fenced("fence.commit", "a newer session holds the destination"));
                 };
                 (owner.transaction, owner.checkpoint) = (transaction, checkpoint);
-                changes.into_iter().for_each(|change| self.apply(change));
+                let completes = std::mem::take(&mut connector.completes);
+                changes.into_iter().chain(completes).for_each(|change| self.apply(change));
             }
             Guarantee::Idempotent => {
                 let epoch = if self.mistake == Mistake::StagedNamesWithoutEpoch { 0 } else { connector.epoch };
@@ -381,13 +421,27 @@ impl Destination {
         Ok(ToRuntime::Committed(committed))
     }
 
+    fn current_mut(&mut self, name: &str) -> &mut Rows {
+        match self.aside.get_mut(name) {
+            Some(aside) => aside,
+            None => self.rows.entry(name.to_owned()).or_default(),
+        }
+    }
+
     fn apply(&mut self, change: Change) {
         match change {
             Change::Put(name, key, document) => {
-                let before = self.rows.entry(name.clone()).or_default().insert(key.clone(), document);
+                let before = self.current_mut(&name).insert(key.clone(), document);
                 self.before.extend(before.map(|before| ((name, key), before)));
             }
-            Change::Remove(name, key) => drop(self.rows.entry(name).or_default().remove(&key)),
+            Change::Remove(name, key) => drop(self.current_mut(&name).remove(&key)),
+            Change::Empty(name) => self.current_mut(&name).clear(),
+            Change::Begin(name) => drop(self.aside.insert(name, Rows::new())),
+            Change::Complete(name) => {
+                if let Some(rows) = self.aside.remove(&name) {
+                    self.rows.insert(name, rows);
+                }
+            }
             Change::Append(name, document) => self.logs.entry(name).or_default().push(document),
         }
     }

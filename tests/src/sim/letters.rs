@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use longshore::journal::{Entry, Filter, Journal, JournalError, Mark, Resent, Writer};
+use longshore::journal::{Control, Entry, Filter, Journal, JournalError, Mark, Resent, Writer};
 use longshore::letters::refused::{self, Order};
 use longshore::letters::settle::{Selection, replay};
 use longshore_proto::Error;
@@ -28,6 +28,8 @@ pub enum Said {
     Document(String),
     /// For a binding, by its durable name, that refused the one at this offset.
     Again(String, u64, String),
+    /// Something happened to the collection as a whole.
+    Control(Control),
 }
 
 /// How letters are replayed.
@@ -103,7 +105,10 @@ pub fn find(journal: &dyn Journal) -> Result<Found, JournalError> {
                 found.letters.insert(offset, String::from_utf8_lossy(&letter.document).into_owned());
             }
             Entry::Settled { letters, .. } => found.replayed.extend(letters),
-            Entry::Bindings(_) | Entry::Schema { .. } | Entry::Control { .. } | Entry::Commit(_) => {}
+            Entry::Control { offset, control, .. } => {
+                found.entries.insert(offset, Said::Control(control));
+            }
+            Entry::Bindings(_) | Entry::Schema { .. } | Entry::Commit(_) => {}
         }
     }
     Ok(found)
@@ -124,7 +129,7 @@ impl Found {
     pub fn documents(&self) -> impl Iterator<Item = &String> {
         self.entries.values().filter_map(|said| match said {
             Said::Document(document) => Some(document),
-            Said::Again(..) => None,
+            Said::Again(..) | Said::Control(_) => None,
         })
     }
 

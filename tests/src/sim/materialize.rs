@@ -7,12 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
+use longshore::catalog::OnTruncate;
 use longshore::journal::{CommittedEnd, Journal, JournalId, Position, Schemas};
 use longshore::materialize::checkpoint::{Checkpoint, Extent, Place};
-use longshore::materialize::gather::{Gatherer, Handling, Source, Target};
+use longshore::materialize::gather::{Gatherer, Source};
 use longshore::materialize::reduce::Budget;
 use longshore::materialize::resume::{self, Remembered, Resume, Standing};
 use longshore::materialize::skips::Skips;
+use longshore::materialize::target::{Handling, Target};
 use longshore::materialize::transaction::{Action, Beginning, End, Event, Limits, Transaction};
 use longshore::materialize::turns::{Ends, Selection};
 use longshore::store::{Epoch, MemoryStore, TaskChanges, TaskRecord, TaskStore};
@@ -129,18 +131,32 @@ impl MaterializeTask {
             | Mistake::SkipOneOfAKey
             | Mistake::ResendWithoutLooking
             | Mistake::TrimWhatIsNeeded
-            | Mistake::TrimBeforeItIsDurable => {}
+            | Mistake::TrimBeforeItIsDurable
+            | Mistake::ForgetWhatIsAside => {}
         }
         let ours = match &record.checkpoint.bytes {
             none if none.is_empty() => Checkpoint::beginning(installation()),
             bytes => Checkpoint::parse(bytes)?,
         };
         let extent = record.extent.as_ref().map(|extent| Extent::parse(&extent.bytes)).transpose()?;
+        let is_database = guarantee == Guarantee::Transactional;
         let target = |binding: &Binding| Target {
             binding: binding.clone(),
             journal: id,
-            handling: Handling { wants_existence: !binding.delta_updates, ..Handling::default() },
+            handling: match binding.delta_updates {
+                true => Handling::default(),
+                false => Handling {
+                    wants_existence: true,
+                    truncates: is_database,
+                    backfills: is_database,
+                    ..Handling::default()
+                },
+            },
             takes_deletes: true,
+            on_truncate: match is_database && !binding.delta_updates {
+                true => OnTruncate::Truncate,
+                false => OnTruncate::Ignore,
+            },
         };
         let targets: Vec<_> = spec.bindings.iter().map(target).collect();
         let places: Vec<_> =

@@ -62,4 +62,6 @@ pub enum Mistake {
     TrimWhatIsNeeded,
     /// Segments go before it is durable that they do.
     TrimBeforeItIsDurable,
+    /// The destination's next session does not know that rows are stored aside.
+    ForgetWhatIsAside,
 }

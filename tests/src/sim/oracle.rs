@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use longshore::journal::Control;
 use longshore::materialize::skips::JOINED;
 use longshore::store::Skip;
 use longshore_proto::materialize::message::Guarantee;
@@ -38,7 +39,7 @@ pub fn verify(all: &All<'_>, standard: &[String], delta: &[String], reduces: boo
     let formula: BTreeMap<String, Document> =
         source.all().into_iter().map(|document| (document.json.clone(), document)).collect();
     for name in standard {
-        let meant = meant(all, name, reduces)?;
+        let meant = meant(all, name, reduces, destination.guarantee != Guarantee::Transactional)?;
         let documents: Vec<&Document> = meant.documents.iter().filter_map(|json| formula.get(json)).collect();
         let mut got = destination.rows.get(name).cloned().unwrap_or_default();
         let mut expected = documents.clone();
@@ -55,14 +56,14 @@ pub fn verify(all: &All<'_>, standard: &[String], delta: &[String], reduces: boo
     }
     for name in delta {
         let got = destination.logs.get(name).cloned().unwrap_or_default();
-        log(name, &meant(all, name, false)?, &got, destination.guarantee)?;
+        log(name, &meant(all, name, false, true)?, &got, destination.guarantee)?;
     }
     Ok(())
 }
 
 /// Documents in = stored and dead-lettered: whatever is not passed over has to be there, and what is passed over was refused, or waits for one
-/// of its key that was.
-fn meant(all: &All<'_>, name: &str, is_reduced: bool) -> Result<Meant, Violation> {
+/// of its key that was. One that `keeps` has no ear for what happens to the collection as a whole; another begins anew with it.
+fn meant(all: &All<'_>, name: &str, is_reduced: bool, keeps: bool) -> Result<Meant, Violation> {
     let skips: BTreeMap<u64, &Skip> =
         all.skips.iter().filter(|skip| skip.at.binding.as_str() == name).map(|skip| (skip.at.offset, skip)).collect();
     let mut meant = Meant { documents: Vec::new(), refused: BTreeSet::new() };
@@ -81,6 +82,11 @@ fn meant(all: &All<'_>, name: &str, is_reduced: bool) -> Result<Meant, Violation
                 document
             }
             Said::Again(..) => continue,
+            Said::Control(Control::Truncated | Control::BackfillBegin) if !keeps => {
+                meant.documents.clear();
+                continue;
+            }
+            Said::Control(_) => continue,
         };
         match skips.get(offset) {
             None => {

@@ -91,6 +91,22 @@ impl Source {
         hash(&[self.seed, t, 77]).is_multiple_of(9)
     }
 
+    /// What it says of its collection as a whole before transaction `t`, and behind it. Every refresh comes to its end.
+    #[must_use]
+    pub fn controls(&self, t: u64) -> (Vec<ToRuntime>, Vec<ToRuntime>) {
+        let binding = 0;
+        let happens = |t: u64, what: u64, one_in: u64| hash(&[self.seed, t, what]).is_multiple_of(one_in);
+        let begins = |t: &u64| happens(*t, 79, 12);
+        let completes = |t: &u64| *t == self.transactions || happens(*t, 80, 4);
+        let begun = (1..=t).rev().find(begins);
+        let is_open = begun.is_some_and(|begun| !(begun..t).any(|t| completes(&t)));
+        let mut before = Vec::new();
+        before.extend(happens(t, 78, 14).then_some(ToRuntime::Truncated { binding }));
+        before.extend(begins(&t).then_some(ToRuntime::BackfillBegin { binding }));
+        let behind = (is_open && completes(&t)).then_some(ToRuntime::BackfillComplete { binding });
+        (before, behind.into_iter().collect())
+    }
+
     /// A session of its connector. The state acknowledges all it covers.
     pub fn open(&mut self, state: &State) -> Result<Connector, Violation> {
         let next = match state.task_json() {
@@ -151,6 +167,8 @@ impl Connector {
             let schema_json = Bytes::from(format!(r#"{{"type":"object","title":"before {t}"}}"#));
             self.to_runtime.push_back(ToRuntime::SourcedSchema { binding: 0, schema_json });
         }
+        let (before, behind) = source.controls(t);
+        self.to_runtime.extend(before);
         let mut batch = BatchBuilder::new(0);
         for (i, document) in source.documents(t).iter().enumerate() {
             if i == 2 {
@@ -159,6 +177,7 @@ impl Connector {
             batch.push(document.json.as_bytes());
         }
         self.to_runtime.extend(batch.finish().map(ToRuntime::Captured));
+        self.to_runtime.extend(behind);
         self.next += 1;
         self.outstanding.push_back(self.next);
         let patch = StatePatch::new().with_task(format!(r#"{{"next":{}}}"#, self.next).as_bytes()).unwrap_or_default();

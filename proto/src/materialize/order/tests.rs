@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::batch::{BatchBuilder, Keys, KeysBuilder};
-use crate::materialize::message::{Committed as CommittedMessage, Load, Opened, Store};
+use crate::materialize::message::{Backfill, Committed as CommittedMessage, Load, Opened, Store};
 use crate::state::StatePatch;
 
 #[test]
@@ -25,7 +25,7 @@ fn m_1_every_message_in_every_state() {
 #[test]
 fn m_1_a_violation_says_what_the_table_allows() {
     let violation = step(State::Storing, Side::Runtime, Kind::Load).expect_err("too late");
-    insta::assert_snapshot!(violation, @"the runtime sent Load while Storing: expected one of [Truncate, Store, Commit]");
+    insta::assert_snapshot!(violation, @"the runtime sent Load while Storing: expected one of [Truncate, Backfill, Store, Commit]");
 }
 
 /// Plays both sides of a session up to a place, and tells the code of the first refusal.
@@ -107,15 +107,18 @@ fn m_6_flush_goes_up_and_commit_repeats_it() {
 }
 
 #[test]
-fn m_10_truncate_comes_before_the_first_store_of_its_binding() {
+fn m_10_truncate_and_backfill_come_before_the_first_store() {
     let storing = || Play::acknowledged(0).flushed(1).runtime(store(1));
     assert_eq!(storing().refused(ToConnector::Truncate { binding: 1 }), "M-10");
-    let next = storing().runtime(ToConnector::Truncate { binding: 0 }).committed(1);
+    assert_eq!(storing().refused(ToConnector::Truncate { binding: 0 }), "M-10");
+    let next = storing().committed(1);
     let next = next
         .runtime(ToConnector::Acknowledge { transaction: 1 })
         .connector(ToRuntime::Acknowledged { state_patch: StatePatch::new() })
         .flushed(2);
-    next.runtime(ToConnector::Truncate { binding: 1 });
+    let backfill = || ToConnector::Backfill(Backfill { binding: 1, begins: true, completes: false });
+    assert_eq!(storing().refused(backfill()), "M-10");
+    next.runtime(ToConnector::Truncate { binding: 1 }).runtime(backfill()).runtime(store(1)).committed(2);
 }
 
 #[test]
@@ -124,7 +127,7 @@ fn m_12_what_was_under_way_may_still_come_after_rejected() {
         state: State::Refused,
         tail: Tail::Underway { transaction: 1 },
         delta: Vec::new(),
-        stored: BTreeSet::new(),
+        has_stored: false,
     };
     session.runtime(&store(0)).expect("was under way");
     session.runtime(&commit(1)).expect("was under way");

@@ -43,7 +43,7 @@ async fn echo(mut requests: Requests, out: Responses) {
             Asked::Open(_) => ToRuntime::Opened(Opened::default()),
             Asked::Acknowledge(_) => ToRuntime::Acknowledged { state_patch: StatePatch::new() },
             Asked::Load(load) => loaded(load),
-            Asked::Flush(_) | Asked::Truncate(_) | Asked::Store(_) | Asked::Commit(_) => {
+            Asked::Flush(_) | Asked::Truncate(_) | Asked::Backfill(_) | Asked::Store(_) | Asked::Commit(_) => {
                 panic!("nothing is stored here")
             }
         };

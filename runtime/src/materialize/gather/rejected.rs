@@ -84,9 +84,16 @@ impl Gatherer {
                         self.look_at(wanted, target, offset, &resent.document)?;
                     }
                 }
+                Entry::Control { local, offset, control } => {
+                    let is_its = self.collection(place.journal, local) == Some(collection.as_str());
+                    // What came before was not stored.
+                    if is_its && (from.offset..to.offset).contains(&offset) && self.resets(target, control) {
+                        wanted.seen.clear();
+                        wanted.found.clear();
+                    }
+                }
                 Entry::Bindings(_)
                 | Entry::Schema { .. }
-                | Entry::Control { .. }
                 | Entry::Letter { .. }
                 | Entry::Settled { .. }
                 | Entry::Commit(_) => {}

@@ -1,0 +1,83 @@
+//! Rows of a full refresh, until it is complete: beside the table that is refreshed there is one of the connector's own, in `_longshore`, made in
+//! the transaction in which the refresh begins. Whoever reads the table sees it as it was, until rows that are not in the other one go, rows that
+//! are new come, and rows that differ are written over, all in the transaction in which it is complete.
+//!
+//! The table itself stays. Giving its name to the other one would be less work for the server, but views, foreign keys, grants, triggers and
+//! publications hang on the table and not on its name, and it would have to wait for everybody who reads it. That a table is refreshed is known
+//! by the other one being there, under a name that is made of the table's name: so it is true wherever the rows are true.
+
+use longshore_postgres::{Client, failed};
+use longshore_sdk::Result;
+
+use crate::meta::SCHEMA;
+use crate::shape::Shape;
+use crate::table::{TableName, quoted_list};
+
+/// Where rows of this table are stored aside, if they are.
+pub(crate) async fn find(client: &Client, name: &TableName) -> Result<Option<TableName>> {
+    let aside = name_for(client, name).await?;
+    let select = "SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace \
+                  WHERE nspname = $1 AND relname = $2 AND relkind = 'r')";
+    let row = client.query_one(select, &[&aside.schema, &aside.table]).await;
+    let is_there: bool = row.map_err(|error| failed(&format!("looking for rows aside of {name}"), &error))?.get(0);
+    Ok(is_there.then_some(aside))
+}
+
+/// Begins with no rows; what was stored aside before goes.
+pub(crate) async fn begin(client: &Client, name: &TableName, shape: &Shape) -> Result<TableName> {
+    let aside = name_for(client, name).await?;
+    let statement = format!(
+        "DROP TABLE IF EXISTS {0}; CREATE TABLE {0} AS SELECT {1} FROM {2} WITH NO DATA; ALTER TABLE {0} ADD PRIMARY KEY ({3})",
+        aside.sql(),
+        quoted_list(&shape.column_names()),
+        name.sql(),
+        quoted_list(&shape.key_names()),
+    );
+    client.run(&format!("making a table for rows aside of {name}"), &statement).await?;
+    Ok(aside)
+}
+
+/// They take the place of those in the table.
+pub(crate) async fn complete(client: &Client, name: &TableName, aside: &TableName, shape: &Shape) -> Result<()> {
+    let (table, aside) = (name.sql(), aside.sql());
+    let same = |name: &&str| format!("t.{0} = s.{0}", quoted_list(&[name]));
+    let same: Vec<String> = shape.key_names().iter().map(same).collect();
+    let delete = format!("DELETE FROM {table} t WHERE NOT EXISTS (SELECT FROM {aside} s WHERE {})", same.join(" AND "));
+    let all = shape.column_names();
+    let others: Vec<&str> = all.iter().copied().filter(|name| !shape.key_names().contains(name)).collect();
+    let of = |whose: &str| others.iter().map(|name| format!("{whose}.{}", quoted_list(&[name]))).collect::<Vec<_>>();
+    let assignments: Vec<String> =
+        others.iter().map(|name| format!("{0} = excluded.{0}", quoted_list(&[name]))).collect();
+    let action = match assignments.is_empty() {
+        true => "NOTHING".to_owned(),
+        // By their bytes: not every type has an equality, and to some 0 and -0, 1.0 and 1.00 are equal.
+        false => format!(
+            "UPDATE SET {} WHERE record_image_ne(ROW({}), ROW({}))",
+            assignments.join(", "),
+            of("t").join(", "),
+            of("excluded").join(", ")
+        ),
+    };
+    let insert = format!(
+        "INSERT INTO {table} AS t ({0}) SELECT {0} FROM {aside} ON CONFLICT ({1}) DO {action}",
+        quoted_list(&all),
+        quoted_list(&shape.key_names())
+    );
+    let doing = format!("replacing the rows of table {name} by those of its full refresh");
+    client.run(&doing, &format!("{delete}; {insert}; DROP TABLE {aside}")).await
+}
+
+/// What was stored aside is not wanted any more.
+pub(crate) async fn give_up(client: &Client, name: &TableName, actions: &mut Vec<String>) -> Result<()> {
+    if let Some(aside) = find(client, name).await? {
+        crate::table::drop_table(client, &aside, actions).await?;
+    }
+    Ok(())
+}
+
+async fn name_for(client: &Client, name: &TableName) -> Result<TableName> {
+    let select = "SELECT 'aside_' || md5(quote_ident($1) || '.' || quote_ident($2))";
+    let row = client.query_one(select, &[&name.schema, &name.table]).await;
+    let table = row.map_err(|error| failed(&format!("naming the table aside of {name}"), &error))?.get(0);
+    Ok(TableName { schema: SCHEMA.to_owned(), table })
+}
