@@ -219,12 +219,25 @@ pub struct Transaction {
     pub schemas: Vec<(usize, Value)>,
     /// Bindings the source emptied.
     pub truncated: Vec<usize>,
+    /// Beginnings and ends of full refreshes, as they came.
+    pub refreshes: Vec<Refresh>,
     /// The checkpoint said caught up.
     pub caught_up: bool,
     /// The checkpoint is inside a transaction of the source.
     pub partial: bool,
     /// What it changes in the state.
     pub state_patch: StatePatch,
+}
+
+/// A beginning or an end of a full refresh.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refresh {
+    /// Of which binding.
+    pub binding: usize,
+    /// It has ended.
+    pub complete: bool,
+    /// So many documents of its transaction came before.
+    pub behind: usize,
 }
 
 /// An open session. Dropping it is a connection that broke.
@@ -318,12 +331,16 @@ impl CaptureSession<'_> {
                 self.uncommitted.push_back(checkpoint.state_patch);
                 return Ok(true);
             }
-            ToRuntime::Opened
-            | ToRuntime::Progress(_)
-            | ToRuntime::BackfillBegin { .. }
-            | ToRuntime::BackfillComplete { .. } => {}
+            ToRuntime::BackfillBegin { binding } => self.refresh(binding, false),
+            ToRuntime::BackfillComplete { binding } => self.refresh(binding, true),
+            ToRuntime::Opened | ToRuntime::Progress(_) => {}
         }
         Ok(false)
+    }
+
+    fn refresh(&mut self, binding: usize, complete: bool) {
+        let behind = self.gathered.documents.len();
+        self.gathered.refreshes.push(Refresh { binding, complete, behind });
     }
 
     async fn say(&mut self, message: ToConnector) -> Result<()> {

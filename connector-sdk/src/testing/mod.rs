@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use longshore_proto::session::{InstallationId, Owner};
 
-pub use capture::{CaptureSession, CaptureTask, Transaction};
+pub use capture::{CaptureSession, CaptureTask, Refresh, Transaction};
 
 use crate::{Error, Result};
 
