@@ -38,14 +38,14 @@ async fn described(client: &Client, types: &mut Types, resource: &Resource) -> R
     })?;
     // What is known of a row before a change: with the full identity all of it, else its key.
     let tracking = if table.is_full() { ChangeTracking::Full } else { ChangeTracking::KeyOnly };
-    Ok(Discovered::new(collection_name(resource), json, table.to_schema())
+    Ok(Discovered::new(collection_name(&resource.schema, &resource.table), json, table.to_schema(table.leaves_out()))
         .key(table.key.iter().map(|name| pointer_to(name)))
         .change_tracking(tracking)
         .note(format!("about {} rows", table.about_rows)))
 }
 
 /// A name for the collection from that of the table; the schema before it, where it is not the usual one.
-fn collection_name(resource: &Resource) -> String {
+pub(crate) fn collection_name(schema: &str, table: &str) -> String {
     let fit = |letter: char| match letter.to_ascii_lowercase() {
         letter @ ('a'..='z' | '0'..='9' | '_' | '-') => letter,
         _ => '_',
@@ -57,9 +57,9 @@ fn collection_name(resource: &Resource) -> String {
             name => name.to_owned(),
         }
     };
-    match resource.schema.as_str() {
-        "public" => part(&resource.table),
-        schema => format!("{}/{}", part(schema), part(&resource.table)),
+    match schema {
+        "public" => part(table),
+        schema => format!("{}/{}", part(schema), part(table)),
     }
 }
 
@@ -72,7 +72,7 @@ mod tests {
         for (schema, table, name) in
             [("public", "Orders", "orders"), ("sales", "a b", "sales/a_b"), ("public", "ü", "table")]
         {
-            assert_eq!(collection_name(&Resource { schema: schema.to_owned(), table: table.to_owned() }), name);
+            assert_eq!(collection_name(schema, table), name);
         }
     }
 }

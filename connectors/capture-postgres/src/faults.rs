@@ -13,8 +13,8 @@ pub(crate) fn gone(task: &str, code: &str, expected: &str, got: &str) -> Error {
 }
 
 /// One table is not the one whose rows were captured.
-pub(crate) fn other_table(task: &str, collection: &str, expected: &str, got: &str) -> Error {
-    let message = format!("capture-postgres goes on with a table: expected {expected}, got {got}");
+pub(crate) fn other_table(who: &str, (task, collection): (&str, &str), expected: &str, got: &str) -> Error {
+    let message = format!("{who} goes on with a table: expected {expected}, got {got}");
     Error::config("postgres.table.other", message)
         .suggest(format!("capture the table again: `longshore run --fresh {task}/{collection}`"))
 }

@@ -3,6 +3,7 @@
 use longshore_sdk::limits::DOCUMENT_MAX_BYTES;
 use longshore_sdk::{Error, Result};
 
+use crate::NAME;
 use crate::lsn::Lsn;
 use crate::rows::{Cell, Row};
 use crate::shape::Shape;
@@ -12,6 +13,8 @@ use crate::value;
 /// Columns of rows, in the rows' order.
 #[derive(Debug, Clone)]
 pub(crate) struct Layout {
+    /// The connector, for its errors.
+    who: &'static str,
     /// In each document behind the operation: where the table is, up to what a log or a walk says of it.
     source: Vec<u8>,
     pub(crate) columns: Vec<Column>,
@@ -49,6 +52,11 @@ impl Found {
         Found(",\"snapshot\":true}}".to_owned())
     }
 
+    /// By a query, as a row that is new or has changed.
+    pub(crate) fn by_query() -> Found {
+        Found("}}".to_owned())
+    }
+
     /// In a transaction of the log: where it was committed, and when.
     pub(crate) fn in_log(commit: Lsn, at: &str) -> Found {
         Found(format!(",\"lsn\":\"{commit}\",\"committed_at\":\"{at}\"}}}}"))
@@ -77,7 +85,19 @@ impl Layout {
             columns.iter().position(|column| column.name == *name).ok_or_else(|| format!("no column {name:?}"))
         };
         let key = key.iter().map(place).collect::<Result<Vec<_>, _>>()?;
-        Ok(Layout { source, columns, key })
+        Ok(Layout { who: NAME, source, columns, key })
+    }
+
+    /// Of another connector.
+    pub(crate) fn by(mut self, who: &'static str) -> Layout {
+        self.who = who;
+        self
+    }
+
+    /// What is wrong with a value of one of its columns.
+    pub(crate) fn fault(&self, column: &Column, fault: &str) -> Error {
+        let message = format!("{} reads column {:?}: {fault}", self.who, column.name);
+        Error::data("postgres.value", message).suggest("report it with the column's type; or correct the value")
     }
 
     pub(crate) fn key_names(&self) -> impl Iterator<Item = &str> {
@@ -93,7 +113,7 @@ impl Layout {
         let is_missing = |place: &&usize| !matches!(row.get(**place), Some(Cell::Text(_)));
         let Some(place) = self.key.iter().find(is_missing) else { return Ok(()) };
         let name = &self.columns[*place].name;
-        let message = format!("capture-postgres reads a row: expected a value of the key's column {name:?}, got none");
+        let message = format!("{} reads a row: expected a value of the key's column {name:?}, got none", self.who);
         Err(Error::data("postgres.key.missing", message)
             .suggest("give the table a primary key over columns that are NOT NULL"))
     }
@@ -141,7 +161,7 @@ impl Layout {
                 }
                 Cell::Text(text) => {
                     arena.extend_from_slice(&column.label);
-                    value::write(&column.ty.form, text, arena).map_err(|fault| column.fault(&fault))?
+                    value::write(&column.ty.form, text, arena).map_err(|fault| self.fault(column, &fault))?
                 }
             };
             shape.meet(place, kinds);
@@ -151,7 +171,8 @@ impl Layout {
             false => Ok(()),
             true => {
                 let message = format!(
-                    "capture-postgres reads a row with key {}: expected a document of at most {} MiB, got {} bytes",
+                    "{} reads a row with key {}: expected a document of at most {} MiB, got {} bytes",
+                    self.who,
                     self.shown_key(row),
                     DOCUMENT_MAX_BYTES >> 20,
                     arena.len()
@@ -169,14 +190,6 @@ impl Layout {
     pub(crate) fn for_tests<'n>(columns: impl Iterator<Item = (&'n str, Type, bool)>, key: &[&str]) -> Layout {
         let key: Vec<String> = key.iter().map(|name| (*name).to_owned()).collect();
         Layout::new(("public", "t"), columns, &key).expect("a key of these columns")
-    }
-}
-
-impl Column {
-    /// What is wrong with one of its values.
-    pub(crate) fn fault(&self, fault: &str) -> Error {
-        let message = format!("capture-postgres reads column {:?}: {fault}", self.name);
-        Error::data("postgres.value", message).suggest("report it with the column's type; or correct the value")
     }
 }
 

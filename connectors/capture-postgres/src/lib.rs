@@ -3,10 +3,14 @@
 //! Apply ([`apply`]) makes a publication and a replication slot ([`server`]). A session ([`session`]) is opened where the last one was covered
 //! ([`open`]), reads the stream of the log ([`source`], whose messages are read by [`pgoutput`]) and walks over each table once ([`walk`]),
 //! both at the same time: what keeps them in order is [`window`], what neither would see [`writers`]. What a table is made of is in
-//! [`table`], how rows are held in [`rows`], how one becomes a document in [`layout`] and [`value`]. What it promises is in README.md.
+//! [`table`], how rows are read in [`copy`] and held in [`rows`], how one becomes a document in [`layout`] and [`value`] and goes out by [`outlet`].
+//! What it promises is in README.md.
+//!
+//! A second connector, for where the log cannot be read, is in [`query`].
 
 mod apply;
 mod config;
+mod copy;
 mod covered;
 mod discover;
 mod faults;
@@ -15,7 +19,9 @@ mod layout;
 mod lsn;
 mod names;
 mod open;
+mod outlet;
 mod pgoutput;
+mod query;
 mod rows;
 mod server;
 mod session;
@@ -42,6 +48,10 @@ use longshore_sdk::capture::{
 use longshore_sdk::finding::Finding;
 
 pub use config::{Config, Resource, Truncate};
+pub use query::{Config as QueryConfig, LookBack, PostgresQuery, Resource as QueryResource};
+
+/// What it is called.
+pub(crate) const NAME: &str = "capture-postgres";
 
 /// The connector.
 #[derive(Debug, Clone, Copy)]
@@ -79,7 +89,7 @@ impl Capture for Postgres {
     type Resource = Resource;
 
     fn spec(&self) -> CaptureSpec {
-        CaptureSpec::new("capture-postgres", env!("CARGO_PKG_VERSION"))
+        CaptureSpec::new(NAME, env!("CARGO_PKG_VERSION"))
             .resource_path(["/schema", "/table"])
             .change_tracking(ChangeTracking::KeyOnly)
             .mechanism(Mechanism::Log)

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use longshore_postgres::Client;
+use longshore_postgres::{Client, Endpoint};
 use longshore_sdk::capture::PullOpen;
 use longshore_sdk::{Error, Result};
 
@@ -41,8 +41,8 @@ pub(crate) struct Opened {
 }
 
 /// The ordinary connection. What little it commits nobody has to wait for, and no standby to answer.
-pub(crate) async fn connect(settings: &Settings) -> Result<Client> {
-    let client = Client::connect(&settings.endpoint).await?;
+pub(crate) async fn connect(endpoint: &Endpoint) -> Result<Client> {
+    let client = Client::connect(endpoint).await?;
     client.run("preparing the session", "SET jit = off; SET row_security = off; SET synchronous_commit = off").await?;
     Ok(client)
 }
@@ -51,7 +51,7 @@ pub(crate) async fn connect(settings: &Settings) -> Result<Client> {
 pub(crate) async fn open(open: &PullOpen<Config, Resource>) -> Result<Opened> {
     let task = open.owner.task.clone();
     let settings = Settings::new(&open.config, &task)?;
-    let client = connect(&settings).await?;
+    let client = connect(&settings.endpoint).await?;
     let mut types = Types::default();
     let mut watched = Vec::with_capacity(open.bindings.len());
     let mut has_begun = false;

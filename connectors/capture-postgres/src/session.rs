@@ -18,7 +18,6 @@ use futures_util::FutureExt as _;
 use longshore_sdk::capture::{Checkpoint, Emitter, PullOpen};
 use longshore_sdk::{Error, Result};
 
-use crate::Pace;
 use crate::config::{Config, Resource, Truncate};
 use crate::covered::Covered;
 use crate::layout::{Found, Layout};
@@ -32,6 +31,7 @@ use crate::table::column_meta;
 use crate::walk::{self, Read, Stand};
 use crate::window::Window;
 use crate::writers;
+use crate::{NAME, Pace};
 
 /// Small transactions share a checkpoint up to so many bytes of documents, if more of them are at hand.
 const CHECKPOINT_BYTES: usize = 1 << 20;
@@ -330,7 +330,7 @@ impl Session {
         let mut columns = Vec::with_capacity(relation.columns.len());
         for column in &relation.columns {
             if column.name == "_meta" {
-                return Err(column_meta(&format!("{}.{}", relation.schema, relation.name)).at_binding(binding));
+                return Err(column_meta(NAME, &format!("{}.{}", relation.schema, relation.name)).at_binding(binding));
             }
             let ty = types.of(client, column.type_oid, column.typmod).await?;
             let known = watched.table.columns.iter().find(|known| known.name == column.name);

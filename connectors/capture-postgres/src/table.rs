@@ -1,8 +1,9 @@
 //! What the catalog of the database says of a table, and whether it can be captured: its changes must say which row they are of.
 
-use longshore_postgres::{Client, failed, qualified};
+use longshore_postgres::{Client, failed, qualified, quoted};
 use longshore_sdk::{Error, Result};
 
+use crate::NAME;
 use crate::config::Resource;
 use crate::kinds::Kinds;
 use crate::layout::Layout;
@@ -12,10 +13,12 @@ use crate::types::{Type, Types};
 /// A table.
 #[derive(Debug, Clone)]
 pub(crate) struct Table {
+    /// The connector that looks at it, for its errors.
+    who: &'static str,
     pub(crate) oid: u32,
     pub(crate) schema: String,
     pub(crate) name: String,
-    kind: String,
+    pub(crate) kind: String,
     persistence: String,
     is_partition: bool,
     /// `relreplident`.
@@ -32,7 +35,7 @@ pub(crate) struct Table {
     pub(crate) about_rows: u64,
 }
 
-/// A column, as the log sends it: generated ones it does not.
+/// A column. Generated ones are left out where the log is read, which does not send them.
 #[derive(Debug, Clone)]
 pub(crate) struct Column {
     pub(crate) name: String,
@@ -50,7 +53,7 @@ const FIND: &str = "SELECT c.oid, c.relkind::text, c.relpersistence::text, c.rel
         greatest(c.reltuples, 0))::float8 \
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2";
 const COLUMNS: &str = "SELECT attname::text, atttypid, atttypmod, format_type(atttypid, atttypmod), attnotnull, attstorage <> 'p' \
-    FROM pg_attribute WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped AND attgenerated = '' ORDER BY attnum";
+    FROM pg_attribute WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped AND ($2 OR attgenerated = '') ORDER BY attnum";
 const KEY: &str = "SELECT a.attname::text FROM pg_index i CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k(number, place) \
     JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number \
     WHERE i.indrelid = $1 AND k.place <= i.indnkeyatts AND i.indisvalid AND i.indimmediate AND CASE WHEN $2 THEN i.indisreplident ELSE i.indisprimary END \
@@ -65,6 +68,30 @@ const LIST: &str = "SELECT n.nspname::text, c.relname::text FROM pg_class c JOIN
     WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence = 'p' \
     AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_%' ORDER BY 1, 2";
 
+impl Column {
+    #[cfg(test)]
+    pub(crate) fn for_tests(name: &str, ty: Type, sql: &str) -> Column {
+        Column { name: name.to_owned(), ty, sql: sql.to_owned(), is_not_null: true, is_large: false }
+    }
+}
+
+/// Who looks at what.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Look<'a> {
+    pub(crate) who: &'static str,
+    pub(crate) schema: &'a str,
+    pub(crate) name: &'a str,
+    /// Generated columns, too.
+    pub(crate) with_generated: bool,
+}
+
+impl<'a> Look<'a> {
+    /// As the log has it.
+    fn at(schema: &'a str, name: &'a str) -> Look<'a> {
+        Look { who: NAME, schema, name, with_generated: false }
+    }
+}
+
 /// All tables that may be of interest.
 pub(crate) async fn list(client: &Client) -> Result<Vec<Resource>> {
     let rows = client.query(LIST, &[]).await.map_err(|error| failed("listing tables", &error))?;
@@ -72,15 +99,27 @@ pub(crate) async fn list(client: &Client) -> Result<Vec<Resource>> {
 }
 
 impl Table {
-    /// Looks a table up.
+    /// Looks a table up, for the log.
     pub(crate) async fn find(client: &Client, types: &mut Types, resource: &Resource) -> Result<Table> {
-        let doing = format!("looking at table {}.{}", resource.schema, resource.table);
-        let found = client
-            .query_opt(FIND, &[&resource.schema, &resource.table])
-            .await
-            .map_err(|error| failed(&doing, &error))?;
+        let mut table = Table::look(client, types, &Look::at(&resource.schema, &resource.table)).await?;
+        let doing = table.looking();
+        let by_index = table.identity == "i";
+        let key = client.query(KEY, &[&table.oid, &by_index]).await.map_err(|error| failed(&doing, &error))?;
+        table.key = key.into_iter().map(|row| row.get(0)).collect();
+        if table.kind == "p" {
+            let odd = client.query_opt(ODD_PARTITION, &[&table.oid, &table.key]).await;
+            table.odd_partition = odd.map_err(|error| failed(&doing, &error))?.map(|row| row.get(0));
+        }
+        Ok(table)
+    }
+
+    /// What the catalog says of it, but for a key.
+    pub(crate) async fn look(client: &Client, types: &mut Types, look: &Look<'_>) -> Result<Table> {
+        let Look { who, schema, name, with_generated } = *look;
+        let doing = format!("looking at table {schema}.{name}");
+        let found = client.query_opt(FIND, &[&schema, &name]).await.map_err(|error| failed(&doing, &error))?;
         let Some(row) = found else {
-            let message = format!("capture-postgres, {doing}: expected a table, got nothing of this name");
+            let message = format!("{who}, {doing}: expected a table, got nothing of this name");
             return Err(Error::config("postgres.table.missing", message).at_pointer("/table").suggest(
                 "create it, or correct `schema` and `table`: both are written as in the catalog, without quotes",
             ));
@@ -88,9 +127,10 @@ impl Table {
         let (oid, identity): (u32, String) = (row.get(0), row.get(4));
         let about_rows: f64 = row.get(7);
         let mut table = Table {
+            who,
             oid,
-            schema: resource.schema.clone(),
-            name: resource.table.clone(),
+            schema: schema.to_owned(),
+            name: name.to_owned(),
             kind: row.get(1),
             persistence: row.get(2),
             is_partition: row.get(3),
@@ -103,7 +143,7 @@ impl Table {
             about_rows: about_rows as u64,
             identity,
         };
-        for row in client.query(COLUMNS, &[&oid]).await.map_err(|error| failed(&doing, &error))? {
+        for row in client.query(COLUMNS, &[&oid, &with_generated]).await.map_err(|error| failed(&doing, &error))? {
             let ty = types.of(client, row.get(1), row.get(2)).await?;
             table.columns.push(Column {
                 name: row.get(0),
@@ -113,92 +153,103 @@ impl Table {
                 is_large: row.get(5),
             });
         }
-        let by_index = table.identity == "i";
-        let key = client.query(KEY, &[&oid, &by_index]).await.map_err(|error| failed(&doing, &error))?;
-        table.key = key.into_iter().map(|row| row.get(0)).collect();
-        if table.kind == "p" {
-            let odd = client.query_opt(ODD_PARTITION, &[&oid, &table.key]).await;
-            table.odd_partition = odd.map_err(|error| failed(&doing, &error))?.map(|row| row.get(0));
-        }
         Ok(table)
     }
 
     /// Whether it can be captured at all.
     pub(crate) fn check(&self) -> Result<()> {
-        let (table, alter) = (format!("{}.{}", self.schema, self.name), format!("ALTER TABLE {}", self.sql_name()));
-        let refused = |code: &str, expected: &str, got: &str, suggestion: String| {
-            let message = format!("capture-postgres looks at table {table}: expected {expected}, got {got}");
-            Err(Error::config(code, message).at_pointer("/table").suggest(suggestion))
-        };
+        let alter = format!("ALTER TABLE {}", self.sql_name());
         if !matches!(self.kind.as_str(), "r" | "p") {
             let suggestion = "capture the tables that it is made of".to_owned();
-            return refused("postgres.table.kind", "an ordinary or a partitioned table", self.kind_name(), suggestion);
+            return Err(self.refused(
+                "postgres.table.kind",
+                "an ordinary or a partitioned table",
+                self.kind_name(),
+                suggestion,
+            ));
         }
         if self.is_partition {
             let suggestion =
                 "capture the table that it is a partition of: changes are told as changes of that".to_owned();
-            return refused("postgres.table.partition", "a whole table", "a partition", suggestion);
+            return Err(self.refused("postgres.table.partition", "a whole table", "a partition", suggestion));
         }
         if self.persistence != "p" {
             let suggestion = format!("{alter} SET LOGGED");
-            return refused(
+            return Err(self.refused(
                 "postgres.table.unlogged",
                 "a table whose changes are in the log",
                 "one that is unlogged",
                 suggestion,
-            );
+            ));
         }
         if self.identity == "n" {
             let suggestion = format!("{alter} REPLICA IDENTITY DEFAULT");
-            return refused(
+            return Err(self.refused(
                 "postgres.identity.nothing",
                 "a replica identity, as changes must say which row they are of",
                 "NOTHING",
                 suggestion,
-            );
+            ));
         }
-        let is_sent = |name: &String| self.columns.iter().any(|column| column.name == *name && column.is_not_null);
+        let is_sent = |name: &String| self.column(name).is_some_and(|column| column.is_not_null);
         if self.key.is_empty() || !self.key.iter().all(is_sent) {
             let suggestion = format!(
                 "give it a primary key, or a unique index over columns that are NOT NULL and not generated, neither of them DEFERRABLE: \
                  {alter} REPLICA IDENTITY USING INDEX …"
             );
-            return refused(
+            return Err(self.refused(
                 "postgres.key.missing",
                 "a primary key or a replica identity by an index",
                 "neither",
                 suggestion,
-            );
+            ));
         }
         if let Some(partition) = &self.odd_partition {
             let suggestion = format!(
                 "ALTER TABLE {partition} REPLICA IDENTITY FULL, or DEFAULT where the whole has its primary key; or USING INDEX …, as the whole has it"
             );
-            return refused(
+            return Err(self.refused(
                 "postgres.identity.partition",
                 "partitions with the replica identity of the whole, or FULL",
                 &format!("{partition} with another"),
                 suggestion,
-            );
+            ));
         }
+        self.check_readable()
+    }
+
+    /// Whether rows of it can be read, and become documents.
+    pub(crate) fn check_readable(&self) -> Result<()> {
         if self.columns.iter().any(|column| column.name == "_meta") {
-            return Err(column_meta(&table));
+            return Err(column_meta(self.who, &format!("{}.{}", self.schema, self.name)));
         }
         if !self.may_select {
             let suggestion =
                 format!("GRANT SELECT ON {} TO the user of `url`; a schema needs USAGE, too", self.sql_name());
-            return refused(
+            return Err(self.refused(
                 "postgres.permission",
                 "to be allowed to read the table as a whole",
                 "no such right",
                 suggestion,
-            );
+            ));
         }
         if self.is_secured {
             let suggestion = "ALTER ROLE … BYPASSRLS for the user of `url`".to_owned();
-            return refused("postgres.permission", "to see all rows", "row security that may hide some", suggestion);
+            return Err(self.refused(
+                "postgres.permission",
+                "to see all rows",
+                "row security that may hide some",
+                suggestion,
+            ));
         }
         Ok(())
+    }
+
+    /// That it is not what it has to be.
+    pub(crate) fn refused(&self, code: &str, expected: &str, got: &str, suggestion: String) -> Error {
+        let Table { who, schema, name, .. } = self;
+        let message = format!("{who} looks at table {schema}.{name}: expected {expected}, got {got}");
+        Error::config(code, message).at_pointer("/table").suggest(suggestion)
     }
 
     /// Whether it can be captured into a collection of this key.
@@ -221,14 +272,29 @@ impl Table {
         )))
     }
 
+    /// What is being done, for errors of the server.
+    pub(crate) fn looking(&self) -> String {
+        format!("looking at table {}.{}", self.schema, self.name)
+    }
+
+    pub(crate) fn column(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|column| column.name == name)
+    }
+
     pub(crate) fn sql_name(&self) -> String {
         qualified(&self.schema, &self.name)
     }
 
     /// As it stands in FROM and in a publication: a table that others inherit from is itself and not they.
     pub(crate) fn sql_from(&self) -> String {
-        let only = if self.kind == "p" { "" } else { "ONLY " };
+        let only = if self.kind == "r" { "ONLY " } else { "" };
         format!("{only}{}", self.sql_name())
+    }
+
+    /// As they stand behind SELECT.
+    pub(crate) fn sql_columns(&self) -> String {
+        let columns: Vec<String> = self.columns.iter().map(|column| quoted(&column.name)).collect();
+        columns.join(", ")
     }
 
     pub(crate) fn is_full(&self) -> bool {
@@ -244,7 +310,7 @@ impl Table {
 
     /// Columns of the key with their types.
     pub(crate) fn typed_key(&self) -> Vec<String> {
-        let typed = |name: &String| match self.columns.iter().find(|column| column.name == *name) {
+        let typed = |name: &String| match self.column(name) {
             Some(column) => format!("{name} {}", column.sql),
             None => name.clone(),
         };
@@ -254,21 +320,22 @@ impl Table {
     /// Of the rows that are read from it.
     pub(crate) fn layout(&self) -> Result<Layout> {
         let columns = self.columns.iter().map(|column| (column.name.as_str(), column.ty.clone(), !column.is_not_null));
-        Layout::new((&self.schema, &self.name), columns, &self.key).map_err(|fault| {
-            Error::internal("postgres.layout", format!("capture-postgres looks at {}: {fault}", self.name))
-        })
+        let layout = Layout::new((&self.schema, &self.name), columns, &self.key).map_err(|fault| {
+            Error::internal("postgres.layout", format!("{} looks at {}: {fault}", self.who, self.name))
+        })?;
+        Ok(layout.by(self.who))
     }
 
-    /// For Discover.
-    pub(crate) fn to_schema(&self) -> serde_json::Value {
+    /// For Discover; `merges`: documents may leave values out that did not change.
+    pub(crate) fn to_schema(&self, merges: bool) -> serde_json::Value {
         let columns = self.columns.iter().map(|column| {
             let null = if column.is_not_null { Kinds::NONE } else { Kinds::NULL };
             (column.name.as_str(), column.ty.form.kinds().with(null), column.ty.format.as_deref())
         });
-        schema_of(columns, &self.key, self.leaves_out())
+        schema_of(columns, &self.key, merges)
     }
 
-    fn kind_name(&self) -> &'static str {
+    pub(crate) fn kind_name(&self) -> &'static str {
         match self.kind.as_str() {
             "v" => "a view",
             "m" => "a materialized view",
@@ -281,9 +348,9 @@ impl Table {
 }
 
 /// A document would have it twice.
-pub(crate) fn column_meta(table: &str) -> Error {
+pub(crate) fn column_meta(who: &str, table: &str) -> Error {
     let message = format!(
-        "capture-postgres looks at table {table}: expected no column `_meta`, which is kept for what happened to a row, got one"
+        "{who} looks at table {table}: expected no column `_meta`, which is kept for what happened to a row, got one"
     );
     Error::config("postgres.columns.meta", message).at_pointer("/table").suggest("rename it")
 }

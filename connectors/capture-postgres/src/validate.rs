@@ -41,7 +41,8 @@ pub(crate) async fn validate(config: Config, bindings: &[Proposed<Resource>]) ->
     Ok(findings)
 }
 
-fn mistake(error: Error) -> Result<Error> {
+/// What the user can put right; not that nobody answers.
+pub(crate) fn mistake(error: Error) -> Result<Error> {
     if error.kind == ErrorKind::Unavailable { Err(error) } else { Ok(error) }
 }
 

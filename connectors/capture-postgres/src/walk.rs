@@ -1,39 +1,26 @@
-//! Reads a table by its key, a chunk in each short transaction, with all values as the types' output functions write them: COPY in text format
-//! does, as the log does, where a cast to text would not (`inet`, `character(n)`).
-//!
-//! A COPY is asked for as many rows as fill a chunk, judged by those that were read before ([`Stride`]). Should they be much larger, it is left
-//! in the middle, and its connection with it: there is no other way to end one at once that cannot hit the statement behind it.
+//! Walks over a table by its key, a chunk in each short transaction ([`crate::copy`] reads it).
 
 #![allow(clippy::disallowed_methods, reason = "a transaction that is not seen is not waited for without end")]
 
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::StreamExt as _;
 use longshore_postgres::tokio_postgres::SimpleQueryMessage;
 use longshore_postgres::tokio_postgres::error::SqlState;
 use longshore_postgres::{Client, failed, quoted};
 use longshore_sdk::{Error, Result};
 
 use crate::config::{Resource, Settings};
+use crate::copy::{self, BEGIN, BY_INDEX, Filled, Reading, Stride};
 use crate::layout::{Key, Layout};
 use crate::lsn::Lsn;
 use crate::open;
-use crate::rows::{Cell, Rows, Tuple, Unread};
+use crate::rows::{Cell, Rows, Tuple};
 use crate::table::Table;
 use crate::types::Types;
 use crate::window::{Chunk, Snapshot, Window};
 use crate::writers;
 
-/// A chunk should have about so many bytes of values, and is good with three quarters of that.
-const CHUNK_BYTES: usize = 4 << 20;
-const CHUNK_BYTES_ENOUGH: usize = 3 << 20;
-/// With so many, no further row is taken.
-const CHUNK_BYTES_MAX: usize = 16 << 20;
-/// Rows of the first COPY, when nothing is known of them; each may be so many times as large as all before.
-const FIRST_ROWS: usize = 50;
-const GROWTH: usize = 16;
 /// A transaction that is in the log is seen by others within this time, or we come again.
 const SEEN_WITHIN: Duration = Duration::from_secs(30);
 const SEEN_LOOK: Duration = Duration::from_millis(2);
@@ -45,10 +32,6 @@ const OTHER_TABLE: [SqlState; 5] = [
     SqlState::DATATYPE_MISMATCH,
     SqlState::INVALID_SCHEMA_NAME,
 ];
-/// Set for a chunk: every session of ours reads all rows or none, by the index, however small a part is asked for, and takes no other
-/// processes of the server.
-const READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL row_security = off; SET LOCAL enable_sort = off; \
-                    SET LOCAL max_parallel_workers_per_gather = 0";
 
 /// Where the walk of a table stands.
 #[derive(Debug)]
@@ -60,32 +43,6 @@ pub(crate) struct Stand<'a> {
     pub(crate) typed_key: &'a [String],
     pub(crate) after: Option<&'a [String]>,
     pub(crate) rows_max: usize,
-}
-
-/// What a walk knows of the size of the rows.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Stride {
-    /// Rows read so far in this session.
-    rows: usize,
-    /// Of those of the last COPY.
-    row_bytes: usize,
-}
-
-impl Stride {
-    /// Rows to ask for, so that they have about so many bytes.
-    fn rows(self, bytes: usize) -> usize {
-        match self.rows {
-            0 => FIRST_ROWS,
-            rows => (bytes / self.row_bytes.max(1)).clamp(1, rows.saturating_mul(GROWTH)),
-        }
-    }
-
-    fn took(&mut self, rows: usize, bytes: usize, is_left: bool) {
-        if let Some(row_bytes) = bytes.checked_div(rows) {
-            self.row_bytes = row_bytes;
-            self.rows = if is_left { rows } else { self.rows.saturating_add(rows) };
-        }
-    }
 }
 
 /// What reading came to.
@@ -117,12 +74,12 @@ pub(crate) async fn read(
     let name = longshore_postgres::qualified(&resource.schema, &resource.table);
     // The lock comes before the snapshot: from here on nobody changes the columns, and the snapshot shows those there are.
     let doing = format!("reading rows of {}.{}", resource.schema, resource.table);
-    client.run(&doing, &format!("{READ}; LOCK TABLE {name} IN ACCESS SHARE MODE")).await?;
+    client.run(&doing, &format!("{BEGIN}; {BY_INDEX}; LOCK TABLE {name} IN ACCESS SHARE MODE")).await?;
     let read = in_transaction(client, types, window, stand, stride, &doing).await;
     let ended = match &read {
         Ok(Some(taken)) if taken.is_left => {
             tracing::debug!(table = %name, rows = taken.rows.len(), "the rows are much larger than those before: the connection is made again");
-            *client = open::connect(stand.settings).await?;
+            *client = open::connect(&stand.settings.endpoint).await?;
             Ok(())
         }
         Ok(_) | Err(_) => client.run(&doing, "ROLLBACK").await,
@@ -149,75 +106,32 @@ async fn in_transaction(
     table.check()?;
     let layout = table.layout()?;
     let is_same_key = table.typed_key() == stand.typed_key;
-    let mut after = stand.after.filter(|_| is_same_key).map(<[String]>::to_vec);
-    let mut rows = Rows::new(table.columns.len());
-    loop {
-        let (rows_before, bytes_before) = (rows.len(), rows.bytes());
-        let limit = stride.rows(CHUNK_BYTES.saturating_sub(bytes_before)).min(stand.rows_max - rows_before);
-        let select = select(&table, after.as_deref(), limit);
-        let mut unread = rows.unread();
-        let bytes = limit.saturating_mul(stride.row_bytes);
-        unread.reserve(limit * table.columns.len(), bytes + bytes / 8);
-        let is_left = !copy(client, &select, table.columns.len(), &mut unread, doing).await?;
-        rows = unread.rows(table.columns.len()).map_err(|place| no_text(&layout, place, doing))?;
-        let count = rows.len() - rows_before;
-        stride.took(count, rows.bytes() - bytes_before, is_left);
-        let is_end = !is_left && count < limit;
-        if is_end || is_left || rows.bytes() >= CHUNK_BYTES_ENOUGH || rows.len() >= stand.rows_max {
-            return Ok(Some(Taken { table, layout, rows, is_end, is_left }));
-        }
-        after = rows.last().map(|row| layout.key_of(row));
-    }
-}
-
-/// Takes the rows of a select; false: there are more of them than a chunk may hold.
-async fn copy(client: &Client, select: &str, width: usize, rows: &mut Unread, doing: &str) -> Result<bool> {
-    let lines = client.copy_out(&format!("COPY ({select}) TO STDOUT")).await.map_err(|error| failed(doing, &error))?;
-    let mut lines = pin!(lines);
-    // The server sends each row by itself.
-    while let Some(line) = lines.next().await {
-        let line = line.map_err(|error| failed(doing, &error))?;
-        if rows.bytes() >= CHUNK_BYTES_MAX {
-            return Ok(false);
-        }
-        let row = rows.line(&line, width);
-        row.map_err(|fault| Error::internal("postgres.copy", format!("{doing}: {fault}")))?;
-    }
-    Ok(true)
-}
-
-fn no_text(layout: &Layout, place: usize, doing: &str) -> Error {
-    let fault = "expected a text in UTF-8, got other bytes";
-    let of_row = || Error::data("postgres.value", format!("{doing}: {fault}"));
-    layout.columns.get(place).map_or_else(of_row, |column| column.fault(fault))
+    let after = stand.after.filter(|_| is_same_key).map(<[String]>::to_vec);
+    let reading = Reading { client, doing, layout: &layout, width: table.columns.len(), rows_max: stand.rows_max };
+    let select = |after: Option<&[String]>, limit: usize| select(&table, after, limit);
+    let Filled { rows, is_end, is_left } =
+        copy::fill(&reading, stride, after, select, |row| layout.key_of(row)).await?;
+    Ok(Some(Taken { table, layout, rows, is_end, is_left }))
 }
 
 /// Rows behind a key, in the order of its index.
 fn select(table: &Table, after: Option<&[String]>, rows_max: usize) -> String {
-    let columns: Vec<String> = table.columns.iter().map(|column| quoted(&column.name)).collect();
     let key: Vec<String> = table.key.iter().map(|name| quoted(name)).collect();
     let key = key.join(", ");
     let behind = match after {
         None => String::new(),
         Some(after) => format!(" WHERE ({key}) > ({})", literals(table, after).join(", ")),
     };
-    format!("SELECT {} FROM {}{behind} ORDER BY {key} LIMIT {rows_max}", columns.join(", "), table.sql_from())
+    format!("SELECT {} FROM {}{behind} ORDER BY {key} LIMIT {rows_max}", table.sql_columns(), table.sql_from())
 }
 
 /// Values of the key as SQL.
 fn literals(table: &Table, values: &[String]) -> Vec<String> {
     let typed = |(name, value): (&String, &String)| {
         let column = table.columns.iter().find(|column| column.name == *name);
-        let literal = literal(value);
-        column.map_or_else(|| literal.clone(), |column| format!("CAST({literal} AS {})", column.sql))
+        column.map_or_else(|| copy::literal(value), |column| copy::typed(value, &column.sql))
     };
     table.key.iter().zip(values).map(typed).collect()
-}
-
-/// A text as SQL has it, whatever the server is set to.
-fn literal(text: &str) -> String {
-    let doubled = text.replace('\'', "''");
-    if doubled.contains('\\') { format!("E'{}'", doubled.replace('\\', "\\\\")) } else { format!("'{doubled}'") }
 }
 
 /// The row of this key as it is now, but not before this transaction; none: it is gone, or the table has other columns by now.

@@ -1,19 +1,17 @@
 //! One binding of a session: its table as it was last looked at, how far its walk came, and what the collection's schema admits.
 
-use std::sync::Arc;
-
 use longshore_postgres::Client;
 use longshore_sdk::capture::PullOpen;
 use longshore_sdk::{Error, Result};
 
+use crate::NAME;
 use crate::config::{Config, Resource};
+use crate::copy::Stride;
 use crate::faults;
-use crate::layout::Layout;
-use crate::shape::Shape;
+use crate::outlet::Outlet;
 use crate::state::Part;
 use crate::table::Table;
 use crate::types::Types;
-use crate::walk::Stride;
 use crate::writers::Writers;
 
 /// A table that is followed.
@@ -27,10 +25,8 @@ pub(crate) struct Watched {
     pub(crate) part: Part,
     /// The part is not in the state yet as it is here.
     pub(crate) is_unsaved: bool,
-    pub(crate) shape: Shape,
+    pub(crate) outlet: Outlet,
     pub(crate) stride: Stride,
-    /// Whose columns the shape has adopted.
-    pub(crate) adopted: Option<Arc<Layout>>,
     /// Who has to end before the walk goes on.
     pub(crate) writers: Option<Writers>,
 }
@@ -55,9 +51,8 @@ impl Watched {
             key: binding.collection.key.clone(),
             part,
             is_unsaved,
-            shape: Shape::new(&binding.collection.schema_json),
+            outlet: Outlet::new(index, &binding.collection.schema_json),
             stride: Stride::default(),
-            adopted: None,
             writers: None,
             table,
         };
@@ -73,7 +68,7 @@ impl Watched {
         let name = format!("{}.{}", self.resource.schema, self.resource.table);
         let expected = format!("{name} to be the table with number {}", self.part.oid);
         let got = format!("number {}, as it was dropped and made again", self.table.oid);
-        Err(faults::other_table(task, &self.collection, &expected, &got))
+        Err(faults::other_table(NAME, (task, &self.collection), &expected, &got))
     }
 }
 

@@ -7,6 +7,7 @@ use longshore_sdk::{Progress, ProgressPart, Result};
 
 use super::{Followed, Mark, PROGRESS_INTERVAL, Session};
 use crate::layout::{Layout, Op};
+use crate::outlet::Document;
 use crate::rows;
 use crate::stream::Change;
 use crate::walk;
@@ -105,22 +106,11 @@ impl Session {
     }
 
     async fn emit(&mut self, binding: usize, row: Row<'_>) -> Result<()> {
-        let watched = &mut self.opened.watched[binding];
-        let is_adopted = watched.adopted.as_ref().is_some_and(|adopted| Arc::ptr_eq(adopted, row.layout));
-        if !is_adopted {
-            watched.shape.adopt(row.layout);
-            watched.adopted = Some(Arc::clone(row.layout));
-        }
+        let Row { layout, op, cells, keys_only } = row;
         let found = self.transaction.as_ref().map_or(&self.in_table, |transaction| &transaction.found);
-        self.scratch.clear();
-        let written =
-            row.layout.write((row.op, found), row.cells, row.keys_only, &mut watched.shape, &mut self.scratch);
-        written.map_err(|error| error.at_binding(binding))?;
-        if watched.shape.behind() {
-            let schema = watched.shape.restate();
-            self.emitter.schema(binding, &schema).await?;
-        }
-        self.bytes += self.scratch.len();
-        self.emitter.raw(binding, &self.scratch).await
+        let document = Document { layout, op, found, cells, keys_only };
+        let outlet = &mut self.opened.watched[binding].outlet;
+        self.bytes += outlet.emit(&mut self.emitter, document, &mut self.scratch).await?;
+        Ok(())
     }
 }

@@ -15,10 +15,11 @@ const SCHEMA: &str = "
     INSERT INTO pairs SELECT 'a' || i % 4, i, 'x' FROM generate_series(1, 20) i;";
 const TABLES: [Table<'static>; 3] = [("numbers", &["/id"]), ("names", &["/name"]), ("pairs", &["/a", "/b"])];
 
-struct Dice(u64);
+/// Chance that can be had again.
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
-    fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -11,6 +11,7 @@ mod changes;
 mod chaos;
 mod discover;
 mod doubts;
+mod query;
 mod schema;
 mod snapshot;
 mod spec;
