@@ -89,7 +89,7 @@ impl Shown {
         let tracking = match spec.change_tracking {
             capture::ChangeTracking::Full => "full: inserts, updates and deletes with their documents",
             capture::ChangeTracking::KeyOnly => "key_only: deletes carry the key alone",
-            capture::ChangeTracking::AppendOnly => "append_only: documents are only ever added",
+            capture::ChangeTracking::AppendOnly => "append_only: documents are only ever added; deletes are not seen",
         };
         let mechanism = match spec.mechanism {
             capture::Mechanism::Log => "log",

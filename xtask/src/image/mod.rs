@@ -8,7 +8,7 @@ mod base;
 pub(crate) mod engine;
 mod tar;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -44,7 +44,7 @@ impl Wanted {
 pub(crate) fn image(wanted: &Wanted) -> Result<ExitCode, Problem> {
     let Wanted { names, all, base } = wanted;
     let connectors = connectors()?;
-    let known: Vec<String> = connectors.iter().cloned().chain([RELAY, Runtime::PROGRAM].map(str::to_owned)).collect();
+    let known: Vec<String> = connectors.keys().cloned().chain([RELAY, Runtime::PROGRAM].map(str::to_owned)).collect();
     let chosen: Vec<&String> = match names.as_slice() {
         [] if *all => known.iter().collect(),
         [] if !*base => return Err(Problem(format!("which image? --all, or one of: {}", known.join(", ")))),
@@ -83,28 +83,39 @@ fn image_dir() -> PathBuf {
     target_dir().join("image")
 }
 
-/// The folders below `connectors/` that hold a program are the connectors; the others are what several of them share.
-fn connectors() -> Result<Vec<String>, Problem> {
+/// Connectors by name, each with its package: a folder below `connectors/` that holds a program of its own name, and perhaps more of them in
+/// `src/bin/`. The other folders are what several of them share.
+fn connectors() -> Result<BTreeMap<String, String>, Problem> {
     let folder = repository().join("connectors");
-    let unreadable = |error| Problem(format!("cannot list {}: {error}", folder.display()));
-    let mut names = Vec::new();
-    for entry in fs::read_dir(&folder).map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.path();
-        if path.join("src/main.rs").is_file() {
-            names.extend(path.file_name().and_then(|name| name.to_str()).map(str::to_owned));
-        }
+    let mut programs = BTreeMap::new();
+    for path in entries(&folder)?.into_iter().filter(|path| path.join("src/main.rs").is_file()) {
+        let package = stem(&path);
+        programs.insert(package.clone(), package.clone());
+        let more = path.join("src/bin");
+        let more = if more.is_dir() { entries(&more)? } else { Vec::new() };
+        programs.extend(more.iter().map(|program| (stem(program), package.clone())));
     }
-    names.sort();
-    Ok(names)
+    Ok(programs)
+}
+
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, Problem> {
+    let unreadable = |error| Problem(format!("cannot list {}: {error}", folder.display()));
+    let entries = fs::read_dir(folder).map_err(unreadable)?;
+    entries.map(|entry| Ok(entry.map_err(unreadable)?.path())).collect()
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// Builds them static and stripped, and gives the directory where they are. Always all of them: with fewer, what they depend on would have
 /// other features, and be built again.
-fn build(names: &[String]) -> Result<PathBuf, Problem> {
+fn build(connectors: &BTreeMap<String, String>) -> Result<PathBuf, Problem> {
     let host = host()?;
     let mut cargo = cargo(&["build", "--release", "--bins", "--target", &host]);
-    for name in names.iter().map(String::as_str).chain([Relay::PROGRAM, Runtime::PROGRAM]) {
-        cargo.args(["--package", name]);
+    let packages: BTreeSet<&str> = connectors.values().map(String::as_str).collect();
+    for package in packages.into_iter().chain([Relay::PROGRAM, Runtime::PROGRAM]) {
+        cargo.args(["--package", package]);
     }
     cargo
         .env("CARGO_TARGET_DIR", image_dir())
@@ -137,8 +148,8 @@ fn relay(binaries: &Path) -> Result<Image, Problem> {
     Relay { version: env!("CARGO_PKG_VERSION").to_owned(), binary }.image()
 }
 
-fn runtime(connectors: &[String], binaries: &Path) -> Result<Runtime, Problem> {
-    let names = connectors.iter().cloned().chain([Runtime::PROGRAM.to_owned()]);
+fn runtime(connectors: &BTreeMap<String, String>, binaries: &Path) -> Result<Runtime, Problem> {
+    let names = connectors.keys().cloned().chain([Runtime::PROGRAM.to_owned()]);
     let with_binary = |name: String| Ok((name.clone(), read(&binaries.join(&name), "it should have been built")?));
     let binaries = names.map(with_binary).collect::<Result<_, Problem>>()?;
     Ok(Runtime { version: env!("CARGO_PKG_VERSION").to_owned(), binaries })
