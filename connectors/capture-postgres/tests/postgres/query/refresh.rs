@@ -37,7 +37,9 @@ async fn all_rows_come_each_time_between_a_beginning_and_an_end() {
             documents(&seen)[0]["_meta"],
             json!({ "op": "c", "source": { "schema": "public", "table": "t", "snapshot": true } })
         );
-        base.run("DELETE FROM t WHERE id = 2; UPDATE t SET v = 'new' WHERE id = 3; INSERT INTO t SELECT max(id) + 1 FROM t");
+        base.run(
+            "DELETE FROM t WHERE id = 2; UPDATE t SET v = 'new' WHERE id = 3; INSERT INTO t SELECT max(id) + 1 FROM t",
+        );
     }
     base.run("DELETE FROM t");
     assert_eq!(refreshes(&run(&mut task).await.unwrap()), [(0, false, 0), (0, true, 0)], "none is left");
