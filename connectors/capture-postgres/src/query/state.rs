@@ -20,6 +20,9 @@ pub(super) struct Part {
     /// Rows that the last walk read, and the next one reads again.
     #[serde(default)]
     pub(super) seen: Seen,
+    /// What the next walk reads again, as row versions, when the last one began: as long as it is the same, there is nothing to read.
+    #[serde(default)]
+    pub(super) digest: Option<String>,
     /// Rows that were emitted.
     pub(super) rows: u64,
 }
@@ -37,10 +40,13 @@ pub(super) struct Walk {
     /// Of the rows it has read, those that the next walk reads again.
     #[serde(default)]
     pub(super) seen: Seen,
+    /// Of the rows that the next walk reads again; of a view it is not known.
+    #[serde(default)]
+    pub(super) digest: Option<String>,
 }
 
 impl Part {
     pub(super) fn beginning(oid: u32, order: Vec<String>) -> Part {
-        Part { oid, order, mark: None, walk: None, seen: Seen::default(), rows: 0 }
+        Part { oid, order, mark: None, walk: None, seen: Seen::default(), digest: None, rows: 0 }
     }
 }

@@ -18,6 +18,10 @@ use crate::layout::{Found, Layout, Op};
 use crate::open;
 use crate::rows::{Cell, Row, Rows};
 
+/// Parts of a table that are not kept as rows with versions: foreign ones, and those of other access methods than heap, which has number 2.
+const OTHER_KINDS: &str = "SELECT FROM pg_class c WHERE c.oid IN (SELECT $1::oid UNION SELECT relid FROM pg_partition_tree($1::oid)) \
+    AND c.relkind <> 'p' AND c.relam <> 2";
+
 /// What there was when the session began.
 struct Noted {
     part: Part,
@@ -81,14 +85,50 @@ impl Session {
             tracing::warn!(cursor = %cursor.column, %before, now = ?top, "the table is read from its beginning, as the cursor went back");
             part = beginning();
         }
-        let ahead = top.map(|top| Walk {
-            mark: mark.unwrap_or_else(|| cursor.least()),
-            top,
-            after: None,
-            seen: Seen::default(),
-        });
+        let ahead = match top {
+            Some(top) => self.ahead(&source, cursor, &part, top, mark.unwrap_or_else(|| cursor.least())).await?,
+            None => None,
+        };
         self.end(followed).await?;
         Ok(Noted { part, ahead })
+    }
+
+    /// The walk that is due; none: there is nothing that the last one has not read.
+    async fn ahead(
+        &self,
+        source: &Source,
+        cursor: &Cursor,
+        part: &Part,
+        top: String,
+        mark: String,
+    ) -> Result<Option<Walk>> {
+        let floor = cursor.floor(&mark);
+        let before = part.mark.as_ref().map(|mark| cursor.floor(mark));
+        if let (Some(before), Some(digest), None) = (&before, &part.digest, &part.walk)
+            && self.digest(source, cursor, before, "true").await?.as_ref() == Some(digest)
+        {
+            return Ok(None);
+        }
+        // A mark that went back brings rows that this walk does not read: then nothing is known of all.
+        let is_ahead = before.map_or_else(|| "true".to_owned(), |before| format!("{floor} >= {before}"));
+        let digest = self.digest(source, cursor, &floor, &is_ahead).await?;
+        Ok(Some(Walk { mark, top, after: None, seen: Seen::default(), digest }))
+    }
+
+    /// Which versions of rows there are from a value on: where each lies and who wrote it, so that also a row that changed and changed back is
+    /// another one. None: `condition` does not hold, or it is nothing that has versions: a view, or a part that is kept in another way.
+    async fn digest(&self, source: &Source, cursor: &Cursor, floor: &str, condition: &str) -> Result<Option<String>> {
+        if source.table.kind == "v" {
+            return Ok(None);
+        }
+        let (from, column, oid) = (source.table.sql_from(), cursor.sql(), source.table.oid);
+        let ask = format!(
+            "SELECT CASE WHEN {condition} AND NOT EXISTS ({OTHER_KINDS}) THEN \
+             (SELECT concat(count(*), ' ', sum(CAST(hashtextextended(concat(t.tableoid, t.ctid, ' ', t.xmin), 0) AS numeric))) \
+              FROM {from} t WHERE t.{column} >= {floor}) END"
+        );
+        let asked = self.client.query_one(&ask, &[&oid]).await;
+        asked.map(|row| row.get(0)).map_err(|error| failed(&source.table.looking(), &error))
     }
 
     /// Rows that hold NULL where it orders nothing, and tells nothing apart, would be passed over in silence.
@@ -177,6 +217,7 @@ impl Session {
         {
             part.mark = Some(walk.mark);
             part.seen = walk.seen;
+            part.digest = walk.digest;
         }
         self.out.tell_progress(followed.binding, part.rows, chunk.source.table.about_rows).await
     }
