@@ -103,6 +103,15 @@ impl<C: Capture> CaptureTask<C> {
         self
     }
 
+    /// The bindings there are begin anew under this generation.
+    #[must_use]
+    pub fn generation(mut self, generation: u32) -> Self {
+        for binding in &mut self.bindings {
+            binding.state_key = binding.state_key.with_generation(generation);
+        }
+        self
+    }
+
     /// Goes on from this state, as if it had been made durable before.
     #[must_use]
     pub fn with_state(mut self, state: State) -> Self {
@@ -217,8 +226,8 @@ pub struct Transaction {
     pub documents: Vec<(usize, Value)>,
     /// Schemas the source stated.
     pub schemas: Vec<(usize, Value)>,
-    /// Bindings the source emptied.
-    pub truncated: Vec<usize>,
+    /// Bindings the source emptied, each with how many documents of its transaction came before.
+    pub truncated: Vec<(usize, usize)>,
     /// Beginnings and ends of full refreshes, as they came.
     pub refreshes: Vec<Refresh>,
     /// The checkpoint said caught up.
@@ -323,7 +332,10 @@ impl CaptureSession<'_> {
             ToRuntime::SourcedSchema { binding, schema_json } => {
                 self.gathered.schemas.push((binding, as_value(&schema_json)?))
             }
-            ToRuntime::Truncated { binding } => self.gathered.truncated.push(binding),
+            ToRuntime::Truncated { binding } => {
+                let behind = self.gathered.documents.len();
+                self.gathered.truncated.push((binding, behind));
+            }
             ToRuntime::Checkpoint(checkpoint) => {
                 self.gathered.caught_up = checkpoint.caught_up;
                 self.gathered.partial = checkpoint.partial;

@@ -42,8 +42,10 @@ pub struct Config {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Truncate {
-    /// The task stops and says so.
+    /// What was captured of it is emptied too, where it is stored in a destination that can.
     #[default]
+    Propagate,
+    /// The task stops and says so.
     Stop,
     /// The rows stay where they were captured to.
     Ignore,

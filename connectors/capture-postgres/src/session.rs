@@ -29,12 +29,15 @@ use crate::state::{TaskState, Within};
 use crate::stream;
 use crate::table::column_meta;
 use crate::walk::{self, Read, Stand};
+use crate::watched::Watched;
 use crate::window::Window;
 use crate::writers;
 use crate::{NAME, Pace};
 
 /// Small transactions share a checkpoint up to so many bytes of documents, if more of them are at hand.
 const CHECKPOINT_BYTES: usize = 1 << 20;
+/// What is said of a binding as a whole counts as so much.
+const CONTROL_BYTES: usize = 16;
 /// So many transactions are remembered before a look at the server lets them be forgotten.
 const REMEMBERED_MAX: usize = 4_096;
 /// While nothing comes, what the clock decides is looked at so often.
@@ -63,7 +66,7 @@ struct Session {
     relations: BTreeMap<u32, Option<Followed>>,
     transaction: Option<Transaction>,
     covered: Covered,
-    /// Bytes of documents since the last checkpoint.
+    /// Bytes since the last checkpoint.
     bytes: usize,
     /// The state is not where we are.
     is_behind: bool,
@@ -126,6 +129,7 @@ impl Session {
         let mut acknowledgements = self.emitter.acknowledgements();
         // What the session was opened with is durable, and the last one may have died before it could say so.
         self.opened.source.acknowledge(self.opened.position);
+        self.begin_refreshes().await?;
         while !self.emitter.stop_requested() {
             self.hear();
             if self.transaction.is_none() && self.do_what_is_due().await? {
@@ -145,6 +149,17 @@ impl Session {
                 Some(_) = acknowledgements.next() => {}
                 () = tokio::time::sleep(TICK.min(self.pace.idle)) => self.tick().await?,
             }
+        }
+        Ok(())
+    }
+
+    /// Before anything else comes of a table that was captured before, and whose walk has not begun.
+    async fn begin_refreshes(&mut self) -> Result<()> {
+        let begins = |(_, watched): &(usize, &Watched)| watched.is_refresh && watched.is_unsaved;
+        let beginning: Vec<usize> = self.opened.watched.iter().enumerate().filter(begins).map(|(at, _)| at).collect();
+        for binding in beginning {
+            self.emitter.backfill_begin(binding).await?;
+            self.bytes += CONTROL_BYTES;
         }
         Ok(())
     }
@@ -267,7 +282,7 @@ impl Session {
                 Some(followed) => self.change(&followed, stream::deleted(&followed.layout, old)).await,
                 None => Ok(()),
             },
-            Message::Truncate { relations } => self.truncated(&relations),
+            Message::Truncate { relations } => self.truncated(&relations).await,
             Message::Origin | Message::Type | Message::Logical => Ok(()),
         }
     }
@@ -371,26 +386,39 @@ impl Session {
         Ok(followed.clone().filter(|_| !is_covered))
     }
 
-    fn truncated(&self, relations: &[u32]) -> Result<()> {
-        let is_old = self.transaction.as_ref().is_some_and(|transaction| transaction.is_old);
-        let followed = |oid: &u32| self.relations.get(oid).and_then(Option::as_ref);
-        let Some(followed) = relations.iter().find_map(followed).filter(|_| !is_old) else { return Ok(()) };
-        let watched = &self.opened.watched[followed.binding];
-        let name = format!("{}.{}", watched.resource.schema, watched.resource.table);
-        match self.opened.settings.truncate {
-            Truncate::Ignore => {
-                tracing::warn!(table = %name, "was emptied by TRUNCATE, which is ignored");
-                Ok(())
-            }
-            Truncate::Stop => {
-                let message =
-                    format!("capture-postgres reads changes of {name}: expected changes of rows, got TRUNCATE");
-                Err(Error::data("postgres.truncated", message).at_binding(followed.binding).suggest(format!(
-                    "capture the table again (`longshore run --fresh {}/{}`), or set `truncate: ignore` to keep the rows where they were captured to",
-                    self.opened.task, watched.collection
-                )))
+    /// It is told once for all tables, and stands among the rows of its transaction.
+    async fn truncated(&mut self, relations: &[u32]) -> Result<()> {
+        let mut emptied = Vec::new();
+        for relation in relations {
+            emptied.extend(self.relations.get(relation).and_then(Option::as_ref).map(|followed| followed.binding));
+        }
+        let Some(transaction) = &mut self.transaction else { return Ok(()) };
+        transaction.rows += 1;
+        if transaction.is_old || transaction.rows <= transaction.covered_rows {
+            return Ok(());
+        }
+        for binding in emptied {
+            let watched = &self.opened.watched[binding];
+            let name = format!("{}.{}", watched.resource.schema, watched.resource.table);
+            match self.opened.settings.truncate {
+                Truncate::Propagate => {
+                    self.window.emptied(binding);
+                    self.emitter.truncated(binding).await?;
+                    self.bytes += CONTROL_BYTES;
+                }
+                Truncate::Ignore => tracing::warn!(table = %name, "was emptied by TRUNCATE, which is ignored"),
+                Truncate::Stop => {
+                    let message =
+                        format!("capture-postgres reads changes of {name}: expected changes of rows, got TRUNCATE");
+                    return Err(Error::data("postgres.truncated", message).at_binding(binding).suggest(format!(
+                        "let what was captured be emptied too (`truncate: propagate`), keep the rows where they were captured to \
+                         (`truncate: ignore`), or capture the table again (`longshore run --fresh {}/{}`)",
+                        self.opened.task, watched.collection
+                    )));
+                }
             }
         }
+        Ok(())
     }
 
     /// Nothing came for a while.

@@ -23,6 +23,8 @@ pub(crate) struct Watched {
     pub(crate) key: Vec<String>,
     pub(crate) table: Table,
     pub(crate) part: Part,
+    /// It was captured before, under an older generation: its walk is a full refresh.
+    pub(crate) is_refresh: bool,
     /// The part is not in the state yet as it is here.
     pub(crate) is_unsaved: bool,
     pub(crate) outlet: Outlet,
@@ -50,6 +52,7 @@ impl Watched {
             collection: binding.collection.name.clone(),
             key: binding.collection.key.clone(),
             part,
+            is_refresh: binding.state_key.generation() > 0,
             is_unsaved,
             outlet: Outlet::new(index, &binding.collection.schema_json),
             stride: Stride::default(),

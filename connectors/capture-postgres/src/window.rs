@@ -104,6 +104,11 @@ impl Chunk {
         self.rows.iter().enumerate().filter(move |(place, _)| !is_gone(*place)).map(|(_, row)| row)
     }
 
+    /// Removes all rows.
+    fn take_all(&mut self) {
+        self.looked = Some(Looked { by_key: HashMap::new(), is_gone: vec![true; self.rows.len()] });
+    }
+
     /// Removes the row of a key, if it is still there.
     fn take(&mut self, key: &Key) -> Option<Row<'_>> {
         let (rows, layout) = (&self.rows, &self.layout);
@@ -188,6 +193,13 @@ impl Window {
             }
         }
         Met::Filled
+    }
+
+    /// The table of this binding was emptied. Rows that the chunk has and that came behind that are in the log too.
+    pub(crate) fn emptied(&mut self, binding: usize) {
+        if let Some(chunk) = self.chunk.as_mut().filter(|chunk| chunk.binding == binding) {
+            chunk.take_all();
+        }
     }
 
     /// The chunk, if the log is past it.

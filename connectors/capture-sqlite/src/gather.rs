@@ -18,9 +18,21 @@ const GATHER_BYTES: usize = 2 << 20;
 #[derive(Debug)]
 pub(crate) enum Event {
     Documents(Batch),
-    Schema { binding: usize, schema: Value },
+    Schema {
+        binding: usize,
+        schema: Value,
+    },
+    /// A full refresh of a binding begins, or is complete.
+    Refresh {
+        binding: usize,
+        complete: bool,
+    },
     Checkpoint(Mark),
-    Progress { binding: usize, rows: u64, total_rows: u64 },
+    Progress {
+        binding: usize,
+        rows: u64,
+        total_rows: u64,
+    },
 }
 
 /// A checkpoint.
@@ -101,6 +113,12 @@ impl Gather {
             self.close_batch();
         }
         Ok(())
+    }
+
+    /// Behind the last row of a full refresh.
+    pub(crate) fn refreshed(&mut self, binding: usize) {
+        self.close_batch();
+        self.events.push(Event::Refresh { binding, complete: true });
     }
 
     /// All that was gathered.

@@ -85,6 +85,8 @@ async fn hand_over(
     match event {
         Event::Documents(batch) => emitter.batch(batch).await,
         Event::Schema { binding, schema } => emitter.schema(binding, &schema).await,
+        Event::Refresh { binding, complete: false } => emitter.backfill_begin(binding).await,
+        Event::Refresh { binding, complete: true } => emitter.backfill_complete(binding).await,
         Event::Checkpoint(Mark { task, parts, caught_up, partial }) => {
             let mut checkpoint = Checkpoint::new().task(&task);
             for (binding, part) in &parts {

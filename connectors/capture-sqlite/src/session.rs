@@ -41,6 +41,8 @@ pub(crate) struct Session {
     pub(crate) watched: Vec<Watched>,
     /// By binding: what the state remembers, until the tables were looked at.
     bounds: Vec<(Bound, Option<Part>)>,
+    /// Bindings whose full refresh is still to be said to begin, before anything else comes of them.
+    beginning: Vec<usize>,
     log: String,
     /// The last entry that was read.
     pub(crate) cursor: Cursor,
@@ -109,6 +111,11 @@ impl Session {
             names,
             whose,
             watched: Vec::new(),
+            beginning: bounds
+                .iter()
+                .filter(|(bound, part)| bound.is_refresh && part.is_none())
+                .map(|(bound, _)| bound.index)
+                .collect(),
             bounds,
             log: about.id,
             cursor,
@@ -131,6 +138,9 @@ impl Session {
     /// Reads all that is there now. A stop ends it between two checkpoints.
     pub(crate) fn pass(&mut self, out: &Outside) -> Result<(), Halt> {
         self.check_file()?;
+        for binding in std::mem::take(&mut self.beginning) {
+            self.send(out, Event::Refresh { binding, complete: false })?;
+        }
         self.forget(out, 1)?;
         let version = self.data_version()?;
         if self.is_caught_up && self.drain_to.is_none() && self.data_version == Some(version) {
@@ -314,6 +324,7 @@ fn bound(open: &PullOpen<Config, Resource>, index: usize) -> Bound {
         collection: binding.collection.name.clone(),
         key: binding.collection.key.clone(),
         schema_json: binding.collection.schema_json.to_vec(),
+        is_refresh: binding.state_key.generation() > 0,
     }
 }
 

@@ -63,6 +63,9 @@ fn rows(watched: &mut Watched, connection: &Connection, gather: &mut Gather) -> 
         }
     }
     watched.part.walked = true;
+    if watched.bound.is_refresh {
+        gather.refreshed(watched.bound.index);
+    }
     Ok(())
 }
 

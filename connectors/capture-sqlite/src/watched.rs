@@ -23,6 +23,8 @@ pub(crate) struct Bound {
     pub(crate) collection: String,
     pub(crate) key: Vec<String>,
     pub(crate) schema_json: Vec<u8>,
+    /// It was captured before, under an older generation: its walk is a full refresh.
+    pub(crate) is_refresh: bool,
 }
 
 /// A table that is followed.

@@ -78,6 +78,9 @@ impl Session {
             self.emit(chunk.binding, row).await?;
         }
         let watched = &mut self.opened.watched[chunk.binding];
+        if chunk.is_end && watched.is_refresh {
+            self.emitter.backfill_complete(chunk.binding).await?;
+        }
         let part = &mut watched.part;
         part.key = watched.table.typed_key();
         part.rows += chunk.len() as u64;

@@ -74,7 +74,7 @@ pub(crate) const fn case(name: &'static str, before: &'static str, during: &'sta
         later: None,
         by_steps: false,
         moments: &[Moment::Between, Moment::Walking],
-        truncate: "stop",
+        truncate: "propagate",
         split: false,
         role: None,
         values: None,
@@ -116,9 +116,13 @@ impl Case {
         self
     }
 
-    pub(crate) const fn ignoring_truncate(mut self) -> Case {
-        self.truncate = "ignore";
+    pub(crate) const fn truncate(mut self, policy: &'static str) -> Case {
+        self.truncate = policy;
         self
+    }
+
+    pub(crate) const fn ignoring_truncate(self) -> Case {
+        self.truncate("ignore")
     }
 
     pub(crate) const fn split(mut self) -> Case {

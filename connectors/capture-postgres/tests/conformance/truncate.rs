@@ -11,21 +11,56 @@ const BOTH: &[Bound] = &[("public", "t", &["/id"]), ("public", "u", &["/id"])];
 const AGAIN: &str = "INSERT INTO t SELECT i, 'new' FROM generate_series(1, 4) i";
 
 const fn stops(case: Case) -> Case {
-    case.stops(ErrorKind::Data, "postgres.truncated")
+    case.truncate("stop").stops(ErrorKind::Data, "postgres.truncated")
 }
 
 pub(crate) const CASES: &[Case] = &[
-    stops(case("of one table", ONE, &["TRUNCATE t"])),
-    stops(case("of an empty table", ONE, &["DELETE FROM t", "TRUNCATE t"])),
-    stops(case("of two tables at once", ONE, &["TRUNCATE t, u"]).of(BOTH)),
-    stops(case("of one of two tables", ONE, &["INSERT INTO u VALUES (9, 'b')", "TRUNCATE u"]).of(BOTH)),
-    stops(case("that cascades to the table", CHAIN, &["TRUNCATE p CASCADE"])),
+    case("of one table", ONE, &["TRUNCATE t"]),
+    case("of one table that is filled again", ONE, &["TRUNCATE t", AGAIN]),
+    case("of an empty table", ONE, &["DELETE FROM t", "TRUNCATE t"]),
+    case("of two tables at once", ONE, &["TRUNCATE t, u", AGAIN]).of(BOTH),
+    case("of one of two tables", ONE, &["INSERT INTO u VALUES (9, 'b')", "TRUNCATE u"]).of(BOTH),
+    case("that cascades to the table", CHAIN, &["TRUNCATE p CASCADE"]),
+    case(
+        "between rows of one transaction",
+        ONE,
+        &["BEGIN; UPDATE t SET v = 'b'; TRUNCATE t; INSERT INTO t VALUES (1, 'new'), (7, 'new'); COMMIT"],
+    ),
+    case(
+        "twice in one transaction",
+        ONE,
+        &["BEGIN; TRUNCATE t; INSERT INTO t VALUES (1, 'new'); TRUNCATE t; INSERT INTO t VALUES (2, 'new'); COMMIT"],
+    ),
+    case(
+        "in a transaction with checkpoints inside",
+        ONE,
+        &["BEGIN; INSERT INTO t SELECT i, repeat('b', 50) FROM generate_series(5, 20) i; TRUNCATE t; \
+           INSERT INTO t SELECT i, repeat('c', 50) FROM generate_series(3, 30) i; COMMIT"],
+    )
+    .split(),
+    case("and a row that is smaller than those before", ONE, &["TRUNCATE t", "INSERT INTO t VALUES (0, 'new')"]),
+    case(
+        "of large values",
+        "CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t SELECT i, {large} FROM generate_series(1, 4) i",
+        &["TRUNCATE t", "INSERT INTO t VALUES (2, {large}), (3, {large})", "UPDATE t SET id = id + 2"],
+    ),
+    case(
+        "again and again",
+        ONE,
+        &["TRUNCATE t", AGAIN, "TRUNCATE t", "INSERT INTO t VALUES (3, 'b')", "TRUNCATE t", AGAIN],
+    ),
+    case("of a partitioned table", PARTS, &["TRUNCATE t", "INSERT INTO t VALUES (9, 'new')"]),
+    stops(case("of one table, stops", ONE, &["TRUNCATE t"])),
+    stops(case("of an empty table, stops", ONE, &["DELETE FROM t", "TRUNCATE t"])),
+    stops(case("of two tables at once, stops", ONE, &["TRUNCATE t, u"]).of(BOTH)),
+    stops(case("of one of two tables, stops", ONE, &["INSERT INTO u VALUES (9, 'b')", "TRUNCATE u"]).of(BOTH)),
+    stops(case("that cascades to the table, stops", CHAIN, &["TRUNCATE p CASCADE"])),
     stops(case(
-        "with new rows in the same transaction",
+        "with new rows in the same transaction, stops",
         ONE,
         &["BEGIN; TRUNCATE t; INSERT INTO t VALUES (1, 'new'); COMMIT"],
     )),
-    stops(case("of a partitioned table", PARTS, &["TRUNCATE t"])),
+    stops(case("of a partitioned table, stops", PARTS, &["TRUNCATE t"])),
     case("of a partition is not told", PARTS, &["TRUNCATE t1", "DELETE FROM t WHERE id = 12"])
         .documents(&[r#"{"_meta":"d","id":12}"#]),
     case("of another table", ONE, &["TRUNCATE u", "UPDATE t SET v = 'b'"]),

@@ -102,18 +102,33 @@ pub(crate) struct Fold(pub(crate) Vec<BTreeMap<String, Value>>);
 impl Fold {
     pub(crate) fn take(&mut self, transactions: &[Transaction], tables: &[Table<'_>]) {
         self.0.resize_with(tables.len(), BTreeMap::new);
-        for (binding, document) in transactions.iter().flat_map(|transaction| &transaction.documents) {
-            let mut document = document.as_object().unwrap().clone();
-            let key = key_of(&Value::Object(document.clone()), tables[*binding].1);
-            let meta = document.remove("_meta").unwrap();
-            let rows = &mut self.0[*binding];
-            match meta["op"].as_str() {
-                Some("d") => drop(rows.remove(&key)),
-                Some("c" | "u") => {
-                    rows.entry(key).or_insert_with(|| json!({})).as_object_mut().unwrap().extend(document);
-                }
-                other => panic!("op {other:?}"),
+        for transaction in transactions {
+            for (at, (binding, document)) in transaction.documents.iter().enumerate() {
+                self.begin_anew(transaction, at);
+                self.put(*binding, document, tables);
             }
+            self.begin_anew(transaction, transaction.documents.len());
+        }
+    }
+
+    /// What was emptied, or comes anew, behind so many documents.
+    fn begin_anew(&mut self, transaction: &Transaction, at: usize) {
+        let emptied = transaction.truncated.iter().filter(|(_, behind)| *behind == at).map(|(binding, _)| *binding);
+        let begun = transaction.refreshes.iter().filter(|refresh| refresh.behind == at && !refresh.complete);
+        emptied.chain(begun.map(|refresh| refresh.binding)).for_each(|binding| self.0[binding].clear());
+    }
+
+    fn put(&mut self, binding: usize, document: &Value, tables: &[Table<'_>]) {
+        let mut document = document.as_object().unwrap().clone();
+        let key = key_of(&Value::Object(document.clone()), tables[binding].1);
+        let meta = document.remove("_meta").unwrap();
+        let rows = &mut self.0[binding];
+        match meta["op"].as_str() {
+            Some("d") => drop(rows.remove(&key)),
+            Some("c" | "u") => {
+                rows.entry(key).or_insert_with(|| json!({})).as_object_mut().unwrap().extend(document);
+            }
+            other => panic!("op {other:?}"),
         }
     }
 

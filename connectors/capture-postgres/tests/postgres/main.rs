@@ -12,6 +12,7 @@ mod chaos;
 mod discover;
 mod doubts;
 mod query;
+mod refresh;
 mod schema;
 mod snapshot;
 mod spec;

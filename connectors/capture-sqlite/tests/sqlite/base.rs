@@ -132,18 +132,32 @@ pub(crate) struct Fold(pub(crate) Vec<BTreeMap<String, Value>>);
 impl Fold {
     pub(crate) fn take(&mut self, transactions: &[Transaction], tables: &[Table<'_>]) {
         self.0.resize_with(tables.len(), BTreeMap::new);
-        for (binding, document) in transactions.iter().flat_map(|transaction| &transaction.documents) {
-            let mut document = document.clone();
-            let key = key_of(&document, tables[*binding].1);
-            let op = document.pointer_mut("/_meta").and_then(|meta| meta.as_object_mut()?.remove("op"));
-            if document["_meta"].as_object().is_none_or(serde_json::Map::is_empty) {
-                document.as_object_mut().unwrap().remove("_meta");
+        for transaction in transactions {
+            for (at, (binding, document)) in transaction.documents.iter().enumerate() {
+                self.begin_anew(transaction, at);
+                self.put(*binding, document, tables);
             }
-            match op.as_ref().and_then(Value::as_str) {
-                Some("d") => drop(self.0[*binding].remove(&key)),
-                Some("u") | None => drop(self.0[*binding].insert(key, document)),
-                Some(other) => panic!("op {other}"),
-            }
+            self.begin_anew(transaction, transaction.documents.len());
+        }
+    }
+
+    /// What comes anew behind so many documents.
+    fn begin_anew(&mut self, transaction: &Transaction, at: usize) {
+        let begun = transaction.refreshes.iter().filter(|refresh| refresh.behind == at && !refresh.complete);
+        begun.for_each(|refresh| self.0[refresh.binding].clear());
+    }
+
+    fn put(&mut self, binding: usize, document: &Value, tables: &[Table<'_>]) {
+        let mut document = document.clone();
+        let key = key_of(&document, tables[binding].1);
+        let op = document.pointer_mut("/_meta").and_then(|meta| meta.as_object_mut()?.remove("op"));
+        if document["_meta"].as_object().is_none_or(serde_json::Map::is_empty) {
+            document.as_object_mut().unwrap().remove("_meta");
+        }
+        match op.as_ref().and_then(Value::as_str) {
+            Some("d") => drop(self.0[binding].remove(&key)),
+            Some("u") | None => drop(self.0[binding].insert(key, document)),
+            Some(other) => panic!("op {other}"),
         }
     }
 

@@ -12,6 +12,7 @@ mod chaos;
 mod discover;
 mod doubts;
 mod pushed_out;
+mod refresh;
 mod schema;
 mod snapshot;
 mod spec;
