@@ -1,5 +1,5 @@
 //! One pass over a document: checks its JSON (rule X-6) and takes out its key and `/_meta/op`. The runtime does this to each document of a
-//! connector and to no document twice; nothing is built on the way.
+//! connector and to no document twice; nothing is built on the way. Out of its journal it takes key and operation again, and reads no further.
 //!
 //! What is refused (kind `data`, code `document.json`): what is not one JSON object; invalid UTF-8; objects and arrays nested more than 127
 //! deep (what serde_json reads, so that nobody downstream refuses what passed here); a name twice in one object (readers differ on which
@@ -79,6 +79,21 @@ impl Scanner {
     /// Checks a document and takes out its key and what happened. On an error `scanned` holds nothing of use.
     pub fn scan(&mut self, document: &[u8], scanned: &mut Scanned) -> Result<(), Error> {
         scanned.op = self.walk(document, |_, _| {})?;
+        self.take_out(document, scanned)
+    }
+
+    /// The same of a document that was checked before, by whoever wrote it down: it is read only as far as its key and what happened stand in it.
+    pub fn take(&mut self, document: &[u8], scanned: &mut Scanned) -> Result<(), Error> {
+        self.found.fill(None);
+        let missing = self.found.len() - usize::from(self.op_slot < self.key_parts);
+        let found = First { slots: &mut self.found, missing };
+        let search = Search { trie: &self.trie, walk: &mut self.walk, memo: Some(&mut self.memo), found };
+        Reader::of_checked(document).object(search, Lines::One)?;
+        scanned.op = self.found[self.op_slot].map_or(Ok(Op::Create), |span| op_of(document, span))?;
+        self.take_out(document, scanned)
+    }
+
+    fn take_out(&self, document: &[u8], scanned: &mut Scanned) -> Result<(), Error> {
         let Scanned { key_encoded, key_json, .. } = scanned;
         key_encoded.clear();
         for part in self.key_parts(document) {
@@ -155,6 +170,75 @@ impl<E: FnMut(&[u8], &[u8])> Finds for Found<'_, E> {
     fn member(&mut self, name: Text<'_>, start: usize, end: usize) {
         (self.each)(&name.unescaped(), &self.document[start..end]);
     }
+}
+
+/// Finds the values at some paths, in one walk over a document that was checked by the runtime. Keep one for the documents of a collection: it
+/// remembers their names.
+#[derive(Debug, Clone)]
+pub struct Finder {
+    trie: Trie,
+    walk: Walk,
+    memo: Memo,
+}
+
+impl Finder {
+    /// The names that lead to each value, outermost first; each path once, and none is empty.
+    pub fn new<'p>(paths: impl IntoIterator<Item = &'p [String]>) -> Self {
+        let mut trie = Trie::default();
+        for (slot, path) in paths.into_iter().enumerate() {
+            trie.insert(path, slot);
+        }
+        Self { trie, walk: Walk::default(), memo: Memo::default() }
+    }
+
+    /// Tells of each value that is there which path it is at, and how it is written, in the order of the document. The value of a path stands
+    /// behind those that are inside of it. An error tells of what is obviously no object; not all of that is looked for.
+    pub fn find<'d>(&mut self, document: &'d str, each: impl FnMut(usize, &'d str)) -> Result<(), JsonFault> {
+        let found = Values { document, each };
+        let search = Search { trie: &self.trie, walk: &mut self.walk, memo: Some(&mut self.memo), found };
+        Reader::of_checked(document.as_bytes()).object(search, Lines::Many)
+    }
+}
+
+/// What a finder finds in one document.
+struct Values<'d, E> {
+    document: &'d str,
+    each: E,
+}
+
+impl<'d, E: FnMut(usize, &'d str)> Finds for Values<'d, E> {
+    const IS_CHECKED: bool = true;
+
+    #[inline]
+    fn slot(&mut self, slot: usize, start: usize, end: usize) {
+        (self.each)(slot, &self.document[start..end]);
+    }
+
+    fn member(&mut self, _: Text<'_>, _: usize, _: usize) {}
+}
+
+/// The values of all slots, and nothing behind them.
+struct First<'s> {
+    slots: &'s mut [Option<(u32, u32)>],
+    /// So many slots have none yet.
+    missing: usize,
+}
+
+impl Finds for First<'_> {
+    const MAY_END: bool = true;
+    const IS_CHECKED: bool = true;
+
+    #[inline]
+    fn has_all(&self) -> bool {
+        self.missing == 0
+    }
+
+    fn slot(&mut self, slot: usize, start: usize, end: usize) {
+        self.missing -= usize::from(self.slots[slot].is_none());
+        self.slots[slot] = Some((start as u32, end as u32));
+    }
+
+    fn member(&mut self, _: Text<'_>, _: usize, _: usize) {}
 }
 
 /// Checks that bytes are one JSON object that every reader reads alike, such as a config or a schema: rule X-6 but for size and lines.

@@ -73,6 +73,16 @@ pub(crate) enum Lines {
 
 /// What a walk over an object hands out.
 pub(crate) trait Finds {
+    /// The walk may end before the object does.
+    const MAY_END: bool = false;
+    /// The object was checked before: of arrays and objects in which nothing is looked for, only where they end is found out.
+    const IS_CHECKED: bool = false;
+
+    /// All is found.
+    fn has_all(&self) -> bool {
+        false
+    }
+
     /// The value of a slot, and where it begins and ends.
     fn slot(&mut self, slot: usize, start: usize, end: usize);
 
@@ -117,6 +127,11 @@ impl<'d> Reader<'d> {
         }
     }
 
+    /// Of bytes that are known to be UTF-8.
+    pub(crate) fn of_checked(bytes: &'d [u8]) -> Self {
+        Self { bytes, at: 0, lines: Lines::Many }
+    }
+
     /// Reads one object and nothing behind it, and tells where the values are that the search looks for.
     pub(crate) fn object<F: Finds>(mut self, mut search: Search<'_, F>, lines: Lines) -> Result<(), JsonFault> {
         self.lines = lines;
@@ -127,7 +142,7 @@ impl<'d> Reader<'d> {
         }
         let memo = search.memo.take();
         self.members(&mut search, Some(0), memo, 1)?;
-        self.end()
+        if F::MAY_END && search.found.has_all() { Ok(()) } else { self.end() }
     }
 
     /// Reads one array and nothing behind it, and hands each value over. It does not go into arrays and objects: `each` refuses them.
@@ -184,9 +199,18 @@ impl<'d> Reader<'d> {
             self.expect(b':', "`:`")?;
             self.space();
             let start = self.at;
-            self.value(search, child.and_then(|child| child.node), nested, depth)?;
+            match child.and_then(|child| child.node) {
+                None if F::IS_CHECKED => self.pass_over()?,
+                node => self.value(search, node, nested, depth)?,
+            }
+            if F::MAY_END && search.found.has_all() {
+                return Ok(());
+            }
             if let Some(slot) = child.and_then(|child| child.slot) {
                 search.found.slot(slot, start, self.at);
+                if F::MAY_END && search.found.has_all() {
+                    return Ok(());
+                }
             }
             if depth == 1 {
                 search.found.member(name, start, self.at);
@@ -199,7 +223,7 @@ impl<'d> Reader<'d> {
             }
         }
         let all_known = memo.zip(place).is_some_and(|(memo, place)| memo.end(&place));
-        if search.walk.close(scope, self.bytes, all_known) {
+        if F::IS_CHECKED || search.walk.close(scope, self.bytes, all_known) {
             Ok(())
         } else {
             Err(self.fault("each name once in the object before this"))
@@ -208,7 +232,7 @@ impl<'d> Reader<'d> {
 
     /// Reads a name; what is looked for under it, what is remembered of its value, and whether it holds an escape.
     #[inline]
-    fn name<'m, F>(
+    fn name<'m, F: Finds>(
         &mut self,
         search: &mut Search<'_, F>,
         node: Option<NodeId>,
@@ -221,7 +245,9 @@ impl<'d> Reader<'d> {
         };
         if let Some(index) = memo.find(place, &self.bytes[start..]) {
             let known = memo.known(index);
-            search.walk.push(known.hash, start + 1, known.name_bytes(), false);
+            if !F::IS_CHECKED {
+                search.walk.push(known.hash, start + 1, known.name_bytes(), false);
+            }
             self.at = start + known.name_bytes() + 2;
             return Ok((known.child, Some(&mut known.nested), false));
         }
@@ -230,7 +256,7 @@ impl<'d> Reader<'d> {
         Ok((child, learned.map(|index| &mut memo.known(index).nested), escaped))
     }
 
-    fn unknown_name<F>(
+    fn unknown_name<F: Finds>(
         &mut self,
         search: &mut Search<'_, F>,
         node: Option<NodeId>,
@@ -243,7 +269,7 @@ impl<'d> Reader<'d> {
         let name = self.string()?;
         let text = name.unescaped();
         let hash = hash(&text);
-        if !search.walk.add(scope, self.bytes, &text, hash, start, name) {
+        if !F::IS_CHECKED && !search.walk.add(scope, self.bytes, &text, hash, start, name) {
             self.at = start;
             return Err(self.fault("each name once in an object"));
         }
@@ -265,6 +291,31 @@ impl<'d> Reader<'d> {
             Some(b'[') => self.elements(search, depth + 1),
             Some(_) | None => self.scalar(),
         }
+    }
+
+    /// To the end of a value of a document that was checked before.
+    fn pass_over(&mut self) -> Result<(), JsonFault> {
+        match self.peek() {
+            Some(b'{' | b'[') => self.pass_over_nested(),
+            Some(_) | None => self.scalar(),
+        }
+    }
+
+    fn pass_over_nested(&mut self) -> Result<(), JsonFault> {
+        let mut depth = 0;
+        loop {
+            let rest = &self.bytes[self.at..];
+            let next = rest.iter().position(|byte| matches!(byte, b'"' | b'{' | b'}' | b'[' | b']'));
+            self.at += next.unwrap_or(rest.len());
+            match self.peek() {
+                Some(b'"') => drop(self.string()?),
+                Some(b'{' | b'[') => (self.at, depth) = (self.at + 1, depth + 1),
+                Some(_) if depth > 1 => (self.at, depth) = (self.at + 1, depth - 1),
+                Some(_) => break self.at += 1,
+                None => return Err(self.fault("the end of a value")),
+            }
+        }
+        Ok(())
     }
 
     fn elements<F: Finds>(&mut self, search: &mut Search<'_, F>, depth: usize) -> Result<(), JsonFault> {

@@ -332,6 +332,58 @@ proptest! {
     }
 
     #[test]
+    fn what_was_checked_is_taken_out_by_reading_no_further(documents in proptest::collection::vec(members(), 1..12)) {
+        for pointers in [&["/a/b", "/id"][..], &["/id"], &["/a", "/_meta/op"], &["/a", "/a/b"], &["/none"]] {
+            let (mut used, mut taken) = (scanner(pointers), Scanned::default());
+            for document in documents.iter().cycle().take(100) {
+                let Ok(scanned) = scan(pointers, document) else { continue };
+                prop_assert_eq!(used.take(document.as_bytes(), &mut taken), Ok(()), "{}", document);
+                prop_assert_eq!(&taken, &scanned, "{}", document);
+            }
+        }
+    }
+
+    #[test]
+    fn a_finder_finds_what_serde_json_finds(documents in proptest::collection::vec(members(), 1..12)) {
+        let paths: [&[&str]; 5] = [&["a"], &["a", "b"], &["id"], &["_meta", "op"], &["a", "b", "c"]];
+        let names: Vec<Vec<String>> = paths.iter().map(|path| path.iter().map(|name| (*name).to_owned()).collect()).collect();
+        let mut finder = Finder::new(names.iter().map(Vec::as_slice));
+        for document in documents.iter().cycle().take(100) {
+            let mut found = [None; 5];
+            let is_read = finder.find(document, |path, raw| found[path] = Some(raw)).is_ok();
+            if check_object(document.as_bytes()).is_err() {
+                continue;
+            }
+            prop_assert!(is_read, "{}", document);
+            let whole: serde_json::Value = serde_json::from_str(document).expect("it was read");
+            for (path, raw) in paths.iter().zip(found) {
+                let wanted = path.iter().try_fold(&whole, |value, name| value.as_object()?.get(*name));
+                let raw = raw.map(|raw| serde_json::from_str::<serde_json::Value>(raw).expect("one value"));
+                prop_assert_eq!(raw.as_ref(), wanted, "{}", document);
+            }
+        }
+    }
+
+    #[test]
+    fn what_serde_json_writes_is_found_whole(first in value(), second in value()) {
+        let document = serde_json::json!({ "first": first, "in": { "second": second, "x": [{}, "]"] }, "last": 1 }).to_string();
+        let names = [vec!["first".to_owned()], vec!["in".to_owned(), "second".to_owned()], vec!["last".to_owned()]];
+        let mut found = Vec::new();
+        let mut finder = Finder::new(names.iter().map(Vec::as_slice));
+        finder.find(&document, |path, raw| found.push((path, raw.to_owned()))).expect("it is one object");
+        prop_assert_eq!(found, [(0, first.to_string()), (1, second.to_string()), (2, "1".to_owned())]);
+    }
+
+    #[test]
+    fn no_text_makes_a_finder_panic(text in json_text(), any in ".{0,30}") {
+        let mut finder = Finder::new([vec!["a".to_owned(), "b".to_owned()], vec!["id".to_owned()]].iter().map(Vec::as_slice));
+        for text in [text.as_str(), &any, &format!("{{\"a\":{any}"), &format!("{{\"a\":{{\"b\":{any}}}}}")] {
+            finder.find(text, |_, _| ()).ok();
+            scanner(&["/a/b", "/id"]).take(text.as_bytes(), &mut Scanned::default()).ok();
+        }
+    }
+
+    #[test]
     fn x_6_no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64), cut in 0..80_usize) {
         let document = br#"{"id":"\ud83d\ude00","a":[1.5e3,true,{"b":null}],"_meta":{"op":"d"}}"#;
         let mut mixed = document[..cut.min(document.len())].to_vec();

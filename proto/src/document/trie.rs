@@ -10,6 +10,7 @@ pub(crate) struct Trie {
 
 #[derive(Debug, Clone, Default)]
 struct Node {
+    /// In the order of their names.
     children: Vec<(Box<[u8]>, Child)>,
 }
 
@@ -48,17 +49,19 @@ impl Trie {
         self.nodes[node].children[child].1.slot = Some(slot);
     }
 
-    /// What is looked for under this name. A node has a handful of children, so they are simply compared.
+    /// What is looked for under this name.
     #[inline]
     pub(super) fn find(&self, node: NodeId, name: &[u8]) -> Option<Child> {
-        self.nodes[node].children.iter().find(|(child, _)| **child == *name).map(|(_, child)| *child)
+        let children = &self.nodes[node].children;
+        let found = children.binary_search_by(|(child, _)| (**child).cmp(name)).ok()?;
+        Some(children[found].1)
     }
 
     fn child_index(&mut self, node: NodeId, name: &str) -> usize {
         let children = &mut self.nodes[node].children;
-        children.iter().position(|(child, _)| **child == *name.as_bytes()).unwrap_or_else(|| {
-            children.push((name.as_bytes().into(), Child::default()));
-            children.len() - 1
+        children.binary_search_by(|(child, _)| (**child).cmp(name.as_bytes())).unwrap_or_else(|at| {
+            children.insert(at, (name.as_bytes().into(), Child::default()));
+            at
         })
     }
 }

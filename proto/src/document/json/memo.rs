@@ -7,7 +7,7 @@
 use super::super::trie::Child;
 
 /// More names are not remembered.
-const NAMES_MAX: usize = 64;
+const NAMES_MAX: usize = 256;
 /// After this many objects in a row with a name that is not here, it is learned anew.
 const MISSES_MAX: u32 = 64;
 
