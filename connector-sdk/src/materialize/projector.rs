@@ -3,12 +3,12 @@
 //! What becomes of a value is the connector's business; which field it belongs to where several share a pointer is settled here.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::fmt;
+use std::sync::Mutex;
 
+use longshore_proto::document::Finder;
 use longshore_proto::selection::{Field, JsonType};
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
-use serde_json::value::RawValue;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use crate::{Error, Result};
 
@@ -27,18 +27,12 @@ use crate::{Error, Result};
 #[derive(Debug)]
 pub struct Projector {
     width: usize,
-    /// By the name of a top-level field.
-    wanted: HashMap<String, Wanted>,
-    /// Top-level fields that are one value and nothing more, in the order in which documents usually have them.
-    usual: Vec<(String, usize)>,
-}
-
-/// What a top-level field is wanted for.
-#[derive(Debug, Default)]
-struct Wanted {
-    whole: Shared,
-    /// What stands deeper in it.
-    deeper: Vec<(Vec<String>, Shared)>,
+    /// The pointers as names, each once.
+    paths: Vec<Vec<String>>,
+    /// Of each path, which fields it has.
+    shared: Vec<Shared>,
+    /// Remembers the names of the documents before. Who finds it taken by somebody else begins with none.
+    finder: Mutex<Finder>,
 }
 
 /// The places of the fields of one pointer.
@@ -61,33 +55,21 @@ impl Shared {
 impl Projector {
     /// For fields in this order.
     pub fn new(fields: &[Field]) -> Self {
-        let mut wanted: HashMap<String, Wanted> = HashMap::new();
+        let (mut paths, mut shared): (Vec<Vec<String>>, Vec<Shared>) = (Vec::new(), Vec::new());
         for (place, field) in fields.iter().enumerate() {
-            let mut path = field.path();
+            let path = field.path();
             if path.is_empty() {
                 continue;
             }
-            let top = wanted.entry(path.remove(0)).or_default();
-            let shared = match path.is_empty() {
-                true => &mut top.whole,
-                false => {
-                    let at = top.deeper.iter().position(|(other, _)| *other == path).unwrap_or(top.deeper.len());
-                    if at == top.deeper.len() {
-                        top.deeper.push((path, Shared::default()));
-                    }
-                    &mut top.deeper[at].1
-                }
-            };
-            shared.0.push((place, field.types.clone()));
+            let at = paths.iter().position(|other| *other == path).unwrap_or(paths.len());
+            if at == paths.len() {
+                paths.push(path);
+                shared.push(Shared::default());
+            }
+            shared[at].0.push((place, field.types.clone()));
         }
-        let plain = |(place, field): (usize, &Field)| {
-            let name = field.path().into_iter().next()?;
-            let top = wanted.get(&name)?;
-            let alone = top.deeper.is_empty() && matches!(top.whole.0.as_slice(), [(only, _)] if *only == place);
-            alone.then_some((name, place))
-        };
-        let usual = fields.iter().enumerate().filter_map(plain).collect();
-        Self { width: fields.len(), wanted, usual }
+        let finder = Mutex::new(finder(&paths));
+        Self { width: fields.len(), paths, shared, finder }
     }
 
     /// Fills `values` with the JSON text of each field, without whitespace around it; `None`: absent.
@@ -97,9 +79,18 @@ impl Projector {
     pub fn project<'d>(&self, document: &'d [u8], values: &mut Vec<Option<&'d str>>) -> Result<()> {
         values.clear();
         values.resize(self.width, None);
-        serde_json::Deserializer::from_slice(document)
-            .deserialize_map(Fill { projector: self, values, next: 0 })
-            .map_err(|error| unreadable(&error))
+        let document = std::str::from_utf8(document).map_err(|error| unreadable(&error))?;
+        let mut fill = |path: usize, raw: &'d str| {
+            let shared: &Shared = &self.shared[path];
+            if let Some(place) = shared.place(raw) {
+                values[place] = Some(raw);
+            }
+        };
+        let found = match self.finder.try_lock() {
+            Ok(mut finder) => finder.find(document, &mut fill),
+            Err(_) => finder(&self.paths).find(document, &mut fill),
+        };
+        found.map_err(|fault| unreadable(&fault))
     }
 
     /// Fills `absent` with which fields belong to a top-level field that the document does not have: what a partial update leaves as it is.
@@ -116,7 +107,11 @@ impl Projector {
     }
 }
 
-fn unreadable(error: &serde_json::Error) -> Error {
+fn finder(paths: &[Vec<String>]) -> Finder {
+    Finder::new(paths.iter().map(Vec::as_slice))
+}
+
+fn unreadable(error: &impl fmt::Display) -> Error {
     Error::data("sdk.document", format!("reading a document: {error}"))
 }
 
@@ -135,106 +130,14 @@ impl<'d> Visitor<'d> for CrossOut<'_, '_> {
 
     fn visit_map<A: MapAccess<'d>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some((name, _)) = map.next_entry::<Cow<'d, str>, IgnoredAny>()? {
-            let Some(Wanted { whole, deeper }) = self.projector.wanted.get(name.as_ref()) else { continue };
-            for (place, _) in deeper.iter().map(|(_, shared)| shared).chain([whole]).flat_map(|shared| &shared.0) {
+            let Projector { paths, shared, .. } = self.projector;
+            let inside = paths.iter().zip(shared).filter(|(path, _)| path[0] == name);
+            for (place, _) in inside.flat_map(|(_, shared)| &shared.0) {
                 self.absent[*place] = false;
             }
         }
         Ok(())
     }
-}
-
-/// Walks over the top-level fields.
-struct Fill<'p, 'v, 'd> {
-    projector: &'p Projector,
-    values: &'v mut Vec<Option<&'d str>>,
-    /// The place in `usual` that is likely next.
-    next: usize,
-}
-
-/// What the name of a field says of its value.
-enum Found<'p> {
-    Place(usize),
-    Wanted(&'p Wanted),
-    Nothing,
-}
-
-impl<'d> Visitor<'d> for Fill<'_, '_, 'd> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'d>>(mut self, mut map: A) -> Result<(), A::Error> {
-        while let Some(found) = map.next_key_seed(Name { projector: self.projector, next: &mut self.next })? {
-            let raw: &'d RawValue = map.next_value()?;
-            match found {
-                Found::Place(place) => self.values[place] = Some(raw.get()),
-                Found::Wanted(wanted) => self.take(wanted, raw.get()),
-                Found::Nothing => {}
-            }
-        }
-        Ok(())
-    }
-}
-
-impl<'d> Fill<'_, '_, 'd> {
-    fn take(&mut self, wanted: &Wanted, raw: &'d str) {
-        let mut put = |shared: &Shared, raw: &'d str| {
-            if let Some(place) = shared.place(raw) {
-                self.values[place] = Some(raw);
-            }
-        };
-        put(&wanted.whole, raw);
-        for (path, shared) in &wanted.deeper {
-            if let Some(raw) = at(raw, path) {
-                put(shared, raw);
-            }
-        }
-    }
-}
-
-/// Reads the name of a field and looks it up; documents of one collection mostly have their fields in one order.
-struct Name<'p, 'n> {
-    projector: &'p Projector,
-    next: &'n mut usize,
-}
-
-impl<'p, 'd> DeserializeSeed<'d> for Name<'p, '_> {
-    type Value = Found<'p>;
-
-    fn deserialize<D: Deserializer<'d>>(self, deserializer: D) -> Result<Found<'p>, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl<'p> Visitor<'_> for Name<'p, '_> {
-    type Value = Found<'p>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a name")
-    }
-
-    fn visit_str<E>(self, name: &str) -> Result<Found<'p>, E> {
-        let Projector { usual, wanted, .. } = self.projector;
-        if let Some((_, place)) = usual.get(*self.next).filter(|(usual, _)| usual == name) {
-            *self.next += 1;
-            return Ok(Found::Place(*place));
-        }
-        if let Some(at) = usual.iter().position(|(usual, _)| usual == name) {
-            *self.next = at + 1;
-            return Ok(Found::Place(usual[at].1));
-        }
-        Ok(wanted.get(name).map_or(Found::Nothing, Found::Wanted))
-    }
-}
-
-/// The value at a path inside of an object.
-fn at<'d>(raw: &'d str, path: &[String]) -> Option<&'d str> {
-    let Some((first, rest)) = path.split_first() else { return Some(raw) };
-    let fields: HashMap<Cow<'d, str>, &'d RawValue> = serde_json::from_str(raw).ok()?;
-    at(fields.get(first.as_str())?.get(), rest)
 }
 
 #[cfg(test)]
