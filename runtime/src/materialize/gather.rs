@@ -396,7 +396,7 @@ impl Gatherer {
             let mut takers = rows.iter().filter(|taken| (taken.from..taken.to).contains(&i)).peekable();
             let Some(first) = takers.peek() else { continue };
             let planned = &mut targets[first.target];
-            planned.scanner.scan(document, scanned).map_err(|error| {
+            planned.scanner.take(document, scanned).map_err(|error| {
                 error.while_doing(format!(
                     "reading collection {} from its journal",
                     planned.target.binding.collection.name

@@ -47,8 +47,9 @@ use refusal::{Rejection, explanation, refusal};
 use wait::{blocking, joined, more, noted, sleep_until};
 use work::{Done, Work};
 
-/// Documents in memory, of one task.
-const BUDGET_BYTES: usize = 64 << 20;
+/// Documents in memory, of one task, with their keys and what goes with each. More than a transaction closes with, so that one of that size is
+/// not spilled but where documents are very small.
+const BUDGET_BYTES: usize = 96 << 20;
 /// After a stop, what is under way may take so long to be finished.
 const GRACE: Duration = Duration::from_secs(30);
 
