@@ -80,7 +80,9 @@ fn rows_that_are_gone_at_the_source_are_gone_after_a_backfill_and_nobody_saw_les
     let stage = Stage::new();
     stage.all_are_equal();
     // What no log will tell.
-    stage.copy.run("INSERT INTO t VALUES (-1, 'never there'); DELETE FROM t WHERE id = 7; UPDATE t SET v = 'other' WHERE id = 8");
+    stage.copy.run(
+        "INSERT INTO t VALUES (-1, 'never there'); DELETE FROM t WHERE id = 7; UPDATE t SET v = 'other' WHERE id = 8",
+    );
     rusqlite::Connection::open(stage.scene.join("lake.db"))
         .and_then(|lake| lake.execute_batch("INSERT INTO t VALUES (-1, 'never there'); DELETE FROM t WHERE id = 7"))
         .expect("written");

@@ -7,10 +7,11 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use longshore_postgres::SqlType;
+use longshore_postgres::{Scalar, SqlType};
 use longshore_sdk::materialize::Projector;
 use serde_json::value::RawValue;
 
+use crate::binary::{self, Unusual};
 use crate::shape::{Column, Shape};
 use crate::value::{Expected, value};
 
@@ -51,6 +52,8 @@ pub(crate) struct Converter {
     /// Places of the key's columns, in the order of the key.
     key: Vec<usize>,
     has_document: bool,
+    /// Of types that can be written in binary.
+    is_plain: bool,
 }
 
 /// Texts of which only the server can say whether it keeps them, by column.
@@ -64,7 +67,13 @@ impl Converter {
             columns.map(|(column, &sql_type)| Column { name: column.name.clone(), sql_type }).collect();
         let is_key = (0..columns.len()).map(|place| !shape.delta && shape.is_key(place)).collect();
         let (projector, key) = (Projector::new(&shape.fields), shape.key.clone());
-        Self { projector, columns, is_key, key, has_document: shape.document().is_some() }
+        let is_plain = columns.iter().all(|column| binary::knows(column.sql_type));
+        Self { projector, columns, is_key, key, has_document: shape.document().is_some(), is_plain }
+    }
+
+    /// Lines may be written in binary.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.is_plain
     }
 
     pub(crate) fn column(&self, place: usize) -> &Column {
@@ -124,6 +133,72 @@ impl Converter {
         Ok(has_kept)
     }
 
+    /// Appends a document's row in binary, without its width. What is wrong with a document is said where its line is written.
+    pub(crate) fn plain_row<'d>(
+        &self,
+        document: &'d [u8],
+        found: &mut Vec<Option<&'d str>>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Unusual> {
+        self.projector.project(document, found).map_err(|_| Unusual)?;
+        for (place, raw) in found.iter().enumerate() {
+            self.plain_value(place, *raw, out)?;
+        }
+        match self.columns.get(found.len()).filter(|_| self.has_document).map(|column| column.sql_type.scalar) {
+            Some(Scalar::Json) => binary::bytes(document, out),
+            Some(_) => return Err(Unusual),
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// As [`Converter::gone`], in binary.
+    pub(crate) fn plain_gone(&self, key: &[u8], out: &mut Vec<u8>) -> Result<(), Unusual> {
+        let parts: Vec<&RawValue> = serde_json::from_slice(key).map_err(|_| Unusual)?;
+        if parts.len() != self.key.len() {
+            return Err(Unusual);
+        }
+        for place in 0..self.columns.len() {
+            match self.key.iter().position(|of| *of == place) {
+                Some(part) => self.plain_value(place, Some(parts[part].get()), out)?,
+                None => binary::null(out),
+            }
+        }
+        Ok(())
+    }
+
+    /// As [`Converter::kept`], in binary.
+    pub(crate) fn plain_kept(
+        &self,
+        document: &[u8],
+        found: &[Option<&str>],
+        room: &mut Vec<bool>,
+        out: &mut Vec<u8>,
+    ) -> Result<bool, Unusual> {
+        room.clear();
+        if found.iter().any(Option::is_none) {
+            self.projector.absent(document, room).map_err(|_| Unusual)?;
+        }
+        let has_kept = room.contains(&true);
+        if has_kept {
+            binary::bits(room, out)
+        } else {
+            binary::null(out)
+        }
+        Ok(has_kept)
+    }
+
+    fn plain_value(&self, place: usize, raw: Option<&str>, out: &mut Vec<u8>) -> Result<(), Unusual> {
+        match raw.filter(|raw| *raw != "null") {
+            Some(raw) => binary::value(self.columns[place].sql_type.scalar, self.is_key[place], raw, out),
+            None if self.is_key[place] => Err(Unusual),
+            None => {
+                binary::null(out);
+                Ok(())
+            }
+        }
+    }
+
     /// The texts of a key's parts.
     pub(crate) fn key<'d>(&self, key: &'d [u8], doubts: &mut Doubts) -> Result<Vec<Cow<'d, str>>, Misfit> {
         let parts: Vec<&'d RawValue> = serde_json::from_slice(key).map_err(|error| not_json(&error))?;
@@ -158,15 +233,18 @@ pub(crate) fn field(line: &mut Vec<u8>, place: usize, text: Option<&str>) {
         line.push(b'\t');
     }
     let Some(text) = text else { return line.extend_from_slice(NULL) };
-    for &byte in text.as_bytes() {
-        match byte {
-            b'\\' => line.extend_from_slice(b"\\\\"),
-            b'\n' => line.extend_from_slice(b"\\n"),
-            b'\r' => line.extend_from_slice(b"\\r"),
-            b'\t' => line.extend_from_slice(b"\\t"),
-            _ => line.push(byte),
-        }
+    let mut rest = text.as_bytes();
+    while let Some(at) = rest.iter().position(|byte| matches!(byte, b'\\' | b'\n' | b'\r' | b'\t')) {
+        line.extend_from_slice(&rest[..at]);
+        line.extend_from_slice(match rest[at] {
+            b'\n' => b"\\n",
+            b'\r' => b"\\r",
+            b'\t' => b"\\t",
+            _ => b"\\\\",
+        });
+        rest = &rest[at + 1..];
     }
+    line.extend_from_slice(rest);
 }
 
 fn no_null(column: &str) -> Misfit {

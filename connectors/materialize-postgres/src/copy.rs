@@ -1,30 +1,52 @@
-//! Lines on their way into a table. The server parses every value itself, so it is the one that knows; what it refuses is looked for at the
+//! Lines on their way into a table. The server looks at every value itself, so it is the one that knows; what it refuses is looked for at the
 //! line it names, or by halving where it names none or the wrong one, and the rest is looked at too.
+//!
+//! Lines are sent by a task of their own, so that the next ones are made while the server takes these.
+
+#![allow(clippy::disallowed_methods, reason = "what sends lines ends with the session, which waits for it or drops it")]
 
 use std::ops::Range;
 use std::pin::pin;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::SinkExt as _;
+use futures_util::future::join;
 use longshore_postgres::{Client, failed, tokio_postgres};
 use longshore_sdk::{Error, ErrorKind, Result};
+use tokio::task::JoinHandle;
 use tokio_postgres::Statement;
 use tokio_postgres::error::SqlState;
 
+use crate::binary;
 use crate::shape::Column;
 
 /// After so many lines that the server refused in one batch, the rest of it is not looked at: each is one more copy.
 const REFUSED_LINES_MAX: usize = 100;
 
+/// How lines are written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Form {
+    #[default]
+    Text,
+    Binary,
+}
+
 /// Lines of one batch.
 #[derive(Debug, Default)]
 pub(crate) struct Lines {
+    form: Form,
     text: Vec<u8>,
     /// Where each begins, and the row of the batch it is of.
     begins: Vec<(usize, usize)>,
 }
 
 impl Lines {
+    /// None yet; room for so many bytes.
+    pub(crate) fn new(form: Form, bytes: usize) -> Self {
+        Self { form, text: Vec::with_capacity(bytes), begins: Vec::new() }
+    }
+
     /// Adds a line, with its end, if it can be written at all.
     pub(crate) fn push<E>(&mut self, row: usize, write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Result<(), E> {
         let begin = self.text.len();
@@ -32,7 +54,9 @@ impl Lines {
             self.text.truncate(begin);
             return Err(error);
         }
-        self.text.push(b'\n');
+        if self.form == Form::Text {
+            self.text.push(b'\n');
+        }
         self.begins.push((begin, row));
         Ok(())
     }
@@ -72,41 +96,115 @@ pub(crate) enum Sent {
 }
 
 /// Where lines go.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Copy {
-    statement: Statement,
+    text: Statement,
+    /// None: no line is written in binary.
+    binary: Option<Statement>,
     /// As the server calls it where it names a line.
     relation: String,
 }
 
+/// Lines that are being sent. Nothing else may be asked of the connection before they are settled; dropped before that, they leave it as it is.
+#[derive(Debug)]
+pub(crate) struct Sending {
+    copy: Copy,
+    lines: Lines,
+    whole: Bytes,
+    task: Task,
+}
+
+#[derive(Debug)]
+struct Task(JoinHandle<Result<(), tokio_postgres::Error>>);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 impl Copy {
-    pub(crate) async fn prepare(client: &Client, relation: &str, into: &str, columns: &[String]) -> Result<Self> {
+    pub(crate) async fn prepare(
+        client: &Client,
+        relation: &str,
+        into: &str,
+        columns: &[String],
+        has_binary: bool,
+    ) -> Result<Self> {
         let copy = format!("COPY {into} ({}) FROM STDIN", columns.join(", "));
-        let statement = client.prepare(&copy).await.map_err(|error| failed("preparing a copy", &error))?;
-        Ok(Self { statement, relation: relation.to_owned() })
+        let prepared = client.prepare(&copy).await;
+        let text = prepared.map_err(|error| failed("preparing a copy", &error))?;
+        let binary = match has_binary {
+            true => {
+                let prepared = client.prepare(&format!("{copy} (FORMAT binary)")).await;
+                Some(prepared.map_err(|error| failed("preparing a copy", &error))?)
+            }
+            false => None,
+        };
+        Ok(Self { text, binary, relation: relation.to_owned() })
     }
 
-    /// Sends the lines; each that the server refuses is told with its row, and then all of them are for nothing: the transaction must not be
-    /// committed. Where their keys are only thought to be new, one that is there is no matter of its document.
-    pub(crate) async fn send(
-        &self,
+    /// Begins to send the lines.
+    pub(crate) fn begin(&self, client: &Arc<Client>, mut lines: Lines) -> Sending {
+        let whole = Bytes::from(std::mem::take(&mut lines.text));
+        let (copy, client, form, text) = (self.clone(), Arc::clone(client), lines.form, whole.clone());
+        let task = tokio::spawn(async move { copy.copy(&client, form, text).await });
+        Sending { copy: self.clone(), lines, whole, task: Task(task) }
+    }
+
+    /// With a savepoint before it, which is kept after an error only.
+    async fn copy(&self, client: &Client, form: Form, text: Bytes) -> Result<(), tokio_postgres::Error> {
+        let (statement, pieces) = match (form, &self.binary) {
+            (Form::Binary, Some(binary)) => {
+                (binary, vec![Bytes::from_static(binary::BEGIN), text, Bytes::from_static(binary::END)])
+            }
+            (Form::Text | Form::Binary, _) => (&self.text, vec![text]),
+        };
+        // The server answers them in order; nobody waits for one answer to ask for the next.
+        let (saved, sink) =
+            join(client.batch_execute("SAVEPOINT longshore"), client.copy_in::<_, Bytes>(statement)).await;
+        saved?;
+        let mut sink = pin!(sink?);
+        let mut sent = Ok(());
+        for piece in pieces {
+            if sent.is_ok() {
+                sent = sink.feed(piece).await;
+            }
+        }
+        // What the server says comes with the end, also where it has stopped listening before.
+        let (finished, released) = join(sink.finish(), client.batch_execute("RELEASE SAVEPOINT longshore")).await;
+        match (finished, sent) {
+            (Ok(_), sent) => sent.and(released),
+            (Err(error), Err(before)) if error.as_db_error().is_none() => Err(before),
+            (Err(error), _) => Err(error),
+        }
+    }
+}
+
+impl Sending {
+    /// Waits until the server has taken the lines; each that it refuses is told with its row, and then all of them are for nothing: the
+    /// transaction must not be committed. Where their keys are only thought to be new, one that is there is no matter of its document.
+    pub(crate) async fn settle(
+        mut self,
         client: &Client,
         (doing, keys): (&str, Keys),
-        mut lines: Lines,
         mut refused: impl FnMut(usize, Error) -> Result<()>,
     ) -> Result<Sent> {
-        let whole = Bytes::from(std::mem::take(&mut lines.text));
+        let Self { copy, lines, whole, task } = &mut self;
+        let ended = (&mut task.0).await;
+        let ended = ended.map_err(|error| Error::internal("postgres.copy", format!("{doing}: {error}")))?;
+        let mut first = Some(ended);
         let mut refused_count = 0;
         let mut waiting = Vec::from([Range { start: 0, end: lines.begins.len() }]);
         while let Some(range) = waiting.pop() {
             if range.is_empty() {
                 continue;
             }
-            client.run(doing, "SAVEPOINT longshore").await?;
-            let Err(error) = self.copy(client, lines.text(&range, &whole)).await else {
-                client.run(doing, "RELEASE SAVEPOINT longshore").await?;
-                continue;
+            let copied = match first.take() {
+                Some(copied) => copied,
+                None => copy.copy(client, lines.form, lines.text(&range, whole)).await,
             };
+            let Err(error) = copied else { continue };
             let why = failed(doing, &error);
             if why.kind != ErrorKind::Data {
                 return Err(why);
@@ -127,23 +225,12 @@ impl Copy {
                 continue;
             }
             // A context can quote values, which may say anything: a line is refused only when it was sent alone.
-            let named = error.as_db_error().and_then(|error| line_named(error.where_()?, &self.relation));
+            let named = error.as_db_error().and_then(|error| line_named(error.where_()?, &copy.relation));
             let named = named.map(|line| range.start + line - 1).filter(|bad| range.contains(bad));
             let bad = named.unwrap_or(range.start + range.len() / 2);
             waiting.extend([bad + 1..range.end, bad..bad + 1, range.start..bad]);
         }
         Ok(Sent::All)
-    }
-
-    async fn copy(&self, client: &Client, text: Bytes) -> Result<(), tokio_postgres::Error> {
-        let mut sink = pin!(client.copy_in::<_, Bytes>(&self.statement).await?);
-        let sent = sink.send(text).await;
-        // What the server says comes with the end, also where it has stopped listening before.
-        match (sink.finish().await, sent) {
-            (Ok(_), sent) => sent,
-            (Err(error), Err(before)) if error.as_db_error().is_none() => Err(before),
-            (Err(error), _) => Err(error),
-        }
     }
 }
 

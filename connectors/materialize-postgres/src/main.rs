@@ -1,12 +1,13 @@
 //! Materializes into tables of a PostgreSQL database, transactionally: rows, fence and the runtime's checkpoint commit together.
 //!
 //! A document's way in: [`shape`] says which columns the fields of a binding make, [`convert`] turns a document into a line of `COPY` without
-//! changing a value, [`session`] sends the lines and merges them. What a table is made of is [`table`]'s business, how its columns become
+//! changing a value ([`binary`]: into a row of its binary format, where that is cheap), [`session`] sends the lines and merges them. What a table is made of is [`table`]'s business, how its columns become
 //! wider [`widen`]'s; who may write, [`meta`]'s.
 
 mod apply;
 mod aside;
 mod behind;
+mod binary;
 mod canonical;
 mod columns;
 mod config;

@@ -5,6 +5,10 @@
 //! a table that is empty when the transaction first writes to it, they are copied like the others, since each key comes once. So they are where
 //! all rows of the table lie before the transaction's first key, as in a walk over a table, or where keys only grow.
 
+mod rows;
+
+use std::sync::Arc;
+
 use longshore_postgres::{Client, SqlType, failed, quoted};
 use longshore_sdk::materialize::{
     Backfill, Bound, Checkpoint, Fence, Load, Next, Row, Rows, StoreBatch, Stored, Stores, TransactionalSession,
@@ -15,7 +19,7 @@ use crate::aside;
 use crate::behind::Behind;
 use crate::config::Resource;
 use crate::convert::{Converter, Misfit, field};
-use crate::copy::{Copy, Keys, Lines, Sent, printed_otherwise};
+use crate::copy::{Copy, Keys, Lines, Sending, Sent, printed_otherwise};
 use crate::load::Lookup;
 use crate::meta;
 use crate::shape::Shape;
@@ -24,11 +28,21 @@ use crate::table::{self, TableName};
 /// An open session.
 #[derive(Debug)]
 pub(crate) struct Session {
-    client: Client,
+    client: Arc<Client>,
     fence: Fence,
     tables: Vec<Table>,
     /// A transaction is open.
     writing: bool,
+    /// What the server has not taken yet.
+    sent: Option<InTransit>,
+}
+
+/// A batch whose lines are on their way.
+#[derive(Debug)]
+struct InTransit {
+    batch: StoreBatch,
+    sending: Sending,
+    keys: Keys,
 }
 
 /// The table of a binding.
@@ -52,6 +66,8 @@ struct Table {
     is_behind: Option<Behind>,
     /// What is stored aside takes its place with the open transaction.
     completes: bool,
+    /// Batches that are written as texts without trying.
+    texts_left: usize,
 }
 
 /// How rows of the open transaction get into a table.
@@ -67,6 +83,13 @@ enum Way {
     Staged { has_deletes: bool, has_parts: bool },
 }
 
+impl Way {
+    /// Lines for one are lines for the other.
+    fn is_like(self, other: Self) -> bool {
+        std::mem::discriminant(&self) == std::mem::discriminant(&other)
+    }
+}
+
 impl Session {
     /// The tables are as Apply left them; the fence is raised already.
     pub(crate) async fn new(client: Client, fence: Fence, bindings: &[Bound<Resource>]) -> Result<Self> {
@@ -74,7 +97,7 @@ impl Session {
         for (index, binding) in bindings.iter().enumerate() {
             tables.push(Table::new(&client, index, binding).await.map_err(|error| error.at_binding(index))?);
         }
-        Ok(Self { client, fence, tables, writing: false })
+        Ok(Self { client: Arc::new(client), fence, tables, writing: false, sent: None })
     }
 
     async fn begin(&mut self) -> Result<()> {
@@ -86,10 +109,29 @@ impl Session {
         meta::hold(&self.client, &self.fence).await
     }
 
-    async fn write(&mut self, batch: &StoreBatch, stores: &mut Stores<'_>) -> Result<()> {
+    /// The lines of a batch are made while the server takes those before.
+    async fn write(&mut self, batch: StoreBatch, stores: &mut Stores<'_>) -> Result<()> {
         self.begin().await?;
-        let table = &mut self.tables[batch.binding()];
-        table.write(&self.client, batch, stores).await.map_err(|error| error.at_binding(batch.binding()))
+        let binding = batch.binding();
+        let at_binding = |error: Error| error.at_binding(binding);
+        let way = self.tables[binding].way;
+        let made = (way != Way::Unused).then(|| self.tables[binding].plain_lines(&batch));
+        self.settle(stores).await?;
+        let table = &mut self.tables[binding];
+        let made = made.filter(|_| table.way.is_like(way));
+        self.sent = table.write(&self.client, batch, made, stores).await.map_err(at_binding)?;
+        Ok(())
+    }
+
+    /// Waits until the server has taken what was sent.
+    async fn settle(&mut self, stores: &mut Stores<'_>) -> Result<()> {
+        while let Some(sent) = self.sent.take() {
+            let binding = sent.batch.binding();
+            let table = &mut self.tables[binding];
+            let again = table.settle(&self.client, sent, stores).await;
+            self.sent = again.map_err(|error| error.at_binding(binding))?;
+        }
+        Ok(())
     }
 
     async fn merge(&mut self) -> Result<()> {
@@ -128,9 +170,19 @@ impl TransactionalSession for Session {
 
     async fn store(&mut self, stores: &mut Stores<'_>) -> Result<Stored> {
         loop {
-            match stores.next().await? {
-                Next::Batch(batch) => self.write(&batch, stores).await?,
+            let next = stores.next().await;
+            if next.is_err() && stores.rejects() {
+                // What the server refuses of the last batch is told with the rest.
+                self.settle(stores).await?;
+            }
+            match next? {
+                Next::Batch(batch) => self.write(batch, stores).await?,
                 Next::End(stored) => {
+                    self.settle(stores).await?;
+                    if stores.rejects() {
+                        // It fails, and says why.
+                        stores.next().await?;
+                    }
                     self.merge().await?;
                     return Ok(stored);
                 }
@@ -187,6 +239,7 @@ impl Table {
             is_filled: false,
             is_behind,
             completes: false,
+            texts_left: 0,
         })
     }
 
@@ -232,24 +285,70 @@ impl Table {
         self.move_to(client, self.name.clone()).await
     }
 
-    /// What a column cannot hold is rejected, and the rest of the transaction is only looked at: it will be rolled back.
-    async fn write(&mut self, client: &Client, batch: &StoreBatch, stores: &mut Stores<'_>) -> Result<()> {
-        let rows: Vec<Row<'_>> = batch.rows().collect();
-        self.choose_way(client, &rows).await?;
-        if self.write_rows(client, (batch.binding(), &rows), stores).await? == Sent::KeysTaken {
-            // Somebody else was quicker; then it is theirs that is written over, as anywhere else.
-            self.way = Way::Staged { has_deletes: false, has_parts: false };
-            self.write_rows(client, (batch.binding(), &rows), stores).await?;
+    /// What a column cannot hold is rejected, and the rest of the transaction is only looked at: it will be rolled back. `made`: its lines
+    /// in binary, or that there are none, if that is known already.
+    async fn write(
+        &mut self,
+        client: &Arc<Client>,
+        batch: StoreBatch,
+        made: Option<Option<Lines>>,
+        stores: &mut Stores<'_>,
+    ) -> Result<Option<InTransit>> {
+        let plain = match made {
+            Some(plain) => plain,
+            None => {
+                self.choose_way(client, batch.rows().next()).await?;
+                self.plain_lines(&batch)
+            }
+        };
+        let lines = match plain {
+            Some(lines) => lines,
+            None => {
+                let rows: Vec<Row<'_>> = batch.rows().collect();
+                self.lines(client, (batch.binding(), &rows), stores).await?
+            }
+        };
+        if lines.is_empty() {
+            return Ok(None);
         }
-        Ok(())
+        let keys = if self.way == Way::Behind { Keys::ThoughtNew } else { Keys::Any };
+        let sending = self.copy(client).await?.begin(client, lines);
+        Ok(Some(InTransit { batch, sending, keys }))
     }
 
-    async fn write_rows(
+    /// Waits for the server. If the batch is to be written once more, it is on its way again.
+    async fn settle(
+        &mut self,
+        client: &Arc<Client>,
+        sent: InTransit,
+        stores: &mut Stores<'_>,
+    ) -> Result<Option<InTransit>> {
+        let InTransit { batch, sending, keys } = sent;
+        let doing = format!("writing to table {}", self.name);
+        let refused = |at: usize, why: Error| match batch.rows().nth(at) {
+            Some(row) => {
+                let why = Error::data("postgres.value", format!("{}{}", why.message, of_key(&row)));
+                stores.reject(batch.binding(), &row, suggest(why))
+            }
+            None => Err(why),
+        };
+        match sending.settle(client, (&doing, keys), refused).await? {
+            Sent::All => Ok(None),
+            Sent::KeysTaken => {
+                // Somebody else was quicker; then it is theirs that is written over, as anywhere else.
+                self.way = Way::Staged { has_deletes: false, has_parts: false };
+                self.write(client, batch, None, stores).await
+            }
+        }
+    }
+
+    /// The rows as texts.
+    async fn lines(
         &mut self,
         client: &Client,
         (binding, rows): (usize, &[Row<'_>]),
         stores: &mut Stores<'_>,
-    ) -> Result<Sent> {
+    ) -> Result<Lines> {
         let (mut lines, mut found, mut absent) = (Lines::default(), Vec::new(), Vec::new());
         let mut doubts = self.converter.no_doubts();
         // The row of each doubt.
@@ -300,26 +399,15 @@ impl Table {
                 stores.reject(binding, row, self.refused(row, &misfit))?;
             }
         }
-        if lines.is_empty() {
-            return Ok(Sent::All);
-        }
-        let doing = format!("writing to table {}", self.name);
-        let keys = if self.way == Way::Behind { Keys::ThoughtNew } else { Keys::Any };
-        let copy = self.copy(client).await?;
-        copy.send(client, (&doing, keys), lines, |at, why| {
-            let row = &rows[at];
-            let why = Error::data("postgres.value", format!("{}{}", why.message, of_key(row)));
-            stores.reject(binding, row, suggest(why))
-        })
-        .await
+        Ok(lines)
     }
 
     /// At the first rows of a transaction.
-    async fn choose_way(&mut self, client: &Client, rows: &[Row<'_>]) -> Result<()> {
+    async fn choose_way(&mut self, client: &Client, first: Option<Row<'_>>) -> Result<()> {
         if self.way != Way::Unused {
             return Ok(());
         }
-        let first = rows.first().and_then(|row| row.key);
+        let first = first.and_then(|row| row.key);
         self.way = if self.shape.delta || self.is_empty(client).await? {
             Way::Direct
         } else if let (Some(behind), Some(first)) = (&self.is_behind, first)
@@ -347,10 +435,12 @@ impl Table {
 
     async fn copy(&mut self, client: &Client) -> Result<&Copy> {
         let names: Vec<String> = self.shape.columns.iter().map(|column| quoted(&column.name)).collect();
+        let has_binary = self.converter.is_plain();
         match self.way {
             Way::Direct | Way::Behind | Way::Unused => {
                 if self.direct.is_none() {
-                    self.direct = Some(Copy::prepare(client, &self.name.table, &self.place.sql(), &names).await?);
+                    self.direct =
+                        Some(Copy::prepare(client, &self.name.table, &self.place.sql(), &names, has_binary).await?);
                 }
                 self.direct.as_ref()
             }
@@ -360,7 +450,7 @@ impl Table {
                     let mut columns: Vec<String> = (0..names.len()).map(|place| format!("c{place}")).collect();
                     columns.extend(["gone", "kept"].map(str::to_owned));
                     let into = format!("pg_temp.{}", self.stage);
-                    self.staged = Some(Copy::prepare(client, &self.stage, &into, &columns).await?);
+                    self.staged = Some(Copy::prepare(client, &self.stage, &into, &columns, has_binary).await?);
                 }
                 self.staged.as_ref()
             }

@@ -10,6 +10,7 @@ use crate::sink::Postgres;
 
 mod aside;
 mod behind;
+mod binary;
 mod faults;
 mod fields;
 mod foreign;
