@@ -47,14 +47,7 @@ fn prepare(connection: &Connection, names: &Names, apply: &Apply<Config, Resourc
     let mut bounds: Vec<(Bound, Option<Part>)> = Vec::new();
     for (index, binding) in apply.bindings.iter().enumerate() {
         let part = apply.state.part(&binding.state_key).map(|json| state::read::<Part>(json)).transpose()?;
-        let bound = Bound {
-            index,
-            resource: binding.resource.clone(),
-            collection: binding.collection.name.clone(),
-            key: binding.collection.key.clone(),
-            schema_json: binding.collection.schema_json.to_vec(),
-        };
-        bounds.push((bound, part));
+        bounds.push((Bound::of(index, binding), part));
     }
     let remembered = match bounds.iter().any(|(_, part)| part.is_some()) {
         true => apply.state.task_json().map(|json| state::read::<TaskState>(json)).transpose()?,

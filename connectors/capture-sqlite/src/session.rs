@@ -91,7 +91,8 @@ impl Session {
         let connection = database::open(&settings)?;
         let names = Names::of(open.owner.installation.as_str(), &open.owner.task);
         let whose = Whose { task: open.owner.task.clone() };
-        let bounds = (0..open.bindings.len()).map(|index| Ok((bound(open, index), open.binding_state(index)?)));
+        let bounds = (0..open.bindings.len())
+            .map(|index| Ok((Bound::of(index, &open.bindings[index]), open.binding_state(index)?)));
         let bounds = bounds.collect::<Result<Vec<(Bound, Option<Part>)>>>()?;
         // Where no table was begun, there is nothing that the log could have lost.
         let remembered = match bounds.iter().any(|(_, part)| part.is_some()) {
@@ -314,18 +315,6 @@ pub(crate) fn renew(connection: &mut Connection, names: &Names, plan: &Plan, wat
         Triggers::of(names, watch, plan).create(&transaction)?;
     }
     transaction.commit().map_err(doing)
-}
-
-fn bound(open: &PullOpen<Config, Resource>, index: usize) -> Bound {
-    let binding = &open.bindings[index];
-    Bound {
-        index,
-        resource: binding.resource.clone(),
-        collection: binding.collection.name.clone(),
-        key: binding.collection.key.clone(),
-        schema_json: binding.collection.schema_json.to_vec(),
-        is_refresh: binding.state_key.generation() > 0,
-    }
 }
 
 fn no_log(whose: &Whose, names: &Names) -> Error {

@@ -49,6 +49,17 @@ pub(crate) enum Looked {
 }
 
 impl Bound {
+    pub(crate) fn of(index: usize, binding: &longshore_sdk::binding::Bound<Resource>) -> Bound {
+        Bound {
+            index,
+            resource: binding.resource.clone(),
+            collection: binding.collection.name.clone(),
+            key: binding.collection.key.clone(),
+            schema_json: binding.collection.schema_json.to_vec(),
+            is_refresh: binding.state_key.generation() > 0,
+        }
+    }
+
     /// Looks at the table. `part`: what is remembered of it; none: nothing yet. `after`: entries of the log up to here are covered.
     pub(crate) fn look(
         &self,
