@@ -32,7 +32,7 @@ impl Stage {
     fn catalog(&self, files: &str) {
         self.scene.write(
             "longshore.yaml",
-            &format!(
+            format!(
                 "captures:
   shop:
     connector: postgres
@@ -115,13 +115,12 @@ fn a_backfill_that_is_killed_again_and_again_is_complete_in_the_end() {
     stage.scene.longshore(["backfill", "shop"]).expect_code(0);
     for kill in 1..=4 {
         let mut running = stage.scene.start(["run"]);
-        let documents = || {
+        let rows = || {
             let status = stage.scene.longshore(["status", "--json"]);
-            let tasks = status.objects("task");
-            let of = |task: &serde_json::Value| task["rows"].as_u64().unwrap_or(0);
-            tasks.iter().map(of).sum::<u64>()
+            let bindings = status.objects("task").into_iter().filter_map(|task| task["bindings"].as_array().cloned());
+            bindings.flatten().filter_map(|binding| binding["rows"].as_u64()).sum::<u64>()
         };
-        assert!(running.wait_until(|| documents() > 0), "something of it is stored or captured");
+        assert!(running.wait_until(|| rows() > 0), "something of it is stored or captured");
         running.kill();
         stage
             .source

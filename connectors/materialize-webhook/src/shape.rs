@@ -13,7 +13,7 @@ pub(crate) enum Shape {
     /// All of it.
     Whole,
     /// An object of these fields, by their names.
-    Chosen(Chosen),
+    Chosen(Box<Chosen>),
 }
 
 /// Fields of one binding.
@@ -42,7 +42,7 @@ impl Shape {
             fields.push(Field { pointer: format!("/{META_FIELD}"), name: String::new(), types: Vec::new() });
         }
         let document_name = selection.document.as_ref().map(quoted);
-        Self::Chosen(Chosen { names, document_name, projector: Projector::new(&fields), tells_deletes })
+        Self::Chosen(Box::new(Chosen { names, document_name, projector: Projector::new(&fields), tells_deletes }))
     }
 
     /// Whether it can be sent: a delete is not, where nothing that is kept would tell it.

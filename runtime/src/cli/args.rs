@@ -127,7 +127,7 @@ pub(super) enum Verb {
     /// Capture what a source has in full again, without emptying what was stored of it
     #[command(after_help = "Examples:\n  \
         longshore backfill shop                  all bindings of a capture of longshore.yaml\n  \
-        longshore backfill shop/shop/orders      the one that writes the collection shop/orders; its resource path will do, too\n\n\
+        longshore backfill shop/shop/orders      the binding of collection shop/orders\n\n\
         It is noted, and the next `longshore run` does it; nothing may run meanwhile. Changes are captured all the time. Where the connector\n\
         says so (postgres, sqlite), destinations that can (postgres, sqlite) store all rows aside, and exchange them for those that are there in\n\
         the transaction in which they are complete: what is gone at the source is gone then. Elsewhere they are stored over what is there.")]

@@ -109,13 +109,15 @@ mod tests {
             controls.iter().for_each(|control| whole.take(*control));
             let mut told = String::new();
             for message in whole.messages(0) {
-                told += match message {
-                    ToConnector::Backfill(Backfill { begins: true, completes: true, .. }) => "B&C ",
-                    ToConnector::Backfill(Backfill { begins: true, .. }) => "B ",
-                    ToConnector::Backfill(_) => "C ",
-                    _ => "T ",
-                };
+                told += &format!("{message:?} ");
             }
+            let short = [
+                ("Truncate { binding: 0 }", "T"),
+                ("Backfill(Backfill { binding: 0, begins: true, completes: true })", "B&C"),
+                ("Backfill(Backfill { binding: 0, begins: true, completes: false })", "B"),
+                ("Backfill(Backfill { binding: 0, begins: false, completes: true })", "C"),
+            ];
+            let told = short.iter().fold(told, |told, (long, short)| told.replace(long, short));
             (told.trim_end().to_owned(), whole.resets())
         };
         for (controls, told, resets) in [

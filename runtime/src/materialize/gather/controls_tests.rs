@@ -139,7 +139,11 @@ fn transact(
         return false;
     }
     let (mut loads, mut stores) = (Vec::new(), Vec::new());
-    gatherer.loads(&mut |message| Ok(loads.push(message))).expect("asked");
+    let mut asked = |message| {
+        loads.push(message);
+        Ok(())
+    };
+    gatherer.loads(&mut asked).expect("asked");
     for message in loads {
         let ToConnector::Load(load) = message else { panic!("a Load, got {message:?}") };
         let (mut keys, mut rows) = (longshore_proto::batch::KeysBuilder::new(), BatchBuilder::new(load.binding));
@@ -154,7 +158,11 @@ fn transact(
             gatherer.present().lock().expect("whole").loaded(&Loaded { keys, documents }).expect("taken");
         }
     }
-    gatherer.stores(&mut |message| Ok(stores.push(message))).expect("stored");
+    let mut told = |message| {
+        stores.push(message);
+        Ok(())
+    };
+    gatherer.stores(&mut told).expect("stored");
     let mut completes = Vec::new();
     for message in stores {
         match message {
@@ -166,7 +174,11 @@ fn transact(
                 completes.extend(ends.then_some(binding));
             }
             ToConnector::Store(store) => take(&mut tables[store.documents.binding()], &store),
-            other => panic!("nothing else is sent: {other:?}"),
+            ToConnector::Open(_)
+            | ToConnector::Acknowledge { .. }
+            | ToConnector::Load(_)
+            | ToConnector::Flush { .. }
+            | ToConnector::Commit { .. } => panic!("a Store, got {message:?}"),
         }
     }
     completes.into_iter().for_each(|binding| tables[binding].complete());
