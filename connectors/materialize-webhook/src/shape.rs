@@ -170,7 +170,7 @@ mod tests {
 
     use super::*;
 
-    const DOCUMENTS: [&[u8]; 2] = [br#"{"id":1,"n":1e400}"#, br#"{"id":2,"_meta":{"op":"u"}}"#];
+    const DOCUMENTS: [&[u8]; 2] = [br#"{"id":1,"n":1.50e300}"#, br#"{"id":2,"_meta":{"op":"u"}}"#];
 
     fn written(format: Format, shape: &Shape) -> String {
         let envelope = Envelope::new("/here", "made", "a/b");
@@ -190,10 +190,10 @@ mod tests {
 
     #[test]
     fn documents_are_sent_byte_for_byte() {
-        assert_eq!(written(Format::Json, &Shape::Whole), r#"[{"id":1,"n":1e400},{"id":2,"_meta":{"op":"u"}}]"#);
+        assert_eq!(written(Format::Json, &Shape::Whole), r#"[{"id":1,"n":1.50e300},{"id":2,"_meta":{"op":"u"}}]"#);
         assert_eq!(
             written(Format::Jsonl, &Shape::Whole),
-            "{\"id\":1,\"n\":1e400}\n{\"id\":2,\"_meta\":{\"op\":\"u\"}}\n"
+            "{\"id\":1,\"n\":1.50e300}\n{\"id\":2,\"_meta\":{\"op\":\"u\"}}\n"
         );
     }
 
@@ -211,7 +211,7 @@ mod tests {
     #[test]
     fn of_chosen_fields_an_object_is_made() {
         let shape = chosen(&[("/n", "N\""), ("/id", "id")], Some("doc"));
-        let expected = r#"{"N\"":1e400,"id":1,"doc":{"id":1,"n":1e400}}"#;
+        let expected = r#"{"N\"":1.50e300,"id":1,"doc":{"id":1,"n":1.50e300}}"#;
         assert_eq!(written(Format::Jsonl, &shape).lines().next(), Some(expected));
     }
 
