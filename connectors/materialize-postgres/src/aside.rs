@@ -6,21 +6,25 @@
 //! publications hang on the table and not on its name, and it would have to wait for everybody who reads it. That a table is refreshed is known
 //! by the other one being there, under a name that is made of the table's name: so it is true wherever the rows are true.
 
-use longshore_postgres::{Client, failed};
+use longshore_postgres::{Client, failed, quoted};
 use longshore_sdk::Result;
 
 use crate::meta::SCHEMA;
 use crate::shape::Shape;
 use crate::table::{TableName, quoted_list};
 
+/// The other table's name, of a schema and a table.
+const NAME: &str = "'aside_' || md5(quote_ident($1) || '.' || quote_ident($2))";
+
 /// Where rows of this table are stored aside, if they are.
 pub(crate) async fn find(client: &Client, name: &TableName) -> Result<Option<TableName>> {
-    let aside = name_for(client, name).await?;
-    let select = "SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace \
-                  WHERE nspname = $1 AND relname = $2 AND relkind = 'r')";
-    let row = client.query_one(select, &[&aside.schema, &aside.table]).await;
-    let is_there: bool = row.map_err(|error| failed(&format!("looking for rows aside of {name}"), &error))?.get(0);
-    Ok(is_there.then_some(aside))
+    let select = format!(
+        "SELECT relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace \
+         WHERE nspname = $3 AND relname = {NAME} AND relkind = 'r'"
+    );
+    let row = client.query_opt(&select, &[&name.schema, &name.table, &SCHEMA]).await;
+    let row = row.map_err(|error| failed(&format!("looking for rows aside of {name}"), &error))?;
+    Ok(row.map(|row| TableName { schema: SCHEMA.to_owned(), table: row.get(0) }))
 }
 
 /// Begins with no rows; what was stored aside before goes.
@@ -40,14 +44,13 @@ pub(crate) async fn begin(client: &Client, name: &TableName, shape: &Shape) -> R
 /// They take the place of those in the table.
 pub(crate) async fn complete(client: &Client, name: &TableName, aside: &TableName, shape: &Shape) -> Result<()> {
     let (table, aside) = (name.sql(), aside.sql());
-    let same = |name: &&str| format!("t.{0} = s.{0}", quoted_list(&[name]));
+    let same = |name: &&str| format!("t.{0} = s.{0}", quoted(name));
     let same: Vec<String> = shape.key_names().iter().map(same).collect();
     let delete = format!("DELETE FROM {table} t WHERE NOT EXISTS (SELECT FROM {aside} s WHERE {})", same.join(" AND "));
     let all = shape.column_names();
     let others: Vec<&str> = all.iter().copied().filter(|name| !shape.key_names().contains(name)).collect();
-    let of = |whose: &str| others.iter().map(|name| format!("{whose}.{}", quoted_list(&[name]))).collect::<Vec<_>>();
-    let assignments: Vec<String> =
-        others.iter().map(|name| format!("{0} = excluded.{0}", quoted_list(&[name]))).collect();
+    let of = |whose: &str| others.iter().map(|name| format!("{whose}.{}", quoted(name))).collect::<Vec<_>>();
+    let assignments: Vec<String> = others.iter().map(|name| format!("{0} = excluded.{0}", quoted(name))).collect();
     let action = match assignments.is_empty() {
         true => "NOTHING".to_owned(),
         // By their bytes: not every type has an equality, and to some 0 and -0, 1.0 and 1.00 are equal.
@@ -76,8 +79,7 @@ pub(crate) async fn give_up(client: &Client, name: &TableName, actions: &mut Vec
 }
 
 async fn name_for(client: &Client, name: &TableName) -> Result<TableName> {
-    let select = "SELECT 'aside_' || md5(quote_ident($1) || '.' || quote_ident($2))";
-    let row = client.query_one(select, &[&name.schema, &name.table]).await;
+    let row = client.query_one(&format!("SELECT {NAME}"), &[&name.schema, &name.table]).await;
     let table = row.map_err(|error| failed(&format!("naming the table aside of {name}"), &error))?.get(0);
     Ok(TableName { schema: SCHEMA.to_owned(), table })
 }
