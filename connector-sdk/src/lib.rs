@@ -32,7 +32,7 @@ mod serve;
 
 pub use capture::serve_capture;
 pub use longshore_proto::batch::{Batch, BatchBuilder};
-pub use longshore_proto::session::{Progress, ProgressPart};
+pub use longshore_proto::session::{Lag, Progress, ProgressPart};
 pub use longshore_proto::{Error, ErrorKind, document, key, limits};
 pub use materialize::serve_materialize;
 pub use secret::Secret;

@@ -98,6 +98,17 @@ pub struct Progress {
     pub parts: Vec<ProgressPart>,
     /// What is being done now; may be empty.
     pub doing: String,
+    /// Captures: how far what is durable is behind the source, if that is known.
+    pub lag: Option<Lag>,
+}
+
+/// How far the last checkpoint that the runtime acknowledged is behind the source.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Lag {
+    /// Of the source's log that are not covered.
+    pub bytes: u64,
+    /// All that was in the source so many milliseconds ago is covered.
+    pub ms: u64,
 }
 
 /// What [`Progress`] says of one binding. Totals of 0 are not known.

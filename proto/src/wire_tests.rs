@@ -7,7 +7,7 @@ use crate::name::{InstallationId, StateKey};
 use crate::pb::common::v1 as common;
 use crate::selection::Selection;
 use crate::session::{
-    Binding, ClosePolicy, Collection, Finding, Owner, Progress, ProgressPart, ProposedBinding, Recorded, Severity,
+    Binding, ClosePolicy, Collection, Finding, Lag, Owner, Progress, ProgressPart, ProposedBinding, Recorded, Severity,
 };
 use crate::state::{State, StatePatch};
 
@@ -77,6 +77,7 @@ fn progress() -> Progress {
     Progress {
         parts: vec![ProgressPart { binding: 1, rows: 2, bytes: 3, total_rows: 4, total_bytes: 5 }],
         doing: "reading".to_owned(),
+        lag: Some(Lag { bytes: 6, ms: 7 }),
     }
 }
 

@@ -6,9 +6,12 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use longshore_proto::session::Lag;
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 use crate::connector::Runs;
+use crate::journal::CommittedEnd;
 use crate::secret::Door;
 
 /// Where a task is in its life or its transaction.
@@ -62,9 +65,10 @@ pub struct Progress {
     doing: Mutex<String>,
     bindings: Vec<BindingCounters>,
     transactions: AtomicU64,
-    lag_documents: AtomicU64,
+    /// The journals a materialization reads, and how many documents of each are in the destination.
+    readings: Mutex<Vec<(watch::Receiver<Option<CommittedEnd>>, u64)>>,
     letters_waiting: AtomicU64,
-    total_bytes: AtomicU64,
+    source_lag: Mutex<Option<(Lag, Instant)>>,
     restarts: AtomicU64,
     last_failure: Mutex<Option<(Failure, Instant)>>,
     connector: Mutex<Option<Runs>>,
@@ -119,9 +123,9 @@ impl Progress {
             doing: Mutex::new(String::new()),
             bindings: collections.into_iter().map(counters).collect(),
             transactions: AtomicU64::new(0),
-            lag_documents: AtomicU64::new(0),
+            readings: Mutex::default(),
             letters_waiting: AtomicU64::new(0),
-            total_bytes: AtomicU64::new(0),
+            source_lag: Mutex::new(None),
             restarts: AtomicU64::new(0),
             last_failure: Mutex::new(None),
             connector: Mutex::new(None),
@@ -177,14 +181,15 @@ impl Progress {
         *lock(&self.doing) = Door::Answers.scrub(text).into_owned();
     }
 
-    /// Materializations: documents in the journals that are not committed in the destination yet.
-    pub fn lag(&self, documents: u64) {
-        self.lag_documents.store(documents, Ordering::Relaxed);
+    /// Materializations: the journals it reads, each with how many of its documents are in the destination. They are looked at whenever
+    /// somebody asks, also between two sessions.
+    pub fn reads(&self, readings: Vec<(watch::Receiver<Option<CommittedEnd>>, u64)>) {
+        *lock(&self.readings) = readings;
     }
 
-    /// How many bytes the source says it has, 0 where it does not know.
-    pub fn source_bytes(&self, total: u64) {
-        self.total_bytes.store(total, Ordering::Relaxed);
+    /// Captures: how far what is durable is behind the source, as the connector says it; `None`: not known.
+    pub fn behind_source(&self, lag: Option<Lag>, now: Instant) {
+        *lock(&self.source_lag) = lag.map(|lag| (lag, now));
     }
 
     /// A session failed.
@@ -197,8 +202,12 @@ impl Progress {
         self.restarts.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The session's connector runs like this; `None`: it has been stopped.
+    /// The session's connector runs like this; `None`: it has been stopped, and what only it knew is not known any more.
     pub fn runs(&self, connector: Option<Runs>) {
+        if connector.is_none() {
+            lock(&self.doing).clear();
+            *lock(&self.source_lag) = None;
+        }
         *lock(&self.connector) = connector;
     }
 
@@ -250,16 +259,19 @@ impl Progress {
         lock(&self.doing).clone()
     }
 
-    /// See [`Progress::lag`].
+    /// Materializations: documents in the journals that are not in the destination yet.
     #[must_use]
     pub fn lag_documents(&self) -> u64 {
-        self.lag_documents.load(Ordering::Relaxed)
+        let end = |of: &watch::Receiver<Option<CommittedEnd>>| of.borrow().map_or(0, |end| end.position.offset);
+        lock(&self.readings).iter().map(|(journal, reached)| end(journal).saturating_sub(*reached)).sum()
     }
 
-    /// See [`Progress::source_bytes`].
+    /// See [`Progress::behind_source`]. Since it was said, it has grown older.
     #[must_use]
-    pub fn source_total_bytes(&self) -> u64 {
-        self.total_bytes.load(Ordering::Relaxed)
+    pub fn source_lag(&self, now: Instant) -> Option<Lag> {
+        let (Lag { bytes, ms }, said) = (*lock(&self.source_lag))?;
+        let since = u64::try_from(now.duration_since(said).as_millis()).unwrap_or(u64::MAX);
+        Some(Lag { bytes, ms: ms.saturating_add(since) })
     }
 }
 

@@ -207,7 +207,7 @@ async fn watch(mut driving: JoinHandle<Result<()>>, out: &Outgoing<pb::TransactR
             }
             _ = every.tick() => {
                 if let Some(doing) = busy.doing() {
-                    let alive = ToRuntime::Progress(Progress { parts: Vec::new(), doing: doing.to_owned() });
+                    let alive = ToRuntime::Progress(Progress { doing: doing.to_owned(), ..Progress::default() });
                     // A runtime that has gone is found by `peer_left`.
                     out.send(alive.into(), 0).await.unwrap_or_default();
                 }

@@ -87,7 +87,7 @@ async fn hand_over(event: Event, told: &mut Told, emitter: &mut Emitter) -> Resu
                 return Ok(());
             }
             let part = ProgressPart { binding, rows, bytes, total_rows: 0, total_bytes };
-            emitter.progress(Progress { parts: vec![part], doing: "reading files".to_owned() }).await
+            emitter.progress(Progress { parts: vec![part], doing: "reading files".to_owned(), lag: None }).await
         }
     }
 }

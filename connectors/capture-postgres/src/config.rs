@@ -62,10 +62,33 @@ pub struct Resource {
     /// Name of the table, as it is written in the catalog of the database.
     #[schemars(length(min = 1))]
     pub table: String,
+    /// Whether the rows that are there come first; without them, only changes from now on.
+    #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
+    pub snapshot: bool,
+    /// Condition in SQL: of the rows that are there, only those for which it is true come. Changes come of all rows.
+    #[serde(default, rename = "where", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(min = 1))]
+    pub condition: Option<String>,
+}
+
+impl Resource {
+    /// A table, all of it.
+    pub(crate) fn whole(schema: String, table: String) -> Resource {
+        Resource { schema, table, snapshot: true, condition: None }
+    }
+
+    /// There may be rows that were never captured, and of which a change comes.
+    pub(crate) fn leaves_rows(&self) -> bool {
+        !self.snapshot || self.condition.is_some()
+    }
 }
 
 fn public() -> String {
     "public".to_owned()
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// A config that was found sound.

@@ -15,6 +15,7 @@ mod covered;
 mod discover;
 mod faults;
 mod kinds;
+mod lag;
 mod layout;
 mod lsn;
 mod names;
@@ -68,6 +69,14 @@ pub(crate) struct Pace {
     idle: Duration,
     /// A transaction of more than so many bytes of documents has checkpoints inside.
     split_bytes: usize,
+}
+
+impl Pace {
+    /// What the clock decides is looked at so often.
+    fn tick(self) -> Duration {
+        const TICK: Duration = Duration::from_millis(50);
+        TICK.min(self.idle)
+    }
 }
 
 impl Default for Postgres {

@@ -12,11 +12,10 @@ use crate::apply::{lost, missing};
 use crate::config::{Config, Resource, Settings};
 use crate::faults;
 use crate::lsn::Lsn;
-use crate::server::{Publication, Slot};
+use crate::server::{self, Publication, Slot};
 use crate::source::{Identity, Source, Waiting};
 use crate::state::{Part, TaskState, Within};
 use crate::types::Types;
-use crate::walk;
 use crate::watched::{self, Watched};
 use crate::writers::Writers;
 
@@ -75,7 +74,7 @@ pub(crate) async fn open(open: &PullOpen<Config, Resource>) -> Result<Opened> {
     for watched in watched.iter_mut().filter(|watched| !watched.part.walked) {
         watched.writers = Some(Writers::of(&client, watched.table.oid).await?);
     }
-    let target = walk::inserted(&client).await?;
+    let target = server::inserted(&client).await?;
     Ok(Opened { settings, task, client, source, identity, types, watched, position, within, target })
 }
 

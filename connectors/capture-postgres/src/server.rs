@@ -134,3 +134,23 @@ impl Publication {
         }
     }
 }
+
+const ASKING: &str = "asking for the end of the log";
+
+/// Behind all that was inserted into the log by now, also what is not on disk yet: a transaction that does not wait for that is seen before.
+pub(crate) async fn inserted(client: &Client) -> Result<Lsn> {
+    let row = client.query_one("SELECT pg_current_wal_insert_lsn()::text", &[]).await;
+    end_of_log(row.map_err(|error| failed(ASKING, &error))?.get(0))
+}
+
+/// Where the log on disk ends, and the server's time in milliseconds.
+pub(crate) async fn end_and_time(client: &Client) -> Result<(Lsn, i64)> {
+    let ask = "SELECT pg_current_wal_flush_lsn()::text, (extract(epoch FROM clock_timestamp()) * 1000)::int8";
+    let row = client.query_one(ask, &[]).await.map_err(|error| failed(ASKING, &error))?;
+    Ok((end_of_log(row.get(0))?, row.get(1)))
+}
+
+fn end_of_log(text: &str) -> Result<Lsn> {
+    let end: Result<Lsn, String> = text.parse();
+    end.map(Lsn::without_page_header).map_err(|fault| Error::internal("postgres.lsn", format!("{ASKING}: {fault}")))
+}

@@ -20,6 +20,7 @@ use longshore_sdk::{Error, Result};
 
 use crate::config::{Config, Resource, Truncate};
 use crate::covered::Covered;
+use crate::lag::Behind;
 use crate::layout::{Found, Layout};
 use crate::lsn::Lsn;
 use crate::open::{self, Opened};
@@ -40,14 +41,17 @@ const CHECKPOINT_BYTES: usize = 1 << 20;
 const CONTROL_BYTES: usize = 16;
 /// So many transactions are remembered before a look at the server lets them be forgotten.
 const REMEMBERED_MAX: usize = 4_096;
-/// While nothing comes, what the clock decides is looked at so often.
-const TICK: Duration = Duration::from_millis(50);
 /// So long the server may take to write out the end of its log by itself.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// People need to know a few times a second.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
+/// Where nothing is to do, this is often enough.
+const QUIET_INTERVAL: Duration = Duration::from_secs(2);
 /// At a stop, so long is waited for the last acknowledgements; without them the next session tells the server.
 const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Where the server's times begin, 2000-01-01, in microseconds from 1970.
+const EPOCH_MICROS: i64 = 946_684_800_000_000;
 
 /// Captures until a stop is asked for.
 pub(crate) async fn pull(open: PullOpen<Config, Resource>, pace: Pace, emitter: Emitter) -> Result<()> {
@@ -66,6 +70,9 @@ struct Session {
     relations: BTreeMap<u32, Option<Followed>>,
     transaction: Option<Transaction>,
     covered: Covered,
+    behind: Behind,
+    /// When the last commit was that is behind us, in milliseconds of the server's clock; none: there was none since the last checkpoint.
+    committed: Option<i64>,
     /// Bytes since the last checkpoint.
     bytes: usize,
     /// The state is not where we are.
@@ -77,6 +84,7 @@ struct Session {
     /// What documents say of rows of a walk.
     in_table: Found,
     last_checkpoint: Instant,
+    last_look: Instant,
     last_moved: Instant,
     last_progress: Option<Instant>,
 }
@@ -104,6 +112,7 @@ struct Transaction {
 impl Session {
     fn new(opened: Opened, pace: Pace, emitter: Emitter) -> Session {
         let now = Instant::now();
+        let behind = Behind::new(opened.position);
         Session {
             pace,
             opened,
@@ -112,6 +121,8 @@ impl Session {
             relations: BTreeMap::new(),
             transaction: None,
             covered: Covered::default(),
+            behind,
+            committed: None,
             bytes: 0,
             is_behind: false,
             is_caught_up: false,
@@ -119,6 +130,7 @@ impl Session {
             scratch: Vec::new(),
             in_table: Found::in_table(),
             last_checkpoint: now,
+            last_look: now,
             last_moved: now,
             last_progress: None,
         }
@@ -147,7 +159,7 @@ impl Session {
                 () = stop.requested() => break,
                 event = self.opened.source.next() => self.take(event?).await?,
                 Some(_) = acknowledgements.next() => {}
-                () = tokio::time::sleep(TICK.min(self.pace.idle)) => self.tick().await?,
+                () = tokio::time::sleep(self.pace.tick()) => self.look_at_clock().await?,
             }
         }
         Ok(())
@@ -186,6 +198,7 @@ impl Session {
 
     fn hear(&mut self) {
         if let Some(position) = self.covered.hear(self.emitter.acknowledged()) {
+            self.behind.durable(position);
             self.opened.source.acknowledge(position);
         }
     }
@@ -257,7 +270,7 @@ impl Session {
                 if self.transaction.is_none() && end > self.opened.position {
                     self.move_to(end);
                 }
-                Ok(())
+                self.look_at_clock_in_time().await
             }
             Event::Message(message) => self.take_message(message).await,
         }
@@ -288,7 +301,6 @@ impl Session {
     }
 
     fn begin(&mut self, begin: Begin) -> Result<()> {
-        const EPOCH_MICROS: i64 = 946_684_800_000_000;
         let at = begin
             .committed_micros
             .checked_add(EPOCH_MICROS)
@@ -314,16 +326,16 @@ impl Session {
         if end > self.opened.position {
             self.move_to(end);
         }
+        self.committed = Some((transaction.begin.committed_micros + EPOCH_MICROS) / 1_000);
         self.opened.within = None;
-        if self.opened.watched.iter().all(|watched| watched.part.walked) {
-            return Ok(());
+        if !self.opened.watched.iter().all(|watched| watched.part.walked) {
+            self.window.emitted(transaction.begin.xid);
+            if self.window.remembered() > REMEMBERED_MAX {
+                let snapshot = writers::snapshot(&self.opened.client).await?;
+                self.window.judge(&snapshot);
+            }
         }
-        self.window.emitted(transaction.begin.xid);
-        if self.window.remembered() > REMEMBERED_MAX {
-            let snapshot = writers::snapshot(&self.opened.client).await?;
-            self.window.judge(&snapshot);
-        }
-        Ok(())
+        self.look_at_clock_in_time().await
     }
 
     fn move_to(&mut self, position: Lsn) {
@@ -421,8 +433,14 @@ impl Session {
         Ok(())
     }
 
-    /// Nothing came for a while.
-    async fn tick(&mut self) -> Result<()> {
+    /// Also where something comes all the time, as it does beside a busy database.
+    async fn look_at_clock_in_time(&mut self) -> Result<()> {
+        if self.last_look.elapsed() < self.pace.tick() { Ok(()) } else { self.look_at_clock().await }
+    }
+
+    /// What is done by the clock, every few moments.
+    async fn look_at_clock(&mut self) -> Result<()> {
+        self.last_look = Instant::now();
         self.may_walk = true;
         let awaited = self.window.chunk().map(|chunk| chunk.high).into_iter();
         let awaited = awaited.chain((!self.is_caught_up).then_some(self.opened.target)).max();
@@ -435,7 +453,7 @@ impl Session {
         if is_idle && self.last_checkpoint.elapsed() >= self.pace.idle {
             self.checkpoint(Mark::Plain).await?;
         }
-        Ok(())
+        self.tell().await
     }
 
     async fn checkpoint(&mut self, mark: Mark) -> Result<()> {
@@ -465,8 +483,12 @@ impl Session {
         };
         let number = self.emitter.checkpoint(checkpoint).await?;
         self.covered.said(number, task.position);
-        (self.bytes, self.is_behind, self.last_checkpoint) = (0, false, Instant::now());
+        if let Some(committed) = self.committed.take() {
+            self.behind.covered(task.position, committed);
+        }
         self.hear();
+        self.tell().await?;
+        (self.bytes, self.is_behind, self.last_checkpoint) = (0, false, Instant::now());
         Ok(())
     }
 }

@@ -44,8 +44,9 @@ pub(crate) struct Part {
 }
 
 impl Part {
-    pub(crate) fn beginning(oid: u32) -> Part {
-        Part { oid, key: Vec::new(), after: None, walked: false, rows: 0 }
+    /// Of a table whose rows come first, or are left out.
+    pub(crate) fn beginning(oid: u32, comes_first: bool) -> Part {
+        Part { oid, key: Vec::new(), after: None, walked: !comes_first, rows: 0 }
     }
 }
 

@@ -95,7 +95,7 @@ impl<'a> Look<'a> {
 /// All tables that may be of interest.
 pub(crate) async fn list(client: &Client) -> Result<Vec<Resource>> {
     let rows = client.query(LIST, &[]).await.map_err(|error| failed("listing tables", &error))?;
-    Ok(rows.into_iter().map(|row| Resource { schema: row.get(0), table: row.get(1) }).collect())
+    Ok(rows.into_iter().map(|row| Resource::whole(row.get(0), row.get(1))).collect())
 }
 
 impl Table {

@@ -8,6 +8,7 @@ use longshore_sdk::{Error, ErrorKind, Result};
 use crate::config::{Config, Resource, Settings};
 use crate::table::Table;
 use crate::types::Types;
+use crate::walk;
 use crate::watched::check_apart;
 
 /// All that is wrong. A server that cannot be reached just now is nobody's mistake.
@@ -29,7 +30,14 @@ pub(crate) async fn validate(config: Config, bindings: &[Proposed<Resource>]) ->
     for (index, binding) in bindings.iter().enumerate() {
         let table = Table::find(&client, &mut types, &binding.resource).await;
         match table.and_then(|table| table.check_for(&binding.collection.key).map(|()| table)) {
-            Ok(table) => tables.push(table),
+            Ok(table) => {
+                if let Some(condition) = &binding.resource.condition
+                    && let Err(error) = walk::check_condition(&client, &table, condition).await
+                {
+                    findings.push(finding::error(mistake(error)?.at_binding(index)));
+                }
+                tables.push(table);
+            }
             Err(error) => findings.push(finding::error(mistake(error)?.at_binding(index))),
         }
     }

@@ -13,9 +13,9 @@ use longshore_sdk::{Error, Result};
 use crate::config::{Resource, Settings};
 use crate::copy::{self, BEGIN, BY_INDEX, Filled, Reading, Stride};
 use crate::layout::{Key, Layout};
-use crate::lsn::Lsn;
 use crate::open;
 use crate::rows::{Cell, Rows, Tuple};
+use crate::server;
 use crate::table::Table;
 use crate::types::Types;
 use crate::window::{Chunk, Snapshot, Window};
@@ -86,7 +86,7 @@ pub(crate) async fn read(
     };
     let Some(Taken { table, layout, rows, is_end, .. }) = read? else { return Ok(Read::Early) };
     ended?;
-    let high = inserted(client).await?;
+    let high = server::inserted(client).await?;
     let chunk = Chunk::new(stand.binding, Arc::new(layout), rows, is_end, high)?;
     Ok(Read::Chunk(Box::new(chunk), Box::new(table)))
 }
@@ -108,21 +108,41 @@ async fn in_transaction(
     let is_same_key = table.typed_key() == stand.typed_key;
     let after = stand.after.filter(|_| is_same_key).map(<[String]>::to_vec);
     let reading = Reading { client, doing, layout: &layout, width: table.columns.len(), rows_max: stand.rows_max };
-    let select = |after: Option<&[String]>, limit: usize| select(&table, after, limit);
+    let condition = stand.resource.condition.as_deref();
+    let select = |after: Option<&[String]>, limit: usize| select(&table, condition, after, limit);
     let Filled { rows, is_end, is_left } =
         copy::fill(&reading, stride, after, select, |row| layout.key_of(row)).await?;
     Ok(Some(Taken { table, layout, rows, is_end, is_left }))
 }
 
-/// Rows behind a key, in the order of its index.
-fn select(table: &Table, after: Option<&[String]>, rows_max: usize) -> String {
+/// Rows behind a key for which a condition is true, in the order of its index.
+fn select(table: &Table, condition: Option<&str>, after: Option<&[String]>, rows_max: usize) -> String {
     let key: Vec<String> = table.key.iter().map(|name| quoted(name)).collect();
     let key = key.join(", ");
-    let behind = match after {
-        None => String::new(),
-        Some(after) => format!(" WHERE ({key}) > ({})", literals(table, after).join(", ")),
+    let behind = after.map(|after| format!("({key}) > ({})", literals(table, after).join(", ")));
+    let conditions: Vec<String> = behind.into_iter().chain(condition.map(whole)).collect();
+    let of = if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
+    format!("SELECT {} FROM {}{of} ORDER BY {key} LIMIT {rows_max}", table.sql_columns(), table.sql_from())
+}
+
+/// What a user wrote, as one operand; it may end in a comment.
+fn whole(condition: &str) -> String {
+    format!("({condition}\n)")
+}
+
+/// Whether the server takes a condition; looks at it alone, and at no row.
+pub(crate) async fn check_condition(client: &Client, table: &Table, condition: &str) -> Result<()> {
+    let select = format!("SELECT FROM {} WHERE {}", table.sql_from(), whole(condition));
+    let got = match client.prepare(&select).await {
+        Ok(statement) if statement.params().is_empty() => return Ok(()),
+        Ok(_) => "one with a parameter".to_owned(),
+        Err(error) => match error.as_db_error() {
+            Some(refused) => refused.message().to_owned(),
+            None => return Err(failed("looking at `where`", &error)),
+        },
     };
-    format!("SELECT {} FROM {}{behind} ORDER BY {key} LIMIT {rows_max}", table.sql_columns(), table.sql_from())
+    let expected = "a condition in SQL over its columns";
+    Err(table.refused("postgres.where", expected, &got, "correct `where`".to_owned()).at_pointer("/where"))
 }
 
 /// Values of the key as SQL.
@@ -181,16 +201,6 @@ pub(crate) async fn read_again(
         }
         tokio::time::sleep(SEEN_LOOK).await;
     }
-}
-
-/// Behind all that was inserted into the log by now, also what is not on disk yet: a transaction that does not wait for that is seen before.
-pub(crate) async fn inserted(client: &Client) -> Result<Lsn> {
-    let row = client.query_one("SELECT pg_current_wal_insert_lsn()::text", &[]).await;
-    let row = row.map_err(|error| failed("asking for the end of the log", &error))?;
-    let text: String = row.get(0);
-    let end: Lsn =
-        text.parse().map_err(|fault| Error::internal("postgres.lsn", format!("the end of the log: {fault}")))?;
-    Ok(end.without_page_header())
 }
 
 /// Makes the server write out what was inserted: a transaction of our own that changes nothing is committed behind it.

@@ -46,13 +46,19 @@ impl Watched {
         table.check_for(&binding.collection.key)?;
         let remembered: Option<Part> = open.binding_state(index)?;
         let is_unsaved = remembered.is_none();
-        let part = remembered.unwrap_or_else(|| Part::beginning(table.oid));
+        let comes_first = binding.resource.snapshot;
+        let part = remembered.unwrap_or_else(|| Part::beginning(table.oid, comes_first));
+        let is_again = binding.state_key.generation() > 0;
+        if is_again && is_unsaved && !comes_first {
+            let table = format!("{}.{}", table.schema, table.name);
+            tracing::warn!(%table, "begins anew without the rows that are there, as `snapshot` is false: destinations keep what they have");
+        }
         let watched = Watched {
             resource: binding.resource.clone(),
             collection: binding.collection.name.clone(),
             key: binding.collection.key.clone(),
+            is_refresh: is_again && !(is_unsaved && part.walked),
             part,
-            is_refresh: binding.state_key.generation() > 0,
             is_unsaved,
             outlet: Outlet::new(index, &binding.collection.schema_json),
             stride: Stride::default(),

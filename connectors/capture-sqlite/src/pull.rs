@@ -109,7 +109,7 @@ async fn hand_over(
             }
             *told = Some(Instant::now());
             let part = ProgressPart { binding, rows, bytes: 0, total_rows, total_bytes: 0 };
-            emitter.progress(Progress { parts: vec![part], doing: "reading rows".to_owned() }).await
+            emitter.progress(Progress { parts: vec![part], doing: "reading rows".to_owned(), lag: None }).await
         }
     }
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::{
-    Binding, ClosePolicy, Collection, Finding, Owner, Progress, ProgressPart, ProposedBinding, Recorded, Severity,
+    Binding, ClosePolicy, Collection, Finding, Lag, Owner, Progress, ProgressPart, ProposedBinding, Recorded, Severity,
 };
 use crate::batch::wire_index;
 use crate::error::Error;
@@ -265,7 +265,8 @@ pub(crate) fn progress(pb: pb::Progress, sent: Sent, bindings: usize) -> Result<
         let pb::progress::Part { binding, rows, bytes, total_rows, total_bytes } = pb;
         Ok(ProgressPart { binding: sent.binding(binding, bindings)?, rows, bytes, total_rows, total_bytes })
     };
-    Ok(Progress { parts: pb.parts.into_iter().map(parse).collect::<Result<_, Error>>()?, doing: pb.doing })
+    let lag = pb.lag.map(|pb::Lag { bytes, ms }| Lag { bytes, ms });
+    Ok(Progress { parts: pb.parts.into_iter().map(parse).collect::<Result<_, Error>>()?, doing: pb.doing, lag })
 }
 
 impl From<Progress> for pb::Progress {
@@ -274,7 +275,8 @@ impl From<Progress> for pb::Progress {
             let ProgressPart { binding, rows, bytes, total_rows, total_bytes } = part;
             pb::progress::Part { binding: wire_index(binding), rows, bytes, total_rows, total_bytes }
         };
-        pb::Progress { parts: progress.parts.into_iter().map(wire).collect(), doing: progress.doing }
+        let lag = progress.lag.map(|Lag { bytes, ms }| pb::Lag { bytes, ms });
+        pb::Progress { parts: progress.parts.into_iter().map(wire).collect(), doing: progress.doing, lag }
     }
 }
 

@@ -188,7 +188,7 @@ fn x_1_and_x_2_messages_of_pull_are_known_and_of_a_binding_of_the_session() {
     refused("X-2", Some(Kind::SourcedSchema(pb::SourcedSchema { binding: 2, schema_json: "{}".into() })));
     refused("X-8", Some(Kind::SourcedSchema(pb::SourcedSchema { binding: 0, schema_json: "".into() })));
     let parts = vec![common::progress::Part { binding: 2, ..Default::default() }];
-    refused("X-2", Some(Kind::Progress(common::Progress { parts, doing: String::new() })));
+    refused("X-2", Some(Kind::Progress(common::Progress { parts, doing: String::new(), lag: None })));
     let state_patch = Some(common::State { task_json: "[]".into(), parts: vec![] });
     refused("X-9", Some(Kind::Checkpoint(pb::Checkpoint { state_patch, caught_up: false, partial: false })));
 

@@ -186,8 +186,7 @@ impl Running {
             Some(ToRuntime::Checkpoint(checkpoint)) => self.checkpoint(checkpoint),
             Some(ToRuntime::Progress(progress)) => {
                 self.progress.doing(&progress.doing);
-                let total_bytes = progress.parts.iter().map(|part| part.total_bytes).sum();
-                self.progress.source_bytes(total_bytes);
+                self.progress.behind_source(progress.lag, Instant::now().into_std());
                 Ok(None)
             }
             Some(ToRuntime::BackfillBegin { binding }) => self.control(binding, Control::BackfillBegin),

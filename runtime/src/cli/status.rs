@@ -88,6 +88,9 @@ fn task_text(task: &TaskReport) -> String {
     if task.behind > 0 {
         line(format!("{} documents behind", grouped(task.behind)));
     }
+    if let Some(lag) = task.lag {
+        line(format!("{} of the source's log, {} behind", size(lag.bytes), span(lag.ms.div_ceil(1_000))));
+    }
     if task.letters_waiting > 0 {
         let now: u64 = task.bindings.iter().map(|binding| binding.dead_letters).sum();
         line(format!(
@@ -147,7 +150,7 @@ fn span(seconds: u64) -> String {
 mod tests {
     use super::*;
     use crate::connector::Part;
-    use crate::control::Binding;
+    use crate::control::{Binding, Lag};
 
     #[test]
     fn times_are_said_in_their_two_largest_units() {
@@ -166,6 +169,7 @@ mod tests {
             transactions: 2,
             bindings: vec![Binding { collection: "a/b".into(), rows: 1_500, bytes: 2_048, dead_letters: 2 }],
             behind: 0,
+            lag: Some(Lag { bytes: 3_072, ms: 61_001 }),
             letters_waiting: 7,
             restarts: 3,
             last_error: Some(LastError {
@@ -178,6 +182,7 @@ mod tests {
             connector: Some(Runs { name: "capture-x".into(), way, sandbox }),
         };
         let expected = "shop  capture  backing-off\n  1,500 rows (2.0 KiB) in 2 transactions, 3 restarts\n  \
+            3.0 KiB of the source's log, 1 min 2 s behind\n  \
             7 dead letters wait, 2 of them from this run: `longshore dlq list shop`\n  \
             connector: capture-x, a container of longshore/capture-x:dev (sha256:0123)\n    yes  network: none\n    no   user\n  \
             last error, 4 s ago (unavailable error connector.exited):\n    it died\n    again\n    help: look\n";

@@ -13,6 +13,8 @@ use crate::supervise::Running;
 const DRAW_EVERY: Duration = Duration::from_millis(200);
 /// How often plain lines are written.
 const WRITE_EVERY: Duration = Duration::from_secs(5);
+/// A capture that follows its source is always a little behind; from here on people are told.
+const BEHIND_MS: u64 = 5_000;
 
 /// Shows how tasks are doing until it is dropped with its future. Never ends by itself.
 pub(super) async fn show(tasks: Vec<Running>, view: Option<MultiProgress>, quiet: bool) {
@@ -88,6 +90,9 @@ fn describe(task: &Running, rate: &mut Rate) -> String {
     );
     if task.progress.lag_documents() > 0 {
         line.push_str(&format!("  {} behind", grouped(task.progress.lag_documents())));
+    }
+    if let Some(lag) = task.progress.source_lag(Instant::now()).filter(|lag| lag.ms >= BEHIND_MS) {
+        line.push_str(&format!("  {} and {} s behind", size(lag.bytes), lag.ms / 1_000));
     }
     line.push_str(&format!("  {}", task.progress.phase().word()));
     let doing = task.progress.what();

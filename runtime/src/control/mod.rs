@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use ask::{NotAsked, Stopping, status, stop};
-pub use report::{Binding, LastError, RuntimeReport, TaskReport};
+pub use report::{Binding, Lag, LastError, RuntimeReport, TaskReport};
 pub use serve::{About, Control};
 
 /// Version of requests and answers. Raise it when an older side would misread a newer one.

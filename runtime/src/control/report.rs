@@ -1,5 +1,7 @@
 //! What the status tells: the runtime, and each task as it is at this moment.
 
+use std::time::Instant;
+
 use serde::{Deserialize, Serialize};
 
 use crate::connector::Runs;
@@ -41,6 +43,9 @@ pub struct TaskReport {
     pub bindings: Vec<Binding>,
     /// Materializations: documents in the journals that are not in the destination yet.
     pub behind: u64,
+    /// Captures that follow a log: how far what is durable is behind the source; none: not known.
+    #[serde(default)]
+    pub lag: Option<Lag>,
     /// Captures: dead letters that wait, from this run and those before.
     #[serde(default)]
     pub letters_waiting: u64,
@@ -50,6 +55,15 @@ pub struct TaskReport {
     pub last_error: Option<LastError>,
     /// How its connector runs; none between two sessions.
     pub connector: Option<Runs>,
+}
+
+/// How far a capture is behind its source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lag {
+    /// Of the source's log.
+    pub bytes: u64,
+    /// All that was in the source so many milliseconds ago is durable here.
+    pub ms: u64,
 }
 
 /// What a binding committed in this run.
@@ -106,6 +120,7 @@ impl TaskReport {
             transactions: progress.transactions(),
             bindings: progress.totals().into_iter().map(binding).collect(),
             behind: progress.lag_documents(),
+            lag: progress.source_lag(Instant::now()).map(|lag| Lag { bytes: lag.bytes, ms: lag.ms }),
             letters_waiting: progress.letters_waiting(),
             restarts: progress.restarts(),
             last_error,

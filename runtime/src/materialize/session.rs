@@ -465,7 +465,7 @@ impl Running {
                 Action::Finish(how) => end = Some(how),
             }
         }
-        self.lag();
+        self.say_what_is_reached();
         Ok(end)
     }
 
@@ -514,15 +514,15 @@ impl Running {
         self.progress.transaction();
     }
 
-    fn lag(&self) {
-        let behind = |watched: &Watched| {
-            let (end, journal) = (watched.end()?.position.offset, watched.source.journal.id()?);
+    fn say_what_is_reached(&self) {
+        let reached = |watched: &Watched| {
+            let journal = watched.source.journal.id()?;
             let committed = &self.machine.committed().places;
             let places = self.facts.places.iter().filter(|place| place.journal == journal);
             let least = places.filter_map(|place| committed.get(place)).map(|at| at.offset).min();
-            Some(end.saturating_sub(least.unwrap_or(0)))
+            Some((watched.committed.clone(), least.unwrap_or(0)))
         };
-        self.progress.lag(self.sources.iter().filter_map(behind).sum());
+        self.progress.reads(self.sources.iter().filter_map(reached).collect());
     }
 
     /// Whatever happened: nothing that was started outlives the session.

@@ -27,7 +27,7 @@ pub(super) async fn discover(config: Config, resources: &[Resource]) -> Result<V
     }
     // One table that cannot be captured does not hide the others.
     for listed in table::list(&client).await? {
-        let crate::config::Resource { schema, table } = listed;
+        let crate::config::Resource { schema, table, .. } = listed;
         let resource = Resource { schema, table, key: Vec::new(), cursor: None, look_back: None };
         match described(&client, &mut types, &resource).await {
             Ok(described) => found.push(described),

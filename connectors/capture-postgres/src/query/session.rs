@@ -151,7 +151,7 @@ impl Out {
         }
         self.last_progress = Some(Instant::now());
         let part = ProgressPart { binding, rows, bytes: 0, total_rows: about_rows.max(rows), total_bytes: 0 };
-        self.emitter.progress(Progress { parts: vec![part], doing: "reading rows".to_owned() }).await
+        self.emitter.progress(Progress { parts: vec![part], doing: "reading rows".to_owned(), lag: None }).await
     }
 }
 

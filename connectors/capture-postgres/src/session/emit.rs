@@ -5,10 +5,12 @@ use std::time::Instant;
 
 use longshore_sdk::{Progress, ProgressPart, Result};
 
-use super::{Followed, Mark, PROGRESS_INTERVAL, Session};
+use super::{Followed, Mark, PROGRESS_INTERVAL, QUIET_INTERVAL, Session};
+use crate::config::Resource;
 use crate::layout::{Layout, Op};
 use crate::outlet::Document;
 use crate::rows;
+use crate::server;
 use crate::stream::Change;
 use crate::walk;
 use crate::window::{Chunk, Met};
@@ -40,9 +42,10 @@ impl Session {
                     self.may_walk = true;
                 }
             }
-            // Of a row that a walk is still to bring, nobody may have the large values yet.
-            let is_walked = self.opened.watched[*binding].part.walked;
-            if (change.has_moved || !is_walked) && change.row.is_partial() {
+            // Of a row that a walk is still to bring, or leaves out, nobody may have the large values yet.
+            let watched = &self.opened.watched[*binding];
+            let may_be_new = !watched.part.walked || watched.resource.leaves_rows();
+            if (change.has_moved || may_be_new) && change.row.is_partial() {
                 self.fill_from_table(*binding, layout, &mut change).await?;
             }
             let row = Row { layout, op: change.op, cells: change.row.row(), keys_only: change.keys_only };
@@ -93,19 +96,31 @@ impl Session {
         }
         watched.is_unsaved = true;
         self.may_walk = true;
-        self.tell_progress(chunk.binding).await
+        Ok(())
     }
 
-    async fn tell_progress(&mut self, binding: usize) -> Result<()> {
-        if self.last_progress.is_some_and(|last| last.elapsed() < PROGRESS_INTERVAL) {
+    /// How far the walk is, and how far all is behind the server, if it is time to say so again.
+    pub(super) async fn tell(&mut self) -> Result<()> {
+        let is_quiet = self.bytes == 0 && !self.is_behind && self.covered.is_empty();
+        let interval = if is_quiet { QUIET_INTERVAL } else { PROGRESS_INTERVAL };
+        if self.last_progress.is_some_and(|last| last.elapsed() < interval) {
             return Ok(());
         }
         self.last_progress = Some(Instant::now());
-        let watched = &self.opened.watched[binding];
-        let rows = watched.part.rows;
-        let total_rows = watched.table.about_rows.max(rows);
-        let part = ProgressPart { binding, rows, bytes: 0, total_rows, total_bytes: 0 };
-        self.emitter.progress(Progress { parts: vec![part], doing: "reading rows".to_owned() }).await
+        let (end, now) = server::end_and_time(&self.opened.client).await?;
+        self.behind.looked(end, now);
+        let walked = self.opened.watched.iter().enumerate().find(|(_, watched)| !watched.part.walked);
+        let (parts, doing) = match walked {
+            None => (Vec::new(), "following changes".to_owned()),
+            Some((binding, watched)) => {
+                let rows = watched.part.rows;
+                let total_rows = watched.table.about_rows.max(rows);
+                let part = ProgressPart { binding, rows, bytes: 0, total_rows, total_bytes: 0 };
+                let Resource { schema, table, .. } = &watched.resource;
+                (vec![part], format!("reading rows of {schema}.{table}: {rows} of about {total_rows}"))
+            }
+        };
+        self.emitter.progress(Progress { parts, doing, lag: self.behind.lag(now) }).await
     }
 
     async fn emit(&mut self, binding: usize, row: Row<'_>) -> Result<()> {

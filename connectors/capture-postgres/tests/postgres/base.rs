@@ -59,6 +59,12 @@ impl Base {
         })
     }
 
+    /// One that captures a part of table t, three rows at a time; `part` says which, as a resource has it.
+    pub(crate) fn partial_task(&self, mut part: Value) -> CaptureTask<Postgres> {
+        part["table"] = json!("t");
+        CaptureTask::new(Postgres::in_steps(3, WHOLE), self.config()).binding(part, "c0", &["/id"])
+    }
+
     /// What the table holds, as documents by their key.
     pub(crate) fn rows(&self, (table, key): Table<'_>) -> BTreeMap<String, Value> {
         let text = self.run(&format!("SELECT coalesce(json_agg(t), '[]') FROM public.\"{table}\" t"));

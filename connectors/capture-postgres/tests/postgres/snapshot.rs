@@ -156,3 +156,69 @@ async fn rows_that_are_suddenly_large_come_once_like_all_others() {
     assert_eq!(first, Some(306), "with the sixth row of 3 MB it has more than 16 MiB, and is left in the middle");
     fold.assert_is(&base, &T);
 }
+
+#[tokio::test]
+async fn without_a_snapshot_only_changes_come_and_their_large_values_are_looked_up() {
+    let base = Base::new(
+        "CREATE TABLE t (id bigint PRIMARY KEY, v text, n int); ALTER TABLE t ALTER v SET STORAGE EXTERNAL;
+         INSERT INTO t SELECT i, repeat(i::text, 4000), 0 FROM generate_series(1, 9) i",
+    );
+    let mut task = base.partial_task(json!({ "snapshot": false }));
+    task.apply().await.unwrap();
+    base.run("UPDATE t SET n = 1 WHERE id = 7; INSERT INTO t VALUES (10, 'new', 1); DELETE FROM t WHERE id = 3");
+    let mut fold = Fold::default();
+    let seen = catch_up(&mut task, &mut fold, &T).await.unwrap();
+    assert_eq!(documents(&seen).len(), 3, "{seen:?}");
+    assert_eq!(fold.0[0]["7"]["v"], "7".repeat(4_000), "it was in no document before");
+    base.run("UPDATE t SET n = 2 WHERE id > 6");
+    assert_eq!(documents(&catch_up(&mut task, &mut fold, &T).await.unwrap()).len(), 4);
+    base.run("DELETE FROM t WHERE id < 7");
+    catch_up(&mut task, &mut fold, &T).await.unwrap();
+    fold.assert_is(&base, &T);
+}
+
+#[tokio::test]
+async fn rows_that_were_left_out_once_do_not_come_when_the_binding_begins_anew_without_them() {
+    let base = Base::new("CREATE TABLE t (id bigint PRIMARY KEY); INSERT INTO t VALUES (1), (2)");
+    let mut task = base.partial_task(json!({ "snapshot": false })).generation(1);
+    task.apply().await.unwrap();
+    base.run("INSERT INTO t VALUES (3)");
+    let seen = catch_up(&mut task, &mut Fold::default(), &T).await.unwrap();
+    assert_eq!(documents(&seen).len(), 1);
+    assert!(
+        seen.iter().all(|transaction| transaction.refreshes.is_empty()),
+        "what a destination has is not replaced: {seen:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_condition_chooses_rows_of_the_walk_and_no_changes() {
+    let base = Base::new(
+        "CREATE TABLE t (id bigint PRIMARY KEY, v text, n int); ALTER TABLE t ALTER v SET STORAGE EXTERNAL;
+         INSERT INTO t SELECT i, repeat(i::text, 4000), i % 3 FROM generate_series(1, 30) i",
+    );
+    let mut task = base.partial_task(json!({ "where": "n = 0 OR id = 1 -- and no more" }));
+    task.apply().await.unwrap();
+    let mut fold = Fold::default();
+    let seen = catch_up(&mut task, &mut fold, &T).await.unwrap();
+    let ids: Vec<_> = documents(&seen).iter().map(|document| document["id"].clone()).collect();
+    assert_eq!(ids, [1, 3, 6, 9, 12, 15, 18, 21, 24, 27, 30]);
+    base.run("UPDATE t SET n = n + 1 WHERE id IN (2, 3)");
+    catch_up(&mut task, &mut fold, &T).await.unwrap();
+    assert_eq!(fold.0[0]["2"], json!({ "id": 2, "v": "2".repeat(4_000), "n": 3 }), "all of the row");
+    base.run("DELETE FROM t WHERE NOT (n = 0 OR id IN (1, 2, 3))");
+    catch_up(&mut task, &mut fold, &T).await.unwrap();
+    fold.assert_is(&base, &T);
+}
+
+#[tokio::test]
+async fn a_condition_that_is_none_is_refused_before_anything_is_read() {
+    let base = Base::new("CREATE TABLE t (id bigint PRIMARY KEY)");
+    for wrong in ["nobody > 1", "id >", "id", "true); DROP TABLE t; SELECT (true", "true)) TO STDOUT --", "id = $1"] {
+        let findings = base.partial_task(json!({ "where": wrong })).validate().await.unwrap();
+        let [finding] = &findings[..] else { panic!("{wrong}: {findings:?}") };
+        assert_eq!((finding.code.as_str(), finding.pointer.as_str()), ("postgres.where", "/where"), "{finding:?}");
+        assert_eq!(finding.binding, Some(0));
+    }
+    assert_eq!(base.partial_task(json!({ "where": "id > 1 -- more" })).validate().await.unwrap(), []);
+}
