@@ -8,7 +8,7 @@ use crate::config::{Config, Resource};
 use crate::meta::{self, Registered};
 use crate::shape::Shape;
 use crate::table::{self, ExistingColumn, TableName};
-use crate::{aside, columns};
+use crate::{aside, columns, deleted};
 
 /// Returns what was done, or with `dry_run` would be: then all of it is rolled back.
 pub(crate) async fn apply(client: &Client, request: &ApplyRequest<Config, Resource>) -> Result<Vec<String>> {
@@ -59,7 +59,7 @@ async fn fit(
     actions: &mut Vec<String>,
 ) -> Result<()> {
     let name = TableName::of(&binding.resource);
-    let shape = Shape::of(&binding.collection, &binding.selection, binding.delta_updates)?;
+    let shape = Shape::of(&binding.collection, &binding.selection, binding.delta_updates, binding.resource.deletes)?;
     let ours = Registered {
         task: request.owner.task.clone(),
         state_key: binding.state_key.clone(),
@@ -97,12 +97,14 @@ async fn fit(
     let known = match &mut existing {
         None => {
             table::create(client, &name, &shape, actions).await?;
-            Vec::new()
+            deleted::made(&shape)
         }
         Some(existing) => {
-            let known = columns::rename(client, (&name, &name), &shape, existing, actions).await?;
+            deleted::give_up(client, &name, &shape, existing, actions).await?;
+            let mut known = columns::rename(client, (&name, &name), &shape, existing, actions).await?;
             has_its_key(client, &name, &shape, existing).await?;
             table::grow(client, &name, &shape, existing, actions).await?;
+            deleted::ensure(client, &name, &shape, (&mut known, existing), actions).await?;
             known
         }
     };

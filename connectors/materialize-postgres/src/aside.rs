@@ -9,6 +9,7 @@
 use longshore_postgres::{Client, failed, quoted};
 use longshore_sdk::Result;
 
+use crate::merge::Merge;
 use crate::meta::SCHEMA;
 use crate::shape::Shape;
 use crate::table::{TableName, quoted_list};
@@ -43,31 +44,16 @@ pub(crate) async fn begin(client: &Client, name: &TableName, shape: &Shape) -> R
 
 /// They take the place of those in the table.
 pub(crate) async fn complete(client: &Client, name: &TableName, aside: &TableName, shape: &Shape) -> Result<()> {
-    let (table, aside) = (name.sql(), aside.sql());
-    let same = |name: &&str| format!("t.{0} = s.{0}", quoted(name));
-    let same: Vec<String> = shape.key_names().iter().map(same).collect();
-    let delete = format!("DELETE FROM {table} t WHERE NOT EXISTS (SELECT FROM {aside} s WHERE {})", same.join(" AND "));
-    let all = shape.column_names();
-    let others: Vec<&str> = all.iter().copied().filter(|name| !shape.key_names().contains(name)).collect();
-    let of = |whose: &str| others.iter().map(|name| format!("{whose}.{}", quoted(name))).collect::<Vec<_>>();
-    let assignments: Vec<String> = others.iter().map(|name| format!("{0} = excluded.{0}", quoted(name))).collect();
-    let action = match assignments.is_empty() {
-        true => "NOTHING".to_owned(),
-        // By their bytes: not every type has an equality, and to some 0 and -0, 1.0 and 1.00 are equal.
-        false => format!(
-            "UPDATE SET {} WHERE record_image_ne(ROW({}), ROW({}))",
-            assignments.join(", "),
-            of("t").join(", "),
-            of("excluded").join(", ")
-        ),
-    };
-    let insert = format!(
-        "INSERT INTO {table} AS t ({0}) SELECT {0} FROM {aside} ON CONFLICT ({1}) DO {action}",
-        quoted_list(&all),
-        quoted_list(&shape.key_names())
-    );
+    let aside = aside.sql();
+    let merge = Merge::new((name, shape), shape.deletes, &aside, |_, column| quoted(column));
+    let statements = [
+        Some(merge.remove_others()),
+        merge.reset(client, "true").await?,
+        Some(merge.insert("true", true)),
+        Some(format!("DROP TABLE {aside}")),
+    ];
     let doing = format!("replacing the rows of table {name} by those of its full refresh");
-    client.run(&doing, &format!("{delete}; {insert}; DROP TABLE {aside}")).await
+    client.run(&doing, &statements.into_iter().flatten().collect::<Vec<_>>().join("; ")).await
 }
 
 /// What was stored aside is not wanted any more.

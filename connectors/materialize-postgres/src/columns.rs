@@ -16,14 +16,23 @@ const MOVING: &str = "_longshore_moving_";
 /// A column that was made for a field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Known {
-    name: String,
-    /// JSON pointer of the field; empty: the whole document.
+    pub(crate) name: String,
+    /// JSON pointer of the field; empty: the whole document; without a slash: it is of no field.
     pointer: String,
     /// Those the field had when the column was last written to; empty: any.
     types: Vec<JsonType>,
 }
 
 impl Known {
+    /// One that was made for something else than a field, which is written where others have a pointer.
+    pub(crate) fn of_no_field(name: &str, what: &str) -> Self {
+        Self { name: name.to_owned(), pointer: what.to_owned(), types: Vec::new() }
+    }
+
+    pub(crate) fn is_of_no_field(&self, what: &str) -> bool {
+        self.pointer == what
+    }
+
     /// A field of this pointer and of these types may go on with the column.
     fn is_of(&self, wanted: &Self) -> bool {
         let share = |one: &JsonType| wanted.types.iter().any(|other| one.is_kind_of(*other));
@@ -62,6 +71,13 @@ pub(crate) async fn write(client: &Client, name: &TableName, shape: &Shape, befo
     client.execute(delete, &[&name.schema, &name.table]).await.map_err(doing)?;
     client.execute(insert, &[&name.schema, &name.table, &names, &pointers, &types]).await.map_err(doing)?;
     Ok(())
+}
+
+/// One of them is of nothing of ours any more.
+pub(crate) async fn forget(client: &Client, name: &TableName, column: &str) -> Result<()> {
+    let delete = "DELETE FROM _longshore.columns WHERE schema_name = $1 AND table_name = $2 AND column_name = $3";
+    let forgotten = client.execute(delete, &[&name.schema, &name.table, &column]).await;
+    forgotten.map(drop).map_err(|error| failed("writing _longshore.columns", &error))
 }
 
 /// Gives columns the names their fields have now. Returns what is known after that; `existing` and `actions` say it too.

@@ -42,6 +42,20 @@ pub(crate) struct Resource {
     /// Name of the table. Made if it is not there.
     #[schemars(length(min = 1))]
     pub(crate) table: String,
+    /// What becomes of rows that are deleted. For standard bindings: to a delta binding a delete is a row.
+    #[serde(default)]
+    pub(crate) deletes: Deletes,
+}
+
+/// What becomes of deleted rows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Deletes {
+    /// They go.
+    #[default]
+    Hard,
+    /// They stay as they were, with `true` in a column `_deleted`. What is stored to their keys later makes new rows of them.
+    Soft,
 }
 
 fn public() -> String {

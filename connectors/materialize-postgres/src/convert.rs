@@ -261,6 +261,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::config::Deletes;
 
     fn converter(delta: bool) -> Converter {
         let schema = json!({ "properties": { "a": { "type": "integer" }, "b": { "type": "string" }, "c": { "format": "pg:inet", "type": "string" } } });
@@ -268,7 +269,7 @@ mod tests {
         let selection = Selection { document: Some("doc".to_owned()), ..Selection::plain(&schema, &key, false) };
         let collection =
             Collection { name: "t".to_owned(), key, schema_json: schema.to_string().into(), schema_version: 1 };
-        let shape = Shape::of(&collection, &selection, delta).unwrap();
+        let shape = Shape::of(&collection, &selection, delta, Deletes::Hard).unwrap();
         let types: Vec<_> = shape.columns.iter().map(|column| column.sql_type).collect();
         Converter::new(&shape, &types)
     }

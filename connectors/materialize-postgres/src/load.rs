@@ -9,6 +9,7 @@ use longshore_sdk::materialize::{Field, Load, Loads};
 use longshore_sdk::{Error, Result};
 use serde_json::value::RawValue;
 
+use crate::config::Deletes;
 use crate::convert::Converter;
 use crate::shape::{Column, Shape};
 use crate::table::TableName;
@@ -82,7 +83,8 @@ struct Node {
 }
 
 impl Lookup {
-    pub(crate) fn new(name: &TableName, shape: &Shape, types: &[SqlType]) -> Self {
+    /// `deletes`: how rows go from this table. One that is marked is not found.
+    pub(crate) fn new(name: &TableName, shape: &Shape, types: &[SqlType], deletes: Deletes) -> Self {
         let mut root = Node::default();
         for (place, field) in shape.fields.iter().enumerate() {
             let node = field.path().into_iter().fold(&mut root, Node::child);
@@ -101,11 +103,12 @@ impl Lookup {
             .zip(&names)
             .map(|(&place, part)| format!("t.{} = k.{part}::{}", quoted(&shape.columns[place].name), types[place]));
         let from = format!(
-            "FROM unnest({}) WITH ORDINALITY AS k ({}, n) JOIN {} t ON {} ORDER BY k.n",
+            "FROM unnest({}) WITH ORDINALITY AS k ({}, n) JOIN {} t ON {}{} ORDER BY k.n",
             parts.join(", "),
             names.join(", "),
             name.sql(),
-            same.collect::<Vec<_>>().join(" AND ")
+            same.collect::<Vec<_>>().join(" AND "),
+            deletes.and_is_there()
         );
         Self {
             table: name.to_string(),

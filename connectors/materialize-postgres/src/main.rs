@@ -1,8 +1,9 @@
 //! Materializes into tables of a PostgreSQL database, transactionally: rows, fence and the runtime's checkpoint commit together.
 //!
 //! A document's way in: [`shape`] says which columns the fields of a binding make, [`convert`] turns a document into a line of `COPY` without
-//! changing a value ([`binary`]: into a row of its binary format, where that is cheap), [`session`] sends the lines and merges them. What a table is made of is [`table`]'s business, how its columns become
-//! wider [`widen`]'s; who may write, [`meta`]'s.
+//! changing a value ([`binary`]: into a row of its binary format, where that is cheap), [`session`] sends the lines, and [`merge`] has the SQL that
+//! merges them. What a table is made of is [`table`]'s business, how its columns become wider [`widen`]'s; how deleted rows stay, [`deleted`]'s;
+//! who may write, [`meta`]'s.
 
 mod apply;
 mod aside;
@@ -14,7 +15,9 @@ mod config;
 mod convert;
 mod copy;
 mod decimal;
+mod deleted;
 mod load;
+mod merge;
 mod meta;
 mod session;
 mod shape;

@@ -17,10 +17,12 @@ use longshore_sdk::{Error, Result};
 
 use crate::aside;
 use crate::behind::Behind;
-use crate::config::Resource;
+use crate::config::{Deletes, Resource};
 use crate::convert::{Converter, Misfit, field};
 use crate::copy::{Copy, Keys, Lines, Sending, Sent, printed_otherwise};
+use crate::deleted;
 use crate::load::Lookup;
+use crate::merge::Merge;
 use crate::meta;
 use crate::shape::Shape;
 use crate::table::{self, TableName};
@@ -51,6 +53,8 @@ struct Table {
     name: TableName,
     /// Where rows are stored and looked up: the table, or one beside it.
     place: TableName,
+    /// How rows go from there.
+    deletes: Deletes,
     shape: Shape,
     types: Vec<SqlType>,
     converter: Converter,
@@ -202,7 +206,8 @@ impl TransactionalSession for Session {
 impl Table {
     async fn new(client: &Client, index: usize, binding: &Bound<Resource>) -> Result<Self> {
         let name = TableName::of(&binding.resource);
-        let shape = Shape::of(&binding.collection, &binding.selection, binding.delta_updates)?;
+        let shape =
+            Shape::of(&binding.collection, &binding.selection, binding.delta_updates, binding.resource.deletes)?;
         let registered = meta::registered(client, &name).await?;
         if registered.is_none_or(|registered| registered.state_key != binding.state_key) {
             return Err(changed(&name, binding.state_key.as_str()));
@@ -222,12 +227,17 @@ impl Table {
             |name: &str| existing.iter().find(|column| column.name == name).and_then(|column| column.sql_type);
         let types: Option<Vec<SqlType>> = shape.columns.iter().map(|column| type_of(&column.name)).collect();
         let types = types.ok_or_else(|| changed(&name, "its binding"))?;
+        let deletes = if place == name { shape.deletes } else { Deletes::Hard };
+        if deletes == Deletes::Soft && type_of(deleted::COLUMN).is_none() {
+            return Err(changed(&name, "`deletes: soft`"));
+        }
         let converter = Converter::new(&shape, &types);
-        let lookup = Lookup::new(&place, &shape, &types);
+        let lookup = Lookup::new(&place, &shape, &types, deletes);
         let is_behind = Behind::new(&place, &shape, &types, &existing);
         Ok(Self {
             name,
             place,
+            deletes,
             shape,
             types,
             converter,
@@ -256,8 +266,12 @@ impl Table {
 
     /// Whoever reads the table meanwhile goes on to see its rows, and nobody has to wait.
     async fn truncate(&mut self, client: &Client) -> Result<()> {
-        let statement = if self.is_aside() { "TRUNCATE" } else { "DELETE FROM" };
-        client.run(&format!("emptying table {}", self.name), &format!("{statement} {}", self.place.sql())).await?;
+        let place = self.place.sql();
+        let statement = match self.is_aside() {
+            true => format!("TRUNCATE {place}"),
+            false => self.deletes.remove(&place, None, "true"),
+        };
+        client.run(&format!("emptying table {}", self.name), &statement).await?;
         self.is_filled = false;
         Ok(())
     }
@@ -479,42 +493,20 @@ impl Table {
             return Ok(());
         };
         let doing = format!("writing to table {}", self.name);
-        let (table, stage) = (self.place.sql(), format!("pg_temp.{}", self.stage));
-        let names: Vec<String> = self.shape.columns.iter().map(|column| quoted(&column.name)).collect();
-        let same: Vec<String> =
-            self.shape.key.iter().map(|&place| format!("t.{} = s.c{place}", names[place])).collect();
-        let same = same.join(" AND ");
-        if has_deletes {
-            let delete = format!("DELETE FROM {table} t USING {stage} s WHERE s.gone AND {same}");
-            client.execute(&delete, &[]).await.map_err(|error| failed(&doing, &error))?;
-        }
-        let others = || names.iter().enumerate().filter(|(place, _)| !self.shape.is_key(*place));
-        let mut is_left = String::new();
+        let stage = format!("pg_temp.{}", self.stage);
+        let merge = Merge::new((&self.place, &self.shape), self.deletes, &stage, |place, _| format!("c{place}"));
+        let mut which = "NOT s.gone".to_owned();
+        let mut statements = Vec::new();
+        statements.extend(has_deletes.then(|| merge.remove("s.gone")));
         if has_parts {
-            // A large value that is kept is not even read.
-            let keep = |(place, name): (usize, &String)| {
-                format!("{name} = CASE WHEN get_bit(s.kept, {place}) = 1 THEN t.{name} ELSE s.c{place} END")
-            };
-            let assignments: Vec<String> = others().map(keep).collect();
-            let assignments = assignments.join(", ");
-            let update =
-                format!("UPDATE {table} t SET {assignments} FROM {stage} s WHERE s.kept IS NOT NULL AND {same}");
-            client.execute(&update, &[]).await.map_err(|error| failed(&doing, &error))?;
-            is_left = format!(" AND (s.kept IS NULL OR NOT EXISTS (SELECT FROM {table} t WHERE {same}))");
+            statements.push(merge.update_parts());
+            which.push_str(&format!(" AND {}", merge.is_no_part()));
         }
-        let assignments: Vec<String> = others().map(|(_, name)| format!("{name} = excluded.{name}")).collect();
-        let action = match assignments.is_empty() {
-            true => "NOTHING".to_owned(),
-            false => format!("UPDATE SET {}", assignments.join(", ")),
-        };
-        let places: Vec<String> = (0..names.len()).map(|place| format!("c{place}")).collect();
-        let insert = format!(
-            "INSERT INTO {table} ({}) SELECT {} FROM {stage} s WHERE NOT s.gone{is_left} ON CONFLICT ({}) DO {action}",
-            names.join(", "),
-            places.join(", "),
-            table::quoted_list(&self.shape.key_names()),
-        );
-        client.execute(&insert, &[]).await.map_err(|error| failed(&doing, &error))?;
+        statements.extend(merge.reset(client, "NOT s.gone").await?);
+        statements.push(merge.insert(&which, false));
+        for statement in statements {
+            client.execute(&statement, &[]).await.map_err(|error| failed(&doing, &error))?;
+        }
         Ok(())
     }
 

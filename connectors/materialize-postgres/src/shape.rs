@@ -7,6 +7,9 @@ use longshore_sdk::materialize::{Collection, Field, JsonType, Selection};
 use longshore_sdk::{Error, Result};
 use serde_json::Value;
 
+use crate::config::Deletes;
+use crate::deleted;
+
 /// What PostgreSQL takes.
 const MAX_COLUMNS: usize = 1600;
 /// Names of columns that each table has without being told.
@@ -30,12 +33,14 @@ pub(crate) struct Shape {
     pub(crate) key: Vec<usize>,
     /// A row for each document, and no key constraint.
     pub(crate) delta: bool,
+    /// How rows go from the table.
+    pub(crate) deletes: Deletes,
     /// The schema admits fields that it does not declare, and there is no column that would have them.
     pub(crate) leaves_out: bool,
 }
 
 impl Shape {
-    pub(crate) fn of(collection: &Collection, selection: &Selection, delta: bool) -> Result<Self> {
+    pub(crate) fn of(collection: &Collection, selection: &Selection, delta: bool, deletes: Deletes) -> Result<Self> {
         let schema: Value = serde_json::from_slice(&collection.schema_json).map_err(|error| {
             Error::internal("postgres.schema", format!("reading the schema of {}: {error}", collection.name))
         })?;
@@ -54,6 +59,7 @@ impl Shape {
             fields: selection.fields.clone(),
             key: collection.key.iter().filter_map(|pointer| selection.place(pointer)).collect(),
             delta,
+            deletes,
             leaves_out: !selection.chosen && selection.document.is_none() && is_open,
         };
         shape.check(&collection.name)?;
@@ -64,19 +70,36 @@ impl Shape {
     fn check(&self, collection: &str) -> Result<()> {
         let wrong = |code: &str, message: String| Error::config(code, format!("collection {collection}: {message}"));
         let rename = "name it otherwise, with `rename` of the binding's `fields`";
+        let is_soft = self.deletes == Deletes::Soft;
+        if self.delta && is_soft {
+            let message =
+                "expected `deletes: hard` for a delta binding, to which a delete is a row, got `deletes: soft`";
+            return Err(wrong("postgres.deletes", message.to_owned())
+                .at_pointer("/deletes")
+                .suggest("leave `deletes` out, or make it a standard binding with `delta_updates: false`"));
+        }
         let mut seen = BTreeSet::new();
         for Column { name, .. } in &self.columns {
             if let Some(fault) = fault_in_name(name) {
                 let message = format!("expected a name for a column, got {fault}");
                 return Err(wrong("postgres.column.name", message).suggest(rename));
             }
+            if is_soft && name == deleted::COLUMN {
+                let message = format!(
+                    "expected a name for a column other than {name:?}, which marks deleted rows with `deletes: soft`, got it for a field"
+                );
+                return Err(
+                    wrong("postgres.column.name", message).suggest(format!("{rename}, or have `deletes: hard`"))
+                );
+            }
             if RESERVED.contains(&name.as_str()) || !seen.insert(name) {
                 let message = format!("expected a name for a column that no other has, got {name:?}");
                 return Err(wrong("postgres.column.name", message).suggest(rename));
             }
         }
-        if self.columns.len() > MAX_COLUMNS {
-            let message = format!("expected at most {MAX_COLUMNS} columns, got {}", self.columns.len());
+        let count = self.columns.len() + usize::from(is_soft);
+        if count > MAX_COLUMNS {
+            let message = format!("expected at most {MAX_COLUMNS} columns, got {count}");
             return Err(wrong("postgres.columns", message)
                 .suggest("keep fewer, with `include` or `exclude` of the binding's `fields`"));
         }
@@ -194,7 +217,12 @@ mod tests {
         let key: Vec<String> = key.iter().map(|pointer| (*pointer).to_owned()).collect();
         let selection = Selection::plain(&schema, &key, delta);
         let schema_json = schema.to_string().into();
-        Shape::of(&Collection { name: "a/b".to_owned(), key, schema_json, schema_version: 1 }, &selection, delta)
+        Shape::of(
+            &Collection { name: "a/b".to_owned(), key, schema_json, schema_version: 1 },
+            &selection,
+            delta,
+            Deletes::Hard,
+        )
     }
 
     fn check(schema: Value, is_key: bool, expected: &str) {

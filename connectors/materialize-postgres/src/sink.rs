@@ -104,7 +104,7 @@ async fn validate(
         findings.extend(faults.into_iter().map(|error| finding::error(error.at_binding(index))));
         let claim = format!("{database} {}", name.sql());
         let mut accepts = Accepts { fields: required(binding), claim, ..Accepts::new(Modes::Both) };
-        match Shape::of(&binding.collection, &binding.selection, binding.delta_updates) {
+        match Shape::of(&binding.collection, &binding.selection, binding.delta_updates, binding.resource.deletes) {
             Ok(shape) => {
                 findings.extend(warnings(index, binding, &shape));
                 (accepts.loads, accepts.loads_reason) = loads(&shape);

@@ -6,6 +6,7 @@ use longshore_postgres::{Client, Scalar, SqlType, failed, qualified, quoted};
 use longshore_sdk::{Error, Result};
 
 use crate::config::Resource;
+use crate::deleted;
 use crate::shape::Shape;
 use crate::widen::{Widened, holds, widened};
 
@@ -41,7 +42,9 @@ pub(crate) struct ExistingColumn {
     pub(crate) sql_type: Option<SqlType>,
     /// A row without a value for it is refused.
     needs_value: bool,
-    is_not_null: bool,
+    pub(crate) is_not_null: bool,
+    /// A row that says nothing of it has `false`.
+    pub(crate) is_false_by_default: bool,
     /// It makes its values itself.
     is_generated: bool,
     /// Texts are equal where their bytes are.
@@ -66,8 +69,10 @@ pub(crate) async fn columns(client: &Client, name: &TableName) -> Result<Option<
     }
     let select = "SELECT attname::text, format_type(atttypid, atttypmod), attnotnull, atthasdef OR attidentity <> '', \
                   attgenerated <> '' OR attidentity = 'a', coalesce(collisdeterministic, true), \
-                  coalesce(collname IN ('C', 'POSIX'), true) \
+                  coalesce(collname IN ('C', 'POSIX'), true), \
+                  attgenerated = '' AND coalesce(pg_get_expr(adbin, adrelid) = 'false', false) \
                   FROM pg_attribute LEFT JOIN pg_collation ON pg_collation.oid = attcollation \
+                  LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum \
                   WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped ORDER BY attnum";
     let rows = client.query(select, &[&found.get::<_, u32>(0)]).await.map_err(|error| failed(&doing, &error))?;
     let column = |row: &longshore_postgres::tokio_postgres::Row| {
@@ -80,6 +85,7 @@ pub(crate) async fn columns(client: &Client, name: &TableName) -> Result<Option<
             is_generated: row.get(4),
             is_deterministic: row.get(5),
             is_bytewise: row.get(6),
+            is_false_by_default: row.get(7),
         }
     };
     Ok(Some(rows.iter().map(column).collect()))
@@ -131,12 +137,14 @@ pub(crate) async fn create(client: &Client, name: &TableName, shape: &Shape, act
         format!("{} {of}{}", quoted(&column.name), if is_key { " NOT NULL" } else { "" })
     };
     let mut definitions: Vec<String> = shape.columns.iter().enumerate().map(definition).collect();
+    definitions.extend(deleted::definition(shape));
+    let count = definitions.len();
     if !shape.delta {
         definitions.push(format!("PRIMARY KEY ({})", quoted_list(&shape.key_names())));
     }
     let statement = format!("CREATE TABLE {} ({})", name.sql(), definitions.join(", "));
     client.run(&format!("making table {name}"), &statement).await?;
-    actions.push(format!("create table {name} with {} columns: {statement}", shape.columns.len()));
+    actions.push(format!("create table {name} with {count} columns: {statement}"));
     Ok(())
 }
 
@@ -217,6 +225,9 @@ pub(crate) async fn misfit_of_foreign(
         if let Some(got) = fault {
             return Ok(Some(format!("a column {:?} that holds {wanted}, got {got}", column.name)));
         }
+    }
+    if let Some(fault) = deleted::misfit_of_foreign(shape, existing) {
+        return Ok(Some(fault));
     }
     let is_ours = |name: &str| shape.columns.iter().any(|column| column.name == name);
     if let Some(other) = existing.iter().find(|old| old.needs_value && !is_ours(&old.name)) {
