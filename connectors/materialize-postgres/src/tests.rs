@@ -11,12 +11,14 @@ use crate::sink::Postgres;
 mod aside;
 mod behind;
 mod binary;
+mod deleted;
 mod faults;
 mod fields;
 mod foreign;
 mod load;
 mod partial;
 mod random;
+mod soft;
 mod values;
 mod widening;
 

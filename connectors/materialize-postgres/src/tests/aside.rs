@@ -7,7 +7,7 @@ use super::*;
 
 const STORIES: u64 = 40;
 
-async fn open(runtime: &mut Runtime<TransactionalDoor<Postgres>>) -> Session {
+pub(super) async fn open(runtime: &mut Runtime<TransactionalDoor<Postgres>>) -> Session {
     runtime.apply().await.unwrap();
     let mut session = runtime.open().await.unwrap();
     session.acknowledge().await.unwrap();
@@ -15,7 +15,7 @@ async fn open(runtime: &mut Runtime<TransactionalDoor<Postgres>>) -> Session {
 }
 
 const TABLE: &str = "SELECT id, v FROM t ORDER BY id";
-const ASIDE: &str = "SELECT count(*) FROM pg_class WHERE relnamespace = '_longshore'::regnamespace AND relname LIKE 'aside%' AND relkind = 'r'";
+pub(super) const ASIDE: &str = "SELECT count(*) FROM pg_class WHERE relnamespace = '_longshore'::regnamespace AND relname LIKE 'aside%' AND relkind = 'r'";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn m_10_a_truncate_removes_what_was_there_and_not_what_comes_behind_it() {
