@@ -12,8 +12,8 @@ use super::aside::open;
 use super::deleted::with;
 use super::*;
 
-const CASES: u32 = 80;
-const KEYS: u8 = 6;
+const CASES: u32 = 100;
+const KEYS: u8 = 5;
 const ROWS: &str = "SELECT id, a, b, note, _deleted FROM t ORDER BY id";
 
 /// One transaction.
@@ -33,12 +33,12 @@ struct Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let value = prop_oneof![1 => Just(Value::Null), 4 => (0_i64..9).prop_map(Value::from)];
+    let value = prop_oneof![1 => Just(Value::Null), 3 => (0_i64..3).prop_map(Value::from)];
     let fields = proptest::collection::btree_map("[ab]", value, 0..3).prop_map(|fields| fields.into_iter().collect());
     let document = prop_oneof![2 => Just(None), 3 => fields.prop_map(Some)];
     let documents = proptest::collection::btree_map(0..KEYS, document, 0..5);
     let one_in = |n: u32| prop::bool::weighted(1.0 / f64::from(n));
-    let flags = (one_in(12), one_in(4), one_in(7), one_in(6), one_in(5), one_in(6), any::<bool>());
+    let flags = (one_in(12), one_in(4), one_in(8), one_in(4), one_in(3), one_in(6), any::<bool>());
     (flags, documents).prop_map(|((hardens, is_noted, truncates, begins, completes, dies, is_partial), documents)| {
         Step { hardens, is_noted, truncates, begins, completes, dies, is_partial, documents }
     })
