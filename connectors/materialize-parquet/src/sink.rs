@@ -13,6 +13,9 @@ use crate::config::{Config, Place};
 use crate::connect;
 use crate::file::Columns;
 
+/// With so much a transaction ends earlier: bigger than what suits a table, as each makes a file.
+const CLOSE_BYTES: u64 = 64 << 20;
+
 /// Parquet files.
 #[derive(Debug)]
 pub(crate) struct Parquet;
@@ -55,7 +58,8 @@ impl Idempotent for Parquet {
             let columns = Columns::new(&open.config, &open.bindings);
             // Files are worth reading when they are large, so documents wait for each other.
             let greatest_age_ms = Some(open.config.max_age_ms()?);
-            let close_policy = ClosePolicy { greatest_age_ms, ..ClosePolicy::default() };
+            let least_bytes = Some(CLOSE_BYTES);
+            let close_policy = ClosePolicy { least_bytes, greatest_age_ms, ..ClosePolicy::default() };
             whole_files::open(storage(&open.config)?, columns, staging, &open.bindings, close_policy)
         })
     }

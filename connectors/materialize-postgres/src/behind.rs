@@ -54,11 +54,14 @@ impl Behind {
         let names: Vec<String> = shape.key.iter().map(|&place| quoted(&shape.columns[place].name)).collect();
         let values = shape.key.iter().zip(1..).map(|(&place, part)| format!("${part}::text::{}", types[place]));
         let values: Vec<String> = values.collect();
+        let descending: Vec<String> = names.iter().map(|name| format!("{name} DESC")).collect();
+        // By the last entry of the index: asked whether there is a row behind, a server without statistics reads the whole table.
         let select = format!(
-            "SELECT NOT EXISTS (SELECT FROM {} WHERE ({}) >= ({}))",
-            name.sql(),
+            "SELECT ({}) < ({}) FROM {} ORDER BY {} LIMIT 1",
             names.join(", "),
-            values.join(", ")
+            values.join(", "),
+            name.sql(),
+            descending.join(", ")
         );
         Some(Behind { doing: format!("looking for rows of table {name} behind a key"), select })
     }
@@ -70,7 +73,7 @@ impl Behind {
         let parts: Vec<&str> = parts.iter().map(AsRef::as_ref).collect();
         let parameters: Vec<&(dyn longshore_postgres::tokio_postgres::types::ToSql + Sync)> =
             parts.iter().map(|part| part as _).collect();
-        let row = client.query_one(&self.select, &parameters).await.map_err(|error| failed(&self.doing, &error))?;
-        Ok(row.get(0))
+        let last = client.query_opt(&self.select, &parameters).await.map_err(|error| failed(&self.doing, &error))?;
+        Ok(last.is_none_or(|row| row.get(0)))
     }
 }

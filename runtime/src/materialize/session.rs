@@ -36,13 +36,15 @@ use crate::connector::{MaterializeClient, TransactReceiver};
 use crate::journal::{CommittedEnd, JournalId, Position};
 use crate::letters::refused;
 use crate::progress::{Phase, Progress};
-use crate::store::{Epoch, StoreError, TaskChanges, TaskRecord, TaskStore};
+use crate::store::{Epoch, Skip, StoreError, TaskChanges, TaskRecord, TaskStore};
 
+mod ahead;
 mod refusal;
 mod wait;
 mod work;
 
 pub use super::transaction::End;
+use ahead::{Ahead, Recipe};
 use refusal::{Rejection, explanation, refusal};
 use wait::{blocking, joined, more, noted, sleep_until};
 use work::{Done, Work};
@@ -108,7 +110,7 @@ pub struct Joined {
 /// Runs it to its end. After an error nothing is lost: the next session compares what both sides have and goes on from there.
 pub async fn run(mut session: MaterializeSession<'_>) -> Result<End, Error> {
     session.progress.enter(Phase::Starting);
-    let (stop, facts, gatherer) = prepare(&mut session).await?;
+    let (stop, facts, gatherer, ahead) = prepare(&mut session).await?;
     let MaterializeSession { client, open, record, store, progress, ends, sources, .. } = session;
     let (sender, receiver) = tokio::select! {
         biased;
@@ -124,6 +126,9 @@ pub async fn run(mut session: MaterializeSession<'_>) -> Result<End, Error> {
         speech,
         spoken,
         work: Work::Home(Box::new(gatherer)),
+        ahead,
+        read_bytes: 0,
+        may_read_on: false,
         write: None,
         present,
         abandon: Arc::default(),
@@ -164,7 +169,7 @@ struct Facts {
     joined: Vec<Joined>,
 }
 
-async fn prepare(session: &mut MaterializeSession<'_>) -> Result<(CancellationToken, Facts, Gatherer), Error> {
+async fn prepare(session: &mut MaterializeSession<'_>) -> Result<(CancellationToken, Facts, Gatherer, Ahead), Error> {
     let target = |(binding, joined): (&Binding, &Joined)| Target {
         binding: binding.clone(),
         journal: joined.journal,
@@ -174,20 +179,26 @@ async fn prepare(session: &mut MaterializeSession<'_>) -> Result<(CancellationTo
     };
     let targets: Vec<Target> = session.open.bindings.iter().zip(&session.joined).map(target).collect();
     let facts = Facts::of(session, &targets)?;
-    let (sources, directory) = (session.sources.values().cloned().collect(), session.spill_directory.clone());
+    let (sources, directory) = (session.sources.values().cloned().collect::<Vec<_>>(), session.spill_directory.clone());
     let (store, task) = (Arc::clone(&session.store), facts.task.clone());
     let (progress, ours) = (Arc::clone(&session.progress), facts.ours.clone());
-    let gatherer = blocking(move || {
+    let (gatherer, ahead) = blocking(move || {
         std::fs::create_dir_all(&directory).map_err(|error| {
             Error::unavailable("materialize.spill", format!("making the directory {}: {error}", directory.display()))
         })?;
         let skips = store.skips(&task)?;
         progress.letters_wait(skips.iter().filter(|skip| refused::waits(skip, &ours)).count() as u64);
-        let skips = Skips::new(&skips)?;
-        Gatherer::new(sources, targets, (&task, skips), Budget { bytes: BUDGET_BYTES, spill_dir: directory })
+        let passes_over = !skips.is_empty();
+        let make = move |skips: &[Skip]| {
+            let (sources, targets, spill_dir) = (sources.clone(), targets.clone(), directory.clone());
+            Gatherer::new(sources, targets, (&task, Skips::new(skips)?), Budget { bytes: BUDGET_BYTES, spill_dir })
+        };
+        let gatherer = make(&skips)?;
+        let again: Recipe = Arc::new(move || make(&[]));
+        Ok((gatherer, if passes_over { Ahead::Never } else { Ahead::Recipe(again) }))
     })
     .await?;
-    Ok((session.stop.clone(), facts, gatherer))
+    Ok((session.stop.clone(), facts, gatherer, ahead))
 }
 
 impl Facts {
@@ -235,6 +246,11 @@ struct Running {
     speech: Speech,
     spoken: Spoken,
     work: Work,
+    ahead: Ahead,
+    /// Of the documents of the transaction that is being made.
+    read_bytes: u64,
+    /// Its Stores go out just now.
+    may_read_on: bool,
     write: Option<JoinHandle<Result<(), StoreError>>>,
     present: Present,
     /// Tells whoever reads or sends that the session is over.
@@ -315,6 +331,9 @@ impl Running {
             };
             if let Some(end) = self.step(event)? {
                 return Ok(end);
+            }
+            if std::mem::take(&mut self.may_read_on) {
+                self.ahead.begin(self.read_bytes, self.machine.foresees()).await?;
             }
         }
     }
@@ -411,6 +430,7 @@ impl Running {
                 if advanced.then == Then::Nothing {
                     self.progress.enter(Phase::Waiting);
                 }
+                self.read_bytes += advanced.bytes;
                 Event::Advanced(advanced)
             }
             Done::LoadsSent => Event::LoadsSent,
@@ -449,6 +469,7 @@ impl Running {
                 }
                 Action::SendStores => {
                     self.progress.enter(Phase::Storing);
+                    self.may_read_on = true;
                     self.send(|gatherer, outlet| gatherer.stores(outlet).map(Done::StoresSent))?;
                 }
                 Action::FindRejected { extent } => self.seek_rejected(extent)?,
@@ -476,6 +497,12 @@ impl Running {
     }
 
     fn advance(&mut self, selection: Option<Selection>, ends: Ends) -> Result<(), Error> {
+        if let Some(selection) = &selection {
+            self.read_bytes = 0;
+            if self.ahead.take_over((selection, &ends), &mut self.work, &mut self.present) {
+                return Ok(());
+            }
+        }
         let abandon = Arc::clone(&self.abandon);
         for watched in &mut self.sources {
             watched.committed.mark_unchanged();
@@ -529,6 +556,7 @@ impl Running {
     async fn leave(self) {
         self.abandon.store(true, Ordering::Relaxed);
         drop((self.spoken, self.speech, self.receiver));
+        self.ahead.leave().await;
         if let Work::Out(handle) = self.work {
             drop(handle.await);
         }

@@ -30,6 +30,7 @@ use super::resume::Resume;
 use super::turns::{Ends, Selection, Turn};
 use crate::journal::{JournalId, Position};
 use crate::store::{self, Change, Skip, SkipId, TaskChanges};
+pub use gathering::Foreseen;
 use gathering::Gathering;
 pub use limits::Limits;
 

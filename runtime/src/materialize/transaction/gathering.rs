@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use longshore_proto::Error;
 
-use super::{Action, Advanced, End, Head, Then, Transaction};
+use super::{Action, Advanced, End, Head, Limits, Then, Transaction};
 use crate::journal::Position;
 use crate::materialize::checkpoint::{Checkpoint, Extent, Place};
 use crate::materialize::skips::JOINED_MAX;
@@ -21,6 +21,19 @@ pub(super) struct Gathering {
     age: Age,
     /// An Advance is under way.
     reading: bool,
+}
+
+/// What the next transaction will read if nothing comes in between.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Foreseen {
+    /// What it begins with.
+    pub selection: Selection,
+    /// How far it may go.
+    pub ends: Ends,
+    /// It closes with so many bytes.
+    pub close_bytes: u64,
+    /// Or with so many documents.
+    pub close_documents: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +70,19 @@ impl Transaction {
             selection = Selection::of(&self.places, self.turn, &self.ends);
         }
         self.read(selection, None, Age::NoDocumentYet, out);
+    }
+
+    /// While a transaction is stored: what the next one will read, as far as that can be said.
+    #[must_use]
+    pub fn foresees(&self) -> Option<Foreseen> {
+        let is_likely = matches!(self.head, Head::Storing(_))
+            && self.ending.is_none()
+            && !self.only_rerun
+            && !turns::has_laggards(&self.places)
+            && !turns::reached(&self.places, &self.ends);
+        let selection = is_likely.then(|| Selection::of(&self.places, Turn::Leaders, &self.ends))?;
+        let Limits { close_bytes, close_documents, .. } = self.limits;
+        Some(Foreseen { selection, ends: self.ends.clone(), close_bytes, close_documents })
     }
 
     /// Begins with what was under way when the last session ended.

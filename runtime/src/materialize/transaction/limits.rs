@@ -26,7 +26,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            close_bytes: 64 << 20,
+            close_bytes: 32 << 20,
             close_documents: 2_000_000,
             close_age_ms: 1_000,
             close_when_idle: false,
