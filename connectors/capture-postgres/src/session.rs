@@ -31,7 +31,7 @@ use crate::stream;
 use crate::table::column_meta;
 use crate::walk::{self, Read, Stand};
 use crate::watched::Watched;
-use crate::window::Window;
+use crate::window::{Chunk, Window};
 use crate::writers;
 use crate::{NAME, Pace};
 
@@ -155,6 +155,9 @@ impl Session {
                 self.checkpoint(Mark::Plain).await?;
                 continue;
             }
+            if self.transaction.is_none() && self.walk().await? {
+                continue;
+            }
             tokio::select! {
                 () = stop.requested() => break,
                 event = self.opened.source.next() => self.take(event?).await?,
@@ -221,16 +224,19 @@ impl Session {
             self.checkpoint(Mark::CaughtUp).await?;
             return Ok(true);
         }
-        if !is_walked && self.window.chunk().is_none() && std::mem::take(&mut self.may_walk) {
-            let has_read = self.walk().await?;
-            self.may_walk = has_read;
-            return Ok(has_read);
-        }
-        Ok(false)
+        // What is read while another chunk is kept is no more urgent than the log.
+        if self.window.first().is_none() { self.walk().await } else { Ok(false) }
+    }
+
+    /// Reads the next chunk, if there is one to be read and one may be.
+    async fn walk(&mut self) -> Result<bool> {
+        let has_read = self.window.has_room() && std::mem::take(&mut self.may_walk) && self.read_chunk().await?;
+        self.may_walk |= has_read;
+        Ok(has_read)
     }
 
     /// Reads the next chunk of the first table that is not through and can be read now; false: none can.
-    async fn walk(&mut self) -> Result<bool> {
+    async fn read_chunk(&mut self) -> Result<bool> {
         let Opened { client, types, watched, task, settings, .. } = &mut self.opened;
         for (binding, watched) in watched.iter_mut().enumerate().filter(|(_, watched)| !watched.part.walked) {
             if let Some(writers) = &mut watched.writers {
@@ -240,12 +246,18 @@ impl Session {
                 }
                 watched.writers = None;
             }
+            let (kept, read_with) = (self.window.last_of(binding), watched.table.typed_key());
+            if kept.is_some_and(|chunk| chunk.is_end) {
+                continue;
+            }
+            let last = kept.and_then(Chunk::last);
             let stand = Stand {
                 settings,
                 binding,
                 resource: &watched.resource,
-                typed_key: &watched.part.key,
-                after: watched.part.after.as_deref(),
+                typed_key: if last.is_some() { &read_with } else { &watched.part.key },
+                after: last.as_deref().or(watched.part.after.as_deref()),
+                is_ahead: last.is_some(),
                 rows_max: self.pace.chunk_rows,
             };
             let read = walk::read(client, types, &mut self.window, &stand, &mut watched.stride).await;
@@ -442,7 +454,7 @@ impl Session {
     async fn look_at_clock(&mut self) -> Result<()> {
         self.last_look = Instant::now();
         self.may_walk = true;
-        let awaited = self.window.chunk().map(|chunk| chunk.high).into_iter();
+        let awaited = self.window.first().map(|chunk| chunk.high).into_iter();
         let awaited = awaited.chain((!self.is_caught_up).then_some(self.opened.target)).max();
         let waits = awaited.is_some_and(|awaited| awaited > self.opened.position);
         if waits && self.transaction.is_none() && self.last_moved.elapsed() >= PATIENCE {

@@ -42,13 +42,15 @@ pub(crate) struct Stand<'a> {
     /// The columns of the key, typed, as `after` was read with them.
     pub(crate) typed_key: &'a [String],
     pub(crate) after: Option<&'a [String]>,
+    /// What was read up to there is kept.
+    pub(crate) is_ahead: bool,
     pub(crate) rows_max: usize,
 }
 
 /// What reading came to.
 pub(crate) enum Read {
     Chunk(Box<Chunk>, Box<Table>),
-    /// The server does not show yet what the log has brought already: it is to be read again.
+    /// Not now: the server does not show yet what the log has brought already, or what is kept was read by another key.
     Early,
 }
 
@@ -106,6 +108,10 @@ async fn in_transaction(
     table.check()?;
     let layout = table.layout()?;
     let is_same_key = table.typed_key() == stand.typed_key;
+    if stand.is_ahead && !is_same_key {
+        // It begins anew when nothing of it is kept any more.
+        return Ok(None);
+    }
     let after = stand.after.filter(|_| is_same_key).map(<[String]>::to_vec);
     let reading = Reading { client, doing, layout: &layout, width: table.columns.len(), rows_max: stand.rows_max };
     let condition = stand.resource.condition.as_deref();

@@ -10,11 +10,13 @@
 //! | is emitted while the chunk is kept | perhaps | the row is removed: T's own, or one behind it, is as new or newer |
 //! | is emitted afterwards | no: all that S shows has ended before H | T is emitted behind the row |
 //!
+//! Meanwhile the next chunks are read, a few: each has an S and an H of its own, they have no key in common, and they are emitted in their order.
+//!
 //! The first line is why transactions are remembered: one may be in the log, and emitted, and still not be seen by a snapshot that is taken
 //! later, until it has left the server's list of running ones; for long, if it waits for a synchronous standby. What was emitted in a session
 //! before, or before the table was in the publication, is not known here: see `writers.rs`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use longshore_sdk::Result;
@@ -122,22 +124,25 @@ impl Chunk {
     }
 }
 
-/// What becomes of a change whose key was looked for in the chunk.
+/// What becomes of a change whose key was looked for in the chunks.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Met {
     /// Nothing to do.
     Nothing,
     /// The row had large values that the change does not send: they were filled in.
     Filled,
-    /// The row does not have them under these names: the chunk is dropped, to be read again.
+    /// The row does not have them under these names: the chunk is dropped, with those behind it, to be read again.
     Dropped,
 }
 
-/// The chunk in hand, if any, and who was emitted since the last one.
+/// So many chunks are kept at most: the log is waited for only where it is further behind than these.
+const CHUNKS_MAX: usize = 3;
+
+/// The chunks in hand, in the walk's order, and who was emitted since the last one was read.
 #[derive(Debug, Default)]
 pub(crate) struct Window {
     emitted: Vec<u32>,
-    chunk: Option<Chunk>,
+    chunks: VecDeque<Chunk>,
 }
 
 impl Window {
@@ -162,49 +167,61 @@ impl Window {
         self.emitted = Vec::new();
     }
 
-    pub(crate) fn chunk(&self) -> Option<&Chunk> {
-        self.chunk.as_ref()
+    /// The chunk that is emitted next.
+    pub(crate) fn first(&self) -> Option<&Chunk> {
+        self.chunks.front()
     }
 
+    /// How far the walk of a table has been read.
+    pub(crate) fn last_of(&self, binding: usize) -> Option<&Chunk> {
+        self.chunks.iter().rfind(|chunk| chunk.binding == binding)
+    }
+
+    pub(crate) fn has_room(&self) -> bool {
+        self.chunks.len() < CHUNKS_MAX
+    }
+
+    /// One behind those that are kept.
     pub(crate) fn keep(&mut self, chunk: Chunk) {
-        self.chunk = Some(chunk);
+        self.chunks.push_back(chunk);
     }
 
     /// Whether a change of this binding is to be looked for.
     pub(crate) fn holds(&self, binding: usize) -> bool {
-        self.chunk.as_ref().is_some_and(|chunk| chunk.binding == binding)
+        self.last_of(binding).is_some()
     }
 
     /// The row of this key is about to be emitted as it is in a transaction (or that it is gone), with large values left out where they did
     /// not change. Those are nowhere yet if the row is one that the walk is about to bring: they are taken from it.
     pub(crate) fn changed(&mut self, binding: usize, key: &Key, change: Option<(&Layout, &mut Tuple)>) -> Met {
-        let Some(chunk) = self.chunk.as_mut().filter(|chunk| chunk.binding == binding) else { return Met::Nothing };
-        let chunk_layout = Arc::clone(&chunk.layout);
-        let Some(row) = chunk.take(key) else { return Met::Nothing };
-        let Some((layout, change)) = change.filter(|(_, change)| change.is_partial()) else { return Met::Nothing };
-        for place in change.unchanged() {
-            let column = layout.columns.get(place);
-            match column.and_then(|column| chunk_layout.place(&column.name)).and_then(|place| row.get(place)) {
-                Some(found) => change.set(place, found),
-                None => {
-                    self.chunk = None;
-                    return Met::Dropped;
+        for (at, chunk) in self.chunks.iter_mut().enumerate().filter(|(_, chunk)| chunk.binding == binding) {
+            let chunk_layout = Arc::clone(&chunk.layout);
+            let Some(row) = chunk.take(key) else { continue };
+            let Some((layout, change)) = change.filter(|(_, change)| change.is_partial()) else { return Met::Nothing };
+            for place in change.unchanged() {
+                let column = layout.columns.get(place);
+                match column.and_then(|column| chunk_layout.place(&column.name)).and_then(|place| row.get(place)) {
+                    Some(found) => change.set(place, found),
+                    None => {
+                        // The walk goes on from where this one began.
+                        self.chunks.truncate(at);
+                        return Met::Dropped;
+                    }
                 }
             }
+            return Met::Filled;
         }
-        Met::Filled
+        Met::Nothing
     }
 
-    /// The table of this binding was emptied. Rows that the chunk has and that came behind that are in the log too.
+    /// The table of this binding was emptied. Rows that the chunks have and that came behind that are in the log too.
     pub(crate) fn emptied(&mut self, binding: usize) {
-        if let Some(chunk) = self.chunk.as_mut().filter(|chunk| chunk.binding == binding) {
-            chunk.take_all();
-        }
+        self.chunks.iter_mut().filter(|chunk| chunk.binding == binding).for_each(Chunk::take_all);
     }
 
-    /// The chunk, if the log is past it.
+    /// The first chunk, if the log is past it.
     pub(crate) fn take_due(&mut self, position: Lsn) -> Option<Chunk> {
-        self.chunk.take_if(|chunk| chunk.high <= position)
+        self.chunks.pop_front_if(|chunk| chunk.high <= position)
     }
 }
 

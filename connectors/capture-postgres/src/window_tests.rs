@@ -81,7 +81,35 @@ fn a_chunk_of_other_columns_is_read_again() {
     let renamed = layout(&["id", "w"]);
     let mut part = tuple([cell("1"), Cell::Unchanged]);
     assert_eq!(window.changed(0, &vec!["1".to_owned()], Some((&renamed, &mut part))), Met::Dropped);
-    assert!(window.chunk().is_none());
+    assert!(window.first().is_none());
+}
+
+#[test]
+fn chunks_that_are_read_ahead_give_way_to_changes_and_go_with_the_one_before_them() {
+    let chunks = || {
+        let mut window = Window::default();
+        [[["1", "a"]], [["2", "b"]], [["3", "c"]]].iter().for_each(|lines| window.keep(chunk(lines)));
+        window
+    };
+    let (now, key) = (layout(&["id", "v"]), |id: &str| vec![id.to_owned()]);
+    let mut window = chunks();
+    assert!(!window.has_room());
+    let mut part = tuple([cell("3"), Cell::Unchanged]);
+    assert_eq!(window.changed(0, &key("3"), Some((&now, &mut part))), Met::Filled);
+    assert_eq!(part, tuple([cell("3"), cell("c")]));
+    assert_eq!(window.last_of(0).and_then(Chunk::last), Some(key("3")), "read up to there all the same");
+    let left = |window: &mut Window| -> Vec<usize> {
+        std::iter::from_fn(|| window.take_due(Lsn(50))).map(|chunk| chunk.rest().count()).collect()
+    };
+    assert_eq!(left(&mut window), [1, 1, 0]);
+    let mut window = chunks();
+    window.emptied(0);
+    assert_eq!(left(&mut window), [0, 0, 0]);
+    let mut window = chunks();
+    let mut part = tuple([cell("2"), Cell::Unchanged]);
+    let renamed = layout(&["id", "w"]);
+    assert_eq!(window.changed(0, &key("2"), Some((&renamed, &mut part))), Met::Dropped);
+    assert_eq!(window.last_of(0).and_then(Chunk::last), Some(key("1")), "from there on it is read again");
 }
 
 /// A step of the model.
@@ -93,7 +121,7 @@ enum Step {
     See,
     /// Read the log on by so many transactions.
     Read(u8),
-    /// Read a chunk, if none is kept.
+    /// Read a chunk, if there is room for one.
     Walk(u8),
 }
 
@@ -208,25 +236,31 @@ impl Model {
     }
 
     fn close(&mut self) {
-        let Some(due) = self.window.take_due(Lsn(self.read as u64)) else { return };
-        for row in due.rest() {
-            let number = |place| match row.get(place) {
-                Some(Cell::Text(text)) => text.parse::<u64>().unwrap(),
-                other => panic!("rows that are read are whole: {other:?}"),
-            };
-            self.emit(u8::try_from(number(0)).unwrap(), number(1), Some((number(1), Some(number(2)))));
+        while let Some(due) = self.window.take_due(Lsn(self.read as u64)) {
+            for row in due.rest() {
+                let number = |place| match row.get(place) {
+                    Some(Cell::Text(text)) => text.parse::<u64>().unwrap(),
+                    other => panic!("rows that are read are whole: {other:?}"),
+                };
+                self.emit(u8::try_from(number(0)).unwrap(), number(1), Some((number(1), Some(number(2)))));
+            }
+            self.after = due.last().map(|key| key[0].parse().unwrap());
+            self.walked = due.is_end;
         }
-        self.after = due.last().map(|key| key[0].parse().unwrap());
-        self.walked = due.is_end;
     }
 
     fn walk(&mut self, most: u8) {
         let snapshot = self.snapshot();
-        if self.walked || self.window.chunk().is_some() || !self.window.judge(&snapshot) {
+        let kept = self.window.last_of(0);
+        if self.walked || kept.is_some_and(|chunk| chunk.is_end) || !self.window.has_room() {
+            return;
+        }
+        let after = kept.and_then(Chunk::last).map(|key| key[0].parse().unwrap()).or(self.after);
+        if !self.window.judge(&snapshot) {
             return;
         }
         let all = self.rows(true);
-        let left: Vec<_> = all.into_iter().filter(|(key, _)| self.after.is_none_or(|after| *key > after)).collect();
+        let left: Vec<_> = all.into_iter().filter(|(key, _)| after.is_none_or(|after| *key > after)).collect();
         let is_end = left.len() <= usize::from(most);
         let line = |(key, (version, large)): (u8, Versions)| [key.to_string(), version.to_string(), large.to_string()];
         let layout = Arc::new(layout(&["id", "v", "large"]));
