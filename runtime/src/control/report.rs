@@ -97,7 +97,7 @@ pub struct LastError {
 
 impl TaskReport {
     /// A task as it is now.
-    pub(super) fn of(running: &Running) -> Self {
+    pub(super) fn of(running: &Running, now: Instant) -> Self {
         let progress = &running.progress;
         let binding = |totals: crate::progress::BindingTotals| Binding {
             collection: totals.collection,
@@ -106,7 +106,7 @@ impl TaskReport {
             dead_letters: totals.dead_letters,
         };
         let last_error = progress.last_failure().map(|(failure, at)| LastError {
-            seconds_ago: at.elapsed().as_secs(),
+            seconds_ago: now.duration_since(at).as_secs(),
             kind: failure.kind,
             code: failure.code,
             message: failure.message,
@@ -120,7 +120,7 @@ impl TaskReport {
             transactions: progress.transactions(),
             bindings: progress.totals().into_iter().map(binding).collect(),
             behind: progress.lag_documents(),
-            lag: progress.source_lag(Instant::now()).map(|lag| Lag { bytes: lag.bytes, ms: lag.ms }),
+            lag: progress.source_lag(now).map(|lag| Lag { bytes: lag.bytes, ms: lag.ms }),
             letters_waiting: progress.letters_waiting(),
             restarts: progress.restarts(),
             last_error,

@@ -97,7 +97,8 @@ impl Control {
             until_caught_up: self.about.until_caught_up,
             stopping: self.stop.is_cancelled(),
         };
-        let tasks = self.tasks.iter().map(|task| Answer::Task(Box::new(TaskReport::of(task))));
+        let now = Instant::now();
+        let tasks = self.tasks.iter().map(|task| Answer::Task(Box::new(TaskReport::of(task, now))));
         std::iter::once(Answer::Runtime(runtime)).chain(tasks).collect()
     }
 }
