@@ -25,7 +25,7 @@ use super::checkpoint::{Checkpoint, Extent, Place};
 use super::existing::{self, Present};
 use super::gather::{Gatherer, Source, Stored};
 use super::reduce::Budget;
-use super::resume::{self, Remembered, Resume, Standing};
+use super::resume::Resume;
 use super::skips::Skips;
 use super::speech::{OVER, Speech, Spoken};
 use super::target::{Handling, Target};
@@ -33,18 +33,20 @@ use super::transaction::{Action, Beginning, Event, Limits, Then, Transaction};
 use super::turns::{Ends, Selection};
 use crate::catalog::OnTruncate;
 use crate::connector::{MaterializeClient, TransactReceiver};
-use crate::journal::{CommittedEnd, JournalId, Position};
+use crate::journal::{CommittedEnd, JournalId};
 use crate::letters::refused;
 use crate::progress::{Phase, Progress};
 use crate::store::{Epoch, Skip, StoreError, TaskChanges, TaskRecord, TaskStore};
 
 mod ahead;
+mod compare;
 mod refusal;
 mod wait;
 mod work;
 
 pub use super::transaction::End;
 use ahead::{Ahead, Recipe};
+use compare::compare;
 use refusal::{Rejection, explanation, refusal};
 use wait::{blocking, joined, more, noted, sleep_until};
 use work::{Done, Work};
@@ -563,46 +565,6 @@ impl Running {
         if let Some(write) = self.write {
             drop(write.await);
         }
-    }
-}
-
-/// Compares what both sides remember.
-fn compare(
-    facts: &Facts,
-    sources: &[Source],
-    pending: Option<u64>,
-    recorded: Option<&longshore_proto::session::Recorded>,
-) -> Result<Resume, Error> {
-    let failed = std::cell::RefCell::new(None);
-    let collections: BTreeMap<_, _> = facts.places.iter().zip(&facts.collections).collect();
-    let standing = |place: &Place, position: Position| {
-        let source = sources.iter().find(|source| source.journal.id() == Some(place.journal));
-        let collection = collections.get(place).map_or("", |collection| collection.as_str());
-        match source.map(|source| Gatherer::standing(&*source.journal, position, collection)) {
-            Some(Ok(standing)) => standing,
-            Some(Err(error)) => {
-                failed.borrow_mut().get_or_insert(error);
-                Standing::Has
-            }
-            None => Standing::Differs,
-        }
-    };
-    let remembered = Remembered {
-        task: &facts.task,
-        guarantee: facts.guarantee,
-        places: &facts.places,
-        has_delta: facts.has_delta,
-        spec_version: facts.spec_version,
-        ours: &facts.ours,
-        extent: facts.extent.as_ref(),
-        pending,
-        recorded,
-        standing: &standing,
-    };
-    let resume = resume::decide(&remembered);
-    match failed.into_inner() {
-        Some(error) => Err(error.into()),
-        None => resume,
     }
 }
 

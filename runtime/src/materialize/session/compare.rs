@@ -1,0 +1,52 @@
+//! At Opened: what both sides remember is compared, and each position that is remembered is looked for in its journal.
+
+use std::collections::BTreeMap;
+
+use longshore_proto::Error;
+use longshore_proto::session::Recorded;
+
+use super::Facts;
+use crate::journal::Position;
+use crate::materialize::checkpoint::Place;
+use crate::materialize::gather::{Gatherer, Source};
+use crate::materialize::resume::{self, Remembered, Resume, Standing};
+
+/// Compares what both sides remember.
+pub(super) fn compare(
+    facts: &Facts,
+    sources: &[Source],
+    pending: Option<u64>,
+    recorded: Option<&Recorded>,
+) -> Result<Resume, Error> {
+    let failed = std::cell::RefCell::new(None);
+    let collections: BTreeMap<_, _> = facts.places.iter().zip(&facts.collections).collect();
+    let standing = |place: &Place, position: Position| {
+        let source = sources.iter().find(|source| source.journal.id() == Some(place.journal));
+        let collection = collections.get(place).map_or("", |collection| collection.as_str());
+        match source.map(|source| Gatherer::standing(&*source.journal, position, collection)) {
+            Some(Ok(standing)) => standing,
+            Some(Err(error)) => {
+                failed.borrow_mut().get_or_insert(error);
+                Standing::Has
+            }
+            None => Standing::Differs,
+        }
+    };
+    let remembered = Remembered {
+        task: &facts.task,
+        guarantee: facts.guarantee,
+        places: &facts.places,
+        has_delta: facts.has_delta,
+        spec_version: facts.spec_version,
+        ours: &facts.ours,
+        extent: facts.extent.as_ref(),
+        pending,
+        recorded,
+        standing: &standing,
+    };
+    let resume = resume::decide(&remembered);
+    match failed.into_inner() {
+        Some(error) => Err(error.into()),
+        None => resume,
+    }
+}
