@@ -10,6 +10,15 @@ use crate::deleted;
 use crate::shape::Shape;
 use crate::table::{TableName, quoted_list};
 
+/// These, as one: each row of the source looks its key up. A server that has no statistics of a temporary table thinks it cheaper to read the other
+/// one as a whole, whatever its size.
+pub(crate) fn by_key(statements: &[String]) -> String {
+    const OTHERS: [&str; 2] = ["enable_hashjoin", "enable_mergejoin"];
+    let set = |to: &'static str| OTHERS.map(|name| format!("SET LOCAL {name} TO {to}"));
+    let all = set("off").into_iter().chain(statements.iter().cloned()).chain(set("DEFAULT"));
+    all.collect::<Vec<_>>().join("; ")
+}
+
 /// From one table into another.
 #[derive(Debug)]
 pub(crate) struct Merge<'s> {

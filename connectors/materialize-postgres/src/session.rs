@@ -3,13 +3,13 @@
 //!
 //! Delta bindings are copied into their tables. Standard bindings are copied into a temporary table each, and merged from there at the end; into
 //! a table that is empty when the transaction first writes to it, they are copied like the others, since each key comes once. So they are where
-//! all rows of the table lie before the transaction's first key, as in a walk over a table, or where keys only grow.
+//! all rows of the table lie before a batch's first key, as in a walk over a table, or where keys only grow.
 
 mod rows;
 
 use std::sync::Arc;
 
-use longshore_postgres::{Client, SqlType, failed, quoted};
+use longshore_postgres::{Client, SqlType, quoted};
 use longshore_sdk::materialize::{
     Backfill, Bound, Checkpoint, Fence, Load, Next, Row, Rows, StoreBatch, Stored, Stores, TransactionalSession,
 };
@@ -22,7 +22,7 @@ use crate::convert::{Converter, Misfit, field};
 use crate::copy::{Copy, Keys, Lines, Sending, Sent, printed_otherwise};
 use crate::deleted;
 use crate::load::Lookup;
-use crate::merge::Merge;
+use crate::merge::{self, Merge};
 use crate::meta;
 use crate::shape::Shape;
 use crate::table::{self, TableName};
@@ -122,6 +122,9 @@ impl Session {
         let made = (way != Way::Unused).then(|| self.tables[binding].plain_lines(&batch));
         self.settle(stores).await?;
         let table = &mut self.tables[binding];
+        if !stores.rejects() {
+            table.pass_the_last(&self.client, &batch).await.map_err(at_binding)?;
+        }
         let made = made.filter(|_| table.way.is_like(way));
         self.sent = table.write(&self.client, batch, made, stores).await.map_err(at_binding)?;
         Ok(())
@@ -434,6 +437,20 @@ impl Table {
         Ok(())
     }
 
+    /// Keys ascend: what comes behind all rows there are need not be staged. What is staged is merged first, so that rows go before those come
+    /// that may take what was theirs alone.
+    async fn pass_the_last(&mut self, client: &Client, batch: &StoreBatch) -> Result<()> {
+        let (Way::Staged { .. }, Some(behind)) = (self.way, &self.is_behind) else { return Ok(()) };
+        let Some(first) = batch.rows().next().and_then(|row| row.key) else { return Ok(()) };
+        if behind.is_so(client, &self.converter, first).await? {
+            self.merge(client).await?;
+            // If somebody else takes one of the keys behind, rows are staged again.
+            client.run("emptying a temporary table", &format!("TRUNCATE pg_temp.{}", self.stage)).await?;
+            self.way = Way::Behind;
+        }
+        Ok(())
+    }
+
     /// Nobody else writes it until the transaction ends. The lock would stop the server's own care for the table, so it is taken only where it
     /// pays.
     async fn is_empty(&mut self, client: &Client) -> Result<bool> {
@@ -504,10 +521,7 @@ impl Table {
         }
         statements.extend(merge.reset(client, "NOT s.gone").await?);
         statements.push(merge.insert(&which, false));
-        for statement in statements {
-            client.execute(&statement, &[]).await.map_err(|error| failed(&doing, &error))?;
-        }
-        Ok(())
+        client.run(&doing, &merge::by_key(&statements)).await
     }
 
     /// Names the document by its key, where it has one.

@@ -16,8 +16,9 @@ use crate::shape::{RESERVED, Shape};
 use crate::table::{self, TableName};
 
 /// What a session sets beside what every client sets. Whoever sits in a transaction for so long is stopped somewhere, and must not keep its
-/// successor from the fence for ever; a commit that was told is on the disk, whatever the database is set to.
-const SETTINGS: &str = "SET standard_conforming_strings = on; SET idle_in_transaction_session_timeout = '5min'; \
+/// successor from the fence for ever; a commit that was told is on the disk, whatever the database is set to. Its statements are
+/// long, and none of them gains by being compiled.
+const SETTINGS: &str = "SET standard_conforming_strings = on; SET jit = off; SET idle_in_transaction_session_timeout = '5min'; \
                         SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'";
 
 /// Tables of a PostgreSQL database.
