@@ -355,7 +355,8 @@ impl Cut {
     }
 }
 
-const ARENA_KEPT_BYTES: usize = 1 << 20;
+/// More than the megabyte at which batches are sent, for the document that brings them there: one that no longer fits moves all of them.
+const ARENA_KEPT_BYTES: usize = (1 << 20) + (1 << 18);
 const ENDS_KEPT: usize = 1 << 14;
 
 /// An arena that grows.
@@ -396,7 +397,8 @@ impl Pieces {
             return None;
         }
         // The next batch will be about as large as this one, but a rare large one is not held for ever.
-        let (bytes, count) = (self.arena.len().min(ARENA_KEPT_BYTES), self.ends.len().min(ENDS_KEPT));
+        let about = |len: usize| len + len / 8;
+        let (bytes, count) = (about(self.arena.len()).min(ARENA_KEPT_BYTES), about(self.ends.len()).min(ENDS_KEPT));
         let arena = std::mem::replace(&mut self.arena, Vec::with_capacity(bytes));
         let ends = std::mem::replace(&mut self.ends, Vec::with_capacity(count));
         Some(Cut { arena: arena.into(), ends })

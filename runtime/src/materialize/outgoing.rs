@@ -207,7 +207,7 @@ impl Rows {
     }
 
     fn push(&mut self, ranked: &Ranked, key_json: &[u8], part: Part<'_>, exists: Exists) {
-        if self.documents.is_empty() {
+        if self.documents.is_empty() && self.documents.binding() != ranked.binding {
             *self = Self::of(ranked.binding);
         }
         self.documents.push(part.document);
@@ -220,9 +220,10 @@ impl Rows {
 
     fn send(&mut self, outlet: &mut Sink<'_>) -> Result<(), Error> {
         let Some(documents) = self.documents.finish() else { return Ok(()) };
-        let said = |flags: &mut Vec<bool>| if flags.contains(&true) { std::mem::take(flags) } else { Vec::new() };
-        let (deletes, replaces) = (said(&mut self.deletes), said(&mut self.replaces));
-        let partial_updates = said(&mut self.partial_updates);
+        let said = |flags: Vec<bool>| if flags.contains(&true) { flags } else { Vec::new() };
+        let taken = |flags: &mut Vec<bool>| said(std::mem::take(flags));
+        let (deletes, replaces) = (taken(&mut self.deletes), taken(&mut self.replaces));
+        let partial_updates = taken(&mut self.partial_updates);
         let mut exists = std::mem::take(&mut self.exists);
         if exists.iter().all(|exists| *exists == Exists::Unknown) {
             exists.clear();
