@@ -65,6 +65,51 @@ materializations:
         database.query_row(sql, [], |row| row.get::<_, String>(0)).expect("a text")
     }
 
+    /// What no log will tell.
+    fn spoil(&self) {
+        self.copy.run(
+            "INSERT INTO t VALUES (-1, 'never there'); DELETE FROM t WHERE id = 7; UPDATE t SET v = 'other' WHERE id = 8",
+        );
+        rusqlite::Connection::open(self.scene.join("lake.db"))
+            .and_then(|lake| lake.execute_batch("INSERT INTO t VALUES (-1, 'never there'); DELETE FROM t WHERE id = 7"))
+            .expect("written");
+    }
+
+    /// Runs until it is caught up; the fewest rows that anybody saw in the copy meanwhile.
+    fn least_while_it_runs(&self) -> i64 {
+        let is_over = Arc::new(AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            let looks = scope.spawn(|| {
+                let mut least = i64::MAX;
+                while !is_over.load(Ordering::Relaxed) {
+                    least = least.min(self.copy.run("SELECT count(*) FROM t").parse().expect("a number"));
+                }
+                least
+            });
+            self.scene.longshore(RUN).expect_code(0);
+            is_over.store(true, Ordering::Relaxed);
+            looks.join().expect("it looked")
+        })
+    }
+
+    /// Begins a run and kills it with something of it done, so many times; the source changes in between.
+    fn kill(&self, times: usize) {
+        for kill in 1..=times {
+            let mut running = self.scene.start(["run"]);
+            let rows = || {
+                let status = self.scene.longshore(["status", "--json"]);
+                let bindings =
+                    status.objects("task").into_iter().filter_map(|task| task["bindings"].as_array().cloned());
+                bindings.flatten().filter_map(|binding| binding["rows"].as_u64()).sum::<u64>()
+            };
+            assert!(running.wait_until(|| rows() > 0), "something of it is stored or captured");
+            running.kill();
+            self.source.run(&format!(
+                "UPDATE t SET v = v || '-{kill}' WHERE id % 100 = {kill}; DELETE FROM t WHERE id = {kill}"
+            ));
+        }
+    }
+
     #[track_caller]
     fn all_are_equal(&self) {
         let sum = "SELECT count(*) || ' ' || coalesce(md5(string_agg(id || v, ',' ORDER BY id)), '') FROM t";
@@ -79,29 +124,10 @@ materializations:
 fn rows_that_are_gone_at_the_source_are_gone_after_a_backfill_and_nobody_saw_less_meanwhile() {
     let stage = Stage::new();
     stage.all_are_equal();
-    // What no log will tell.
-    stage.copy.run(
-        "INSERT INTO t VALUES (-1, 'never there'); DELETE FROM t WHERE id = 7; UPDATE t SET v = 'other' WHERE id = 8",
-    );
-    rusqlite::Connection::open(stage.scene.join("lake.db"))
-        .and_then(|lake| lake.execute_batch("INSERT INTO t VALUES (-1, 'never there'); DELETE FROM t WHERE id = 7"))
-        .expect("written");
+    stage.spoil();
     let noted = stage.scene.longshore(["backfill", "shop/shop/t"]).expect_code(0);
     assert!(noted.stdout.contains("shop/public/t") && noted.stdout.contains("next run"), "{}", noted.stdout);
-    let is_over = Arc::new(AtomicBool::new(false));
-    let least = std::thread::scope(|scope| {
-        let looks = scope.spawn(|| {
-            let mut least = ROWS;
-            while !is_over.load(Ordering::Relaxed) {
-                least = least.min(stage.copy.run("SELECT count(*) FROM t").parse().expect("a number"));
-            }
-            least
-        });
-        stage.scene.longshore(RUN).expect_code(0);
-        is_over.store(true, Ordering::Relaxed);
-        looks.join().expect("it looked")
-    });
-    assert_eq!(least, ROWS, "a full table all the time");
+    assert_eq!(stage.least_while_it_runs(), ROWS, "a full table all the time");
     stage.all_are_equal();
     stage.source.run("UPDATE t SET v = 'later' WHERE id % 3 = 0; DELETE FROM t WHERE id = 5");
     stage.scene.longshore(RUN).expect_code(0);
@@ -113,21 +139,86 @@ fn a_backfill_that_is_killed_again_and_again_is_complete_in_the_end() {
     let stage = Stage::new();
     stage.copy.run("INSERT INTO t VALUES (-1, 'never there')");
     stage.scene.longshore(["backfill", "shop"]).expect_code(0);
-    for kill in 1..=4 {
-        let mut running = stage.scene.start(["run"]);
-        let rows = || {
-            let status = stage.scene.longshore(["status", "--json"]);
-            let bindings = status.objects("task").into_iter().filter_map(|task| task["bindings"].as_array().cloned());
-            bindings.flatten().filter_map(|binding| binding["rows"].as_u64()).sum::<u64>()
-        };
-        assert!(running.wait_until(|| rows() > 0), "something of it is stored or captured");
-        running.kill();
-        stage
-            .source
-            .run(&format!("UPDATE t SET v = v || '-{kill}' WHERE id % 100 = {kill}; DELETE FROM t WHERE id = {kill}"));
-    }
+    stage.kill(4);
     stage.scene.longshore(RUN).expect_code(0);
     stage.all_are_equal();
+}
+
+/// The copy is spoiled, and stored again from a journal that holds a full refresh of the source among other things.
+fn spoiled_and_noted() -> Stage {
+    let stage = Stage::new();
+    stage.source.run("DELETE FROM t WHERE id BETWEEN 100 AND 200; UPDATE t SET v = 'new' WHERE id % 9 = 0");
+    stage.scene.longshore(["backfill", "shop"]).expect_code(0);
+    stage.scene.longshore(RUN).expect_code(0);
+    stage.source.run("UPDATE t SET v = 'newer' WHERE id % 11 = 0; INSERT INTO t VALUES (1000000, 'last')");
+    stage.scene.longshore(RUN).expect_code(0);
+    stage.all_are_equal();
+    stage.spoil();
+    for task in ["copy", "lake"] {
+        let noted = stage.scene.longshore(["backfill", task]).expect_code(0);
+        assert!(noted.stdout.contains("stored again at the next run"), "{}", noted.stdout);
+    }
+    stage
+}
+
+#[test]
+fn a_materialization_stores_its_journal_again_and_nobody_sees_the_past_or_half_of_it() {
+    let stage = spoiled_and_noted();
+    let rows = stage.copy.run("SELECT count(*) FROM t").parse::<i64>().expect("a number");
+    stage.scene.longshore(["check"]).expect_code(0);
+    // With a row more than it should have, and one less.
+    assert_eq!(stage.least_while_it_runs(), rows, "a full table all the time");
+    stage.all_are_equal();
+    assert_eq!(stage.copy.run("SELECT count(*) FROM pg_tables WHERE tablename LIKE 'aside%'"), "0", "nothing is left");
+    stage.source.run("UPDATE t SET v = 'later' WHERE id % 3 = 0; DELETE FROM t WHERE id = 5");
+    stage.scene.longshore(RUN).expect_code(0);
+    stage.all_are_equal();
+}
+
+#[test]
+fn one_that_is_killed_while_it_stores_again_has_all_in_the_end() {
+    let stage = spoiled_and_noted();
+    stage.kill(4);
+    stage.scene.longshore(RUN).expect_code(0);
+    stage.all_are_equal();
+}
+
+#[test]
+fn sums_that_are_stored_again_do_not_count_twice() {
+    let server = Arc::new(Server::start(""));
+    let (scene, copy) = (Scene::new(), Database::on(&server));
+    let lines: String = (1..=3_000).map(|i| format!("{},{i}\n", i % 100)).collect();
+    scene.write("amounts.csv", format!("id,amount\n{lines}"));
+    let catalog = format!(
+        "captures:
+  shop:
+    connector: files
+    config: {{ path: . }}
+    bindings: [ {{ resource: {{ glob: amounts.csv }}, collection: shop/amounts }} ]
+collections:
+  shop/amounts:
+    key: [/id]
+    schema:
+      type: object
+      properties: {{ id: {{ type: integer }}, amount: {{ type: integer, reduce: {{ strategy: sum }} }} }}
+      reduce: {{ strategy: merge }}
+materializations:
+  copy:
+    connector: postgres
+    config: {{ url: '{}' }}
+    bindings: [ {{ collection: shop/amounts, resource: {{ table: t }} }} ]
+",
+        copy.url()
+    );
+    scene.write("longshore.yaml", catalog);
+    scene.longshore(RUN).expect_code(0);
+    let sum = || copy.run("SELECT count(*) || ' ' || sum(amount) FROM t");
+    assert_eq!(sum(), "100 4501500");
+    copy.run("UPDATE t SET amount = 0 WHERE id = 3; DELETE FROM t WHERE id = 4");
+    scene.longshore(["backfill", "copy"]).expect_code(0);
+    scene.longshore(["check"]).expect_code(0);
+    scene.longshore(RUN).expect_code(0);
+    assert_eq!(sum(), "100 4501500");
 }
 
 #[test]
@@ -151,7 +242,8 @@ fn what_cannot_be_backfilled_is_said() {
     let stage = Stage::new();
     for (task, said) in [
         ("shops", "did you mean `shop`?"),
-        ("copy", "longshore backfill shop"),
+        ("archive", "longshore run --fresh archive/t"),
+        ("copy/shop/tt", "did you mean `copy/shop/t`?"),
         ("shop/shop/tt", "did you mean `shop/shop/t`?"),
     ] {
         let refused = stage.scene.longshore(["backfill", task]).expect_code(2);

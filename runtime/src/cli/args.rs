@@ -124,13 +124,15 @@ pub(super) enum Verb {
         process is gone, so the next command finds the state directory free. Where nothing runs there is nothing to do: it says so and\n\
         exits with 0. If the time is over first it exits with 1; the run goes on ending.")]
     Stop(StopArgs),
-    /// Capture what a source has in full again, without emptying what was stored of it
+    /// Capture what a source has in full again, or store again what was captured, without emptying what was stored
     #[command(after_help = "Examples:\n  \
         longshore backfill shop                  all bindings of a capture of longshore.yaml\n  \
-        longshore backfill shop/shop/orders      the binding of collection shop/orders\n\n\
-        It is noted, and the next `longshore run` does it; nothing may run meanwhile. Changes are captured all the time. Where the connector\n\
-        says so (postgres, sqlite), destinations that can (postgres, sqlite) store all rows aside, and exchange them for those that are there in\n\
-        the transaction in which they are complete: what is gone at the source is gone then. Elsewhere they are stored over what is there.")]
+        longshore backfill shop/shop/orders      the binding of collection shop/orders\n  \
+        longshore backfill lake                  of a materialization: what the journals hold is stored again\n\n\
+        It is noted, and the next `longshore run` does it; nothing may run meanwhile. Changes are captured all the time. Destinations that can\n\
+        (postgres, sqlite) store all rows aside, and exchange them for those that are there in the transaction in which they are complete: what\n\
+        should not be there is gone then, and nobody sees half of it. Elsewhere they are stored over what is there. Of a capture, that is so\n\
+        where the connector says when it is complete (postgres, sqlite). The source is not asked where a materialization is backfilled.")]
     Backfill(BackfillArgs),
     /// Take away what a task made at its source or destination: slots, publications, checkpoints
     #[command(after_help = "Examples:\n  \

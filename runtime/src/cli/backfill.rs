@@ -1,4 +1,4 @@
-//! `longshore backfill`: notes that bindings of a capture are to be captured in full again.
+//! `longshore backfill`: notes that bindings of a capture are to be captured in full again, or those of a materialization stored again.
 
 use serde_json::json;
 
@@ -6,7 +6,7 @@ use super::args::{BackfillArgs, Global, split_words};
 use super::output::{Failure, Output};
 use super::run::state_directory;
 use super::{catalogs, logs};
-use crate::catalog::{CaptureTask, Catalog, did_you_mean};
+use crate::catalog::{CaptureTask, Catalog, MaterializationTask, did_you_mean};
 use crate::store::StateDirectory;
 use crate::supervise::backfill;
 
@@ -18,62 +18,91 @@ pub(super) async fn backfill(global: &Global, args: BackfillArgs, output: &Outpu
         None => (name.as_str(), None),
         Some((task, binding)) => (task, Some(binding)),
     };
-    let capture = capture(&catalog, task)?;
+    let task = Task::of(&catalog, task)?;
     let state = StateDirectory::open(&state_directory(global, &catalog.directory), false)?;
-    let noted = backfill::note(&state, &capture.name, binding).await;
-    let noted = noted.map_err(|problem| catalogs::failure(problem, output))?;
+    let noted = backfill::note(&state, task.name(), binding).await;
+    let noted = noted.map_err(|problem| catalogs::failure(problem, output))?.map_err(|delta| task.stays(&delta))?;
     if noted.is_empty() {
-        return Err(nothing(capture, binding));
+        return Err(task.has_nothing(binding));
     }
     for resource in &noted {
-        output.line(format_args!("{}/{resource}: its rows are captured in full at the next run", capture.name));
-        output.object("backfill", json!({ "task": capture.name, "binding": resource }));
+        output.line(format_args!("{}/{resource}: {}", task.name(), task.will()));
+        output.object("backfill", json!({ "task": task.name(), "binding": resource }));
     }
     Ok(())
 }
 
-fn capture<'a>(catalog: &'a Catalog, name: &str) -> Result<&'a CaptureTask, Failure> {
-    if let Some(capture) = catalog.captures.iter().find(|capture| capture.name == name) {
-        return Ok(capture);
-    }
-    let names = || catalog.captures.iter().map(|capture| capture.name.as_str());
-    let file = catalog.path.display();
-    let Some(task) = catalog.materializations.iter().find(|task| task.name == name) else {
-        let help = match did_you_mean(name, names()) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("its captures are: {}", names().collect::<Vec<_>>().join(", ")),
-        };
-        return Err(
-            Failure::configuration(format!("expected a capture of {file}, and `{name}` is not there")).help(help)
-        );
-    };
-    let reads = |collection: &str| task.bindings.iter().any(|binding| binding.collection == collection);
-    let writes = |capture: &&CaptureTask| capture.bindings.iter().any(|binding| reads(&binding.collection));
-    let writers: Vec<String> = catalog
-        .captures
-        .iter()
-        .filter(writes)
-        .map(|capture| format!("`longshore backfill {}`", capture.name))
-        .collect();
-    let message =
-        format!("expected a capture of {file}, and `{name}` is a materialization, which stores what is captured");
-    Err(Failure::configuration(message).help(format!(
-        "capture it in full again: {}; or store again what the journal has, into an empty resource: `longshore run --fresh {name}`",
-        writers.join(", ")
-    )))
+/// Whose bindings are meant.
+#[derive(Clone, Copy)]
+enum Task<'a> {
+    Capture(&'a CaptureTask),
+    Materialization(&'a MaterializationTask),
 }
 
-/// The name of a binding is wrong, or there is nothing to do.
-fn nothing(capture: &CaptureTask, binding: Option<&str>) -> Failure {
-    let name = &capture.name;
-    let Some(binding) = binding else {
-        return Failure::configuration(format!("capture {name} has never run here: there is nothing to capture again"))
-            .help("its first run captures everything");
-    };
-    let collections = || capture.bindings.iter().map(|binding| binding.collection.as_str());
-    let help = match did_you_mean(binding, collections()) {
-        Some(near) if near != binding => format!("did you mean `{name}/{near}`?"),
-        _ => format!("name it by its collection: {}", collections().collect::<Vec<_>>().join(", ")),
-    };
-    Failure::configuration(format!("no binding of capture {name} that has run here is called `{binding}`")).help(help)
+impl<'a> Task<'a> {
+    fn of(catalog: &'a Catalog, name: &str) -> Result<Self, Failure> {
+        let captures = catalog.captures.iter().map(Self::Capture);
+        let mut all = captures.chain(catalog.materializations.iter().map(Self::Materialization));
+        all.find(|task| task.name() == name).ok_or_else(|| {
+            let captures = catalog.captures.iter().map(|task| task.name.as_str());
+            let names: Vec<&str> = captures.chain(catalog.materializations.iter().map(|t| t.name.as_str())).collect();
+            let help = match did_you_mean(name, names.iter().copied()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("its tasks are: {}", names.join(", ")),
+            };
+            let file = catalog.path.display();
+            Failure::configuration(format!("expected a task of {file}, and `{name}` is not there")).help(help)
+        })
+    }
+
+    fn name(self) -> &'a str {
+        match self {
+            Self::Capture(task) => &task.name,
+            Self::Materialization(task) => &task.name,
+        }
+    }
+
+    fn collections(self) -> Vec<&'a str> {
+        match self {
+            Self::Capture(task) => task.bindings.iter().map(|binding| binding.collection.as_str()).collect(),
+            Self::Materialization(task) => task.bindings.iter().map(|binding| binding.collection.as_str()).collect(),
+        }
+    }
+
+    fn will(self) -> &'static str {
+        match self {
+            Self::Capture(_) => "its rows are captured in full at the next run",
+            Self::Materialization(_) => "what its journal holds is stored again at the next run",
+        }
+    }
+
+    /// Documents that are stored again would be there twice.
+    fn stays(self, delta: &str) -> Failure {
+        let name = self.name();
+        let message = format!(
+            "every document of {name}/{delta} stays (`delta_updates`): stored again, each would be there twice"
+        );
+        Failure::configuration(message).help(format!(
+            "start it over into an empty resource: `longshore run --fresh {name}/{delta}`; or name the bindings that are meant: `longshore backfill {name}/BINDING`"
+        ))
+    }
+
+    /// The name of a binding is wrong, or there is nothing to do.
+    fn has_nothing(self, binding: Option<&str>) -> Failure {
+        let name = self.name();
+        let (kind, again, everything) = match self {
+            Self::Capture(_) => ("capture", "capture", "captures everything"),
+            Self::Materialization(_) => ("materialization", "store", "stores everything"),
+        };
+        let Some(binding) = binding else {
+            let message = format!("{kind} {name} has never run here: there is nothing to {again} again");
+            return Failure::configuration(message).help(format!("its first run {everything}"));
+        };
+        let help = match did_you_mean(binding, self.collections()) {
+            Some(near) if near != binding => format!("did you mean `{name}/{near}`?"),
+            _ => format!("name it by its collection: {}", self.collections().join(", ")),
+        };
+        Failure::configuration(format!("no binding of {kind} {name} that has run here is called `{binding}`"))
+            .help(help)
+    }
 }

@@ -136,8 +136,10 @@ impl Checking<'_> {
                     let past = Past::of(&task.name, &self.state)?;
                     let client = launched.materialize();
                     let installation = past.owner.installation.clone();
+                    let ours = Checkpoint::of_record(&past.record, &installation)?;
                     let asking = Asking {
                         owner: past.owner,
+                        ours: &ours,
                         collections: &self.collections,
                         before: &spec::of_materialization(past.record.spec.as_ref())?,
                         starts_over: &|_, _| false,
@@ -145,7 +147,6 @@ impl Checking<'_> {
                     };
                     let plan = prepare::materialization(self.catalog, task, &client, asking).await?;
                     let state_keys = prepare::goes_on(&task.name, &plan.bindings, &past.record.remembered)?;
-                    let ours = Checkpoint::of_record(&past.record, &installation)?;
                     let has_delta = plan.bindings.iter().any(|binding| binding.delta_updates);
                     let recorded = plan.recorded.as_ref();
                     let bindings = (state_keys.as_slice(), has_delta);

@@ -88,6 +88,31 @@ impl Checkpoint {
         self.places.get(place).copied().unwrap_or(Position::BEGINNING)
     }
 
+    /// Something of this resource is committed, in whichever life of its binding.
+    #[must_use]
+    pub fn has_read(&self, resource_path: &[String]) -> bool {
+        self.read(resource_path).next().is_some()
+    }
+
+    /// How far an older life of the binding has read this journal: the same resource, in an older generation. If it has read another one, what
+    /// there was of this one is nothing. None: it has read nothing at all.
+    #[must_use]
+    pub fn older_life(&self, journal: JournalId, binding: &StateKey) -> Option<Position> {
+        let path = binding.resource_path();
+        let older = self.read(&path).filter(|(place, _)| place.binding.generation() < binding.generation());
+        let here = |(place, position): (&Place, Position)| {
+            if place.journal == journal { position } else { Position::BEGINNING }
+        };
+        older.map(here).max_by_key(|position| position.offset)
+    }
+
+    fn read(&self, resource_path: &[String]) -> impl Iterator<Item = (&Place, Position)> {
+        let of_it = move |(place, position): &(&Place, &Position)| {
+            **position != Position::BEGINNING && place.binding.resource_path() == resource_path
+        };
+        self.places.iter().filter(of_it).map(|(place, position)| (place, *position))
+    }
+
     /// After this transaction.
     #[must_use]
     pub fn overlaid(&self, extent: &Extent) -> Self {

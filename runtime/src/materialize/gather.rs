@@ -5,6 +5,7 @@
 
 mod controls;
 mod rejected;
+mod renewal;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -167,6 +168,7 @@ impl Gatherer {
         self.replayed = 0;
         self.takers.begin(&selection);
         self.selection = selection;
+        self.begin_renewals();
     }
 
     /// Reads on: whole transactions, until it has done enough for one step or nothing more is there. `abandon` ends it early; what was read
@@ -266,6 +268,9 @@ impl Gatherer {
                         );
                         return Err(Error::internal("materialize.limit", message));
                     }
+                    if !self.renew(i, end, abandon, sum)? {
+                        return Ok(Then::More);
+                    }
                     self.reached[i] = end;
                     self.deltas.transaction_ends(i, end);
                     self.open(journal)?.at = end;
@@ -317,7 +322,7 @@ impl Gatherer {
                 Some(Entry::Resent { .. }) => {}
                 Some(Entry::Control { local, offset, control }) => {
                     for Taken { target, .. } in self.taken(i, local, offset, 1) {
-                        if self.control(target, control)? {
+                        if self.control(target, offset, control)? {
                             (sum.documents, inside) = (sum.documents + 1, true);
                         }
                     }

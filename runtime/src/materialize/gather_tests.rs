@@ -64,6 +64,7 @@ fn stored(journals: &[(&str, Arc<dyn Journal>)], budget_bytes: usize) -> (Vec<To
         handling: Handling::default(),
         takes_deletes: false,
         on_truncate: OnTruncate::default(),
+        renews_until: None,
     };
     sent(journals, journals.iter().enumerate().map(target).collect(), budget_bytes)
 }
@@ -130,6 +131,7 @@ fn m_16_documents_of_rejected_keys_are_found_and_a_key_that_was_not_stored_is_re
         handling: Handling::default(),
         takes_deletes: false,
         on_truncate: OnTruncate::default(),
+        renews_until: None,
     };
     let sources = vec![Source { journal: Arc::clone(&journal), schemas: Schemas::default() }];
     let budget = Budget { bytes: 1 << 20, spill_dir: directory.path().to_owned() };
@@ -173,7 +175,14 @@ fn merged(schema: &str, document: Option<&str>, handling: Handling) -> Vec<Strin
     binding.collection.schema_json = schema.to_owned().into();
     binding.selection.document = document.map(str::to_owned);
     let id = journal.id().expect("acquired");
-    let target = Target { binding, journal: id, handling, takes_deletes: true, on_truncate: OnTruncate::default() };
+    let target = Target {
+        binding,
+        journal: id,
+        handling,
+        takes_deletes: true,
+        on_truncate: OnTruncate::default(),
+        renews_until: None,
+    };
     let (messages, _) = sent(&[("shop/orders", journal)], vec![target], 1 << 20);
     let mut told = Vec::new();
     for message in &messages {

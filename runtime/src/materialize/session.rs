@@ -101,6 +101,8 @@ pub struct Joined {
     pub journal: JournalId,
     /// How the destination has it.
     pub handling: Handling,
+    /// Rows of an older life of it are there, and are seen until it has read again what that one had.
+    pub renews: bool,
     /// Which of the task's counters its rows go to; `None`: the catalog does not have it any more.
     pub counted_as: Option<usize>,
     /// Documents that the destination refuses become dead letters; else the task stops.
@@ -172,15 +174,21 @@ struct Facts {
 }
 
 async fn prepare(session: &mut MaterializeSession<'_>) -> Result<(CancellationToken, Facts, Gatherer, Ahead), Error> {
-    let target = |(binding, joined): (&Binding, &Joined)| Target {
-        binding: binding.clone(),
-        journal: joined.journal,
-        handling: if binding.delta_updates { Handling::default() } else { joined.handling },
-        takes_deletes: session.takes_deletes,
-        on_truncate: joined.on_truncate,
+    let ours = Checkpoint::of_record(&session.record, &session.open.owner.installation)?;
+    let target = |(binding, joined): (&Binding, &Joined)| {
+        let handling = if binding.delta_updates { Handling::default() } else { joined.handling };
+        let renews = joined.renews && handling.backfills;
+        Target {
+            binding: binding.clone(),
+            journal: joined.journal,
+            handling,
+            takes_deletes: session.takes_deletes,
+            on_truncate: joined.on_truncate,
+            renews_until: renews.then(|| ours.older_life(joined.journal, &binding.state_key)).flatten(),
+        }
     };
     let targets: Vec<Target> = session.open.bindings.iter().zip(&session.joined).map(target).collect();
-    let facts = Facts::of(session, &targets)?;
+    let facts = Facts::of(session, &targets, ours)?;
     let (sources, directory) = (session.sources.values().cloned().collect::<Vec<_>>(), session.spill_directory.clone());
     let (store, task) = (Arc::clone(&session.store), facts.task.clone());
     let (progress, ours) = (Arc::clone(&session.progress), facts.ours.clone());
@@ -204,9 +212,8 @@ async fn prepare(session: &mut MaterializeSession<'_>) -> Result<(CancellationTo
 }
 
 impl Facts {
-    fn of(session: &MaterializeSession<'_>, targets: &[Target]) -> Result<Self, Error> {
+    fn of(session: &MaterializeSession<'_>, targets: &[Target], ours: Checkpoint) -> Result<Self, Error> {
         let (owner, record) = (&session.open.owner, &session.record);
-        let ours = Checkpoint::of_record(record, &owner.installation)?;
         let place = |t: &Target| Place { journal: t.journal, binding: t.binding.state_key.clone() };
         Ok(Self {
             task: owner.task.clone(),

@@ -106,6 +106,7 @@ async fn ended(connector: Refuses, sets_aside: bool) -> (Result<End, Error>, Vec
             counted_as: Some(0),
             sets_aside,
             on_truncate: OnTruncate::default(),
+            renews: false,
         }],
         only_rerun: false,
         commits_skipped: false,

@@ -20,8 +20,10 @@ pub(super) struct Takers {
 pub(super) struct Taker {
     /// Its number in the session.
     pub(super) target: usize,
-    from: u64,
-    to: Option<u64>,
+    /// Its first offset.
+    pub(super) from: u64,
+    /// The first offset it does not take, if that is known.
+    pub(super) to: Option<u64>,
 }
 
 /// What one binding takes of a batch: its documents `from..to`.
@@ -60,6 +62,11 @@ impl Takers {
     /// Those of a collection, whatever of it they take.
     pub(super) fn of(&self, reading: usize, collection: &str) -> &[Taker] {
         self.readings.get(reading).and_then(|takers| takers.get(collection)).map_or(&[], Vec::as_slice)
+    }
+
+    /// Who takes something of a reading.
+    pub(super) fn all_of(&self, reading: usize) -> impl Iterator<Item = &Taker> {
+        self.readings.get(reading).into_iter().flat_map(HashMap::values).flatten()
     }
 
     /// What is taken of a batch of so many documents, the first of them at an offset.

@@ -13,7 +13,7 @@ use super::checkpoint::Place;
 use super::fold::Rule;
 use crate::catalog::OnTruncate;
 use crate::document::reduce::Reducer;
-use crate::journal::JournalId;
+use crate::journal::{JournalId, Position};
 
 /// A binding of the session.
 #[derive(Debug, Clone)]
@@ -28,6 +28,8 @@ pub struct Target {
     pub takes_deletes: bool,
     /// What is done where the source emptied the collection.
     pub on_truncate: OnTruncate,
+    /// It reads again what an older life of it has read up to here, whose rows are seen until then: those of this one are stored aside.
+    pub renews_until: Option<Position>,
 }
 
 /// What a destination said, at Validate, of how rows of a binding are stored. Loads and Stores depend on it.
@@ -77,6 +79,11 @@ pub(super) struct Planned {
 }
 
 impl Planned {
+    /// What stands at this offset is read again.
+    pub(super) fn is_renewed_at(&self, offset: u64) -> bool {
+        self.target.renews_until.is_some_and(|until| offset < until.offset)
+    }
+
     /// Its keys are looked up before they are stored.
     pub(super) fn loads(&self) -> bool {
         self.target.handling.wants_existence || self.loads_rows()

@@ -207,6 +207,7 @@ impl CaptureRunner {
                 key: &binding.collection.key,
                 delta_updates: false,
                 accumulates: false,
+                renews: false,
                 fresh: self.fresh.covers(&binding.collection.name, &binding.resource_path),
                 taken_over: false,
             })

@@ -21,8 +21,10 @@ pub(super) struct Wanted<'a> {
     pub(super) key: &'a [String],
     /// Whether every document is stored.
     pub(super) delta_updates: bool,
-    /// Its rows hold sums: documents stored again would count twice.
+    /// Its rows hold sums: documents stored again onto them would count twice.
     pub(super) accumulates: bool,
+    /// Where it begins a new life it stores aside of them, and its rows take their place when it has read what the older one had.
+    pub(super) renews: bool,
     /// The user asked to start it over, without the rows there are.
     pub(super) fresh: bool,
     /// The user asked to take it over: it begins anew, and its rows stay.
@@ -56,7 +58,7 @@ pub(super) fn assign(task: &str, remembered: &[RememberedBinding], wanted: &[Wan
         }
         let before = remembered.iter().find(|before| before.resource_path == want.path);
         let reads_again = want.taken_over || before.is_some_and(|before| !before.active);
-        if want.accumulates && reads_again && !want.fresh {
+        if want.accumulates && reads_again && !want.fresh && (want.taken_over || !want.renews) {
             return Err(counts_twice(task, index, want));
         }
         let generation = match before {
@@ -120,7 +122,16 @@ mod tests {
     }
 
     fn wanted<'a>(path: &'a [String], collection: &'a str) -> Wanted<'a> {
-        Wanted { path, collection, key: KEY, delta_updates: false, accumulates: false, fresh: false, taken_over: false }
+        Wanted {
+            path,
+            collection,
+            key: KEY,
+            delta_updates: false,
+            accumulates: false,
+            renews: false,
+            fresh: false,
+            taken_over: false,
+        }
     }
 
     fn generations(assigned: &Assigned) -> Vec<u32> {
@@ -185,6 +196,17 @@ mod tests {
             assign("lake", remembered, &[Wanted { fresh: true, ..wanted }]).expect("started over");
             assign("lake", remembered, &[Wanted { accumulates: false, ..wanted }]).expect("the last write counts");
         }
+    }
+
+    #[test]
+    fn stored_aside_of_the_rows_that_hold_them_sums_are_read_again() {
+        let flights = path("flights");
+        let sums = Wanted { accumulates: true, renews: true, ..wanted(&flights, "a/b") };
+        let first = assign("lake", &[], &[sums]).expect("first");
+        let without = assign("lake", &first.remember, &[]).expect("without");
+        assert_eq!(generations(&assign("lake", &without.remember, &[sums]).expect("a new life")), [1]);
+        let error = assign("lake", &without.remember, &[Wanted { taken_over: true, ..sums }]).expect_err("refused");
+        assert_eq!(error.code, "binding.counts_twice", "taken over, nobody knows how far the older life was");
     }
 
     #[test]

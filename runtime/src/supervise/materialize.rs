@@ -55,6 +55,8 @@ pub(super) struct Applied {
     collections: Collections,
     plan: MaterializationPlan,
     bindings: Vec<Binding>,
+    /// By binding: see [`Joined`].
+    renews: Vec<bool>,
 }
 
 /// What is to be applied: the catalog of now, as Validate let it pass.
@@ -62,6 +64,8 @@ pub(super) struct Applied {
 struct Prepared {
     plan: MaterializationPlan,
     bindings: Vec<Binding>,
+    /// By binding: see [`Joined`].
+    renews: Vec<bool>,
     /// By binding: it starts over.
     fresh: Vec<bool>,
     remember: Vec<RememberedBinding>,
@@ -289,6 +293,7 @@ impl MaterializeRunner {
             let mut joined = Joined {
                 journal,
                 handling,
+                renews: applied.renews.get(index).copied().unwrap_or_default(),
                 counted_as: Some(index),
                 sets_aside: false,
                 on_truncate: OnTruncate::default(),
@@ -334,10 +339,13 @@ impl MaterializeRunner {
         let context = &self.context;
         // Taken over, it keeps its rows.
         let starts_over = |collection: &str, path: &[String]| self.fresh.covers(collection, path);
+        let (before, ours) =
+            (spec::of_materialization(record.spec.as_ref())?, Checkpoint::of_record(record, &context.installation)?);
         let asking = Asking {
             owner: owner.clone(),
             collections: now,
-            before: &spec::of_materialization(record.spec.as_ref())?,
+            before: &before,
+            ours: &ours,
             starts_over: &starts_over,
             claims: &context.claims,
         };
@@ -354,6 +362,7 @@ impl MaterializeRunner {
                 key: &binding.collection.key,
                 delta_updates: binding.delta_updates,
                 accumulates: binding.accumulates,
+                renews: binding.renews,
                 fresh: *fresh,
                 // It begins at checkpoint 0 under the next generation; only its rows stay.
                 taken_over: self.take_over,
@@ -362,14 +371,19 @@ impl MaterializeRunner {
         let assigned = generation::assign(&self.task.name, &record.remembered, &wanted)?;
         let bindings: Vec<Binding> =
             plan.bindings.iter().zip(assigned.state_keys).map(|(planned, key)| planned.named(key)).collect();
-        let of_spec = |(binding, (planned, said)): (&Binding, (&Planned, &ValidatedBinding))| SpecBinding {
-            binding: binding.clone(),
-            handling: said.into(),
-            given: planned.given.clone(),
+        let of_spec = |(binding, (planned, said)): (&Binding, (&Planned, &ValidatedBinding))| {
+            let keeps_rows = !self.take_over && !self.fresh.covers(&binding.collection.name, &binding.resource_path);
+            SpecBinding {
+                binding: binding.clone(),
+                handling: said.into(),
+                renews: planned.renews && keeps_rows && spec::begins_or_goes_on_renewing(&before, &binding.state_key),
+                given: planned.given.clone(),
+            }
         };
         let of_spec: Vec<_> = bindings.iter().zip(plan.bindings.iter().zip(&plan.validated)).map(of_spec).collect();
+        let renews = of_spec.iter().map(|one| one.renews).collect();
         let spec = spec::next(record.spec.as_ref(), &of_spec)?;
-        Ok(Prepared { plan, bindings, fresh, remember: assigned.remember, spec })
+        Ok(Prepared { plan, bindings, renews, fresh, remember: assigned.remember, spec })
     }
 
     /// Apply until the destination fits: a pending plan is drained first, in a call of its own.
@@ -382,7 +396,7 @@ impl MaterializeRunner {
         mut record: TaskRecord,
         prepared: Prepared,
     ) -> Result<Applied, Problem> {
-        let Prepared { plan, bindings, fresh, remember, spec } = prepared;
+        let Prepared { plan, bindings, renews, fresh, remember, spec } = prepared;
         let remembers = TaskChanges { remember, ..TaskChanges::default() };
         self.context.commit(&self.task.name, epoch, remembers).await?;
         let keys: Vec<_> = bindings.iter().map(|binding| binding.state_key.clone()).collect();
@@ -414,7 +428,7 @@ impl MaterializeRunner {
             }
         }
         (self.fresh, self.take_over) = (Fresh::No, false);
-        Ok(Applied { collections: now, plan, bindings })
+        Ok(Applied { collections: now, plan, bindings, renews })
     }
 
     /// What is durable after an Apply: the state it returned, and either the drained plan is gone or the spec is applied.

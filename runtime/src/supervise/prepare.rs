@@ -16,6 +16,7 @@ use crate::catalog::{
 };
 use crate::connector::{Address, CaptureClient, Hold, Location, MaterializeClient};
 use crate::document::{self, Widened};
+use crate::materialize::checkpoint::Checkpoint;
 use crate::selection::Given;
 use crate::store::RememberedBinding;
 
@@ -43,6 +44,8 @@ pub struct Planned {
     pub delta_updates: bool,
     /// Materializations: its rows hold sums, and documents stored again would count twice.
     pub accumulates: bool,
+    /// Materializations: in a new life it would store aside of the rows that an older one has stored.
+    pub renews: bool,
     /// Materializations: which values are kept, under which names.
     pub selection: Selection,
     /// Materializations: all that ever was.
@@ -108,6 +111,7 @@ pub fn goes_on(
             key: &binding.collection.key,
             delta_updates: binding.delta_updates,
             accumulates: binding.accumulates,
+            renews: binding.renews,
             fresh: false,
             taken_over: false,
         })
@@ -192,6 +196,7 @@ pub async fn capture(
         collection: proposed.collection,
         delta_updates: false,
         accumulates: false,
+        renews: false,
         selection: proposed.selection,
         given: Vec::new(),
     };
@@ -257,6 +262,8 @@ pub struct Asking<'a> {
     pub collections: &'a Collections,
     /// As it was applied last.
     pub before: &'a [SpecBinding],
+    /// What the task has committed.
+    pub ours: &'a Checkpoint,
     /// Whether the user asked to start over this collection and resource path.
     pub starts_over: &'a (dyn Fn(&str, &[String]) -> bool + Sync),
     /// What the tasks before have claimed; gets what this one does.
@@ -273,7 +280,7 @@ pub async fn materialization(
     client: &MaterializeClient,
     asking: Asking<'_>,
 ) -> Result<MaterializationPlan, Problem> {
-    let Asking { owner, collections, before, starts_over, claims } = asking;
+    let Asking { owner, collections, before, ours, starts_over, claims } = asking;
     let spec = client.spec().await?;
     let what = format!("materialization `{}`", task.name);
     let resources = task.bindings.iter().map(|binding| (&binding.resource, &spec.resource_schema_json));
@@ -310,6 +317,7 @@ pub async fn materialization(
         |((proposed, given), said): ((ProposedBinding, Vec<Given>), &materialize::ValidatedBinding)| Planned {
             resource_json: proposed.resource_json,
             resource_path: said.resource_path.clone(),
+            renews: said.backfills && !proposed.delta_updates && ours.has_read(&said.resource_path),
             accumulates: super::reducing::accumulates(&proposed.collection, proposed.delta_updates),
             collection: proposed.collection,
             delta_updates: proposed.delta_updates,

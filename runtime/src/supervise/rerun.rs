@@ -69,17 +69,15 @@ impl Older<'_> {
     /// session will not begin.
     pub(super) fn bindings(self, spec: Vec<SpecBinding>) -> (Vec<Binding>, Vec<Joined>) {
         let mut free: Vec<Option<&str>> = self.collections.iter().copied().map(Some).collect();
-        let joined = |SpecBinding { binding, handling, .. }: SpecBinding| {
+        let joined = |SpecBinding { binding, handling, renews, .. }: SpecBinding| {
             let journal = self.journal(&binding)?;
             let collection = binding.collection.name.as_str();
             let counted_as = free.iter().position(|name| *name == Some(collection));
             if let Some(counter) = counted_as {
                 free[counter] = None;
             }
-            Some((
-                binding,
-                Joined { journal, handling, counted_as, sets_aside: false, on_truncate: OnTruncate::default() },
-            ))
+            let on_truncate = OnTruncate::default();
+            Some((binding, Joined { journal, handling, renews, counted_as, sets_aside: false, on_truncate }))
         };
         spec.into_iter().filter_map(joined).unzip()
     }
@@ -161,7 +159,8 @@ mod tests {
 
     fn joined(n: u8, wants_existence: bool, counted_as: Option<usize>) -> Joined {
         let handling = Handling { wants_existence, ..Handling::default() };
-        Joined { journal: journal(n), handling, counted_as, sets_aside: false, on_truncate: OnTruncate::default() }
+        let on_truncate = OnTruncate::default();
+        Joined { journal: journal(n), handling, renews: false, counted_as, sets_aside: false, on_truncate }
     }
 
     #[test]

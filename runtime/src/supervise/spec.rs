@@ -31,6 +31,8 @@ struct Kept {
     truncates: bool,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     backfills: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    renews: bool,
     /// Materializations, and those of before fields were kept have them nowhere.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     fields: Vec<KeptField>,
@@ -71,6 +73,8 @@ pub struct SpecBinding {
     pub(super) binding: Binding,
     /// Materializations: how the destination has it.
     pub(super) handling: Handling,
+    /// Materializations: rows of an older life of it were there when this one began, and stay until it has them.
+    pub(super) renews: bool,
     /// Materializations: all that was ever a field of it.
     pub(super) given: Vec<Given>,
 }
@@ -78,7 +82,7 @@ pub struct SpecBinding {
 impl From<Binding> for SpecBinding {
     /// Of a capture.
     fn from(binding: Binding) -> Self {
-        Self { binding, handling: Handling::default(), given: Vec::new() }
+        Self { binding, handling: Handling::default(), renews: false, given: Vec::new() }
     }
 }
 
@@ -132,7 +136,7 @@ pub(super) fn whole(spec: Option<&SpecVersion>) -> Result<Vec<SpecBinding>, Erro
             delta_updates: kept.delta_updates,
             selection,
         };
-        Ok(SpecBinding { binding, handling, given })
+        Ok(SpecBinding { binding, handling, renews: kept.renews, given })
     };
     kept.into_iter().map(binding).collect()
 }
@@ -153,6 +157,13 @@ pub fn of_materialization(spec: Option<&SpecVersion>) -> Result<Vec<SpecBinding>
     Ok(bindings)
 }
 
+/// Whether a binding that begins under this name renews the rows of an older life, or has begun to: what was applied of it says so, and of a new
+/// name its generation.
+pub(super) fn begins_or_goes_on_renewing(before: &[SpecBinding], state_key: &StateKey) -> bool {
+    let known = before.iter().find(|one| one.binding.state_key == *state_key);
+    known.map_or(state_key.generation() > 0, |known| known.renews)
+}
+
 /// The version that follows, or the same one if nothing changed.
 ///
 /// # Errors
@@ -162,7 +173,7 @@ pub(super) fn next(before: Option<&SpecVersion>, bindings: &[SpecBinding]) -> Re
         let text = String::from_utf8_lossy(json).into_owned();
         serde_json::value::RawValue::from_string(text).map_err(|error| Error::internal("state.spec", error.to_string()))
     };
-    let keep = |SpecBinding { binding, handling, given }: &SpecBinding| {
+    let keep = |SpecBinding { binding, handling, renews, given }: &SpecBinding| {
         let Selection { fields, document, chosen } = &binding.selection;
         let is_now = |old: &Field| fields.iter().any(|field| field.pointer == old.pointer && field.name == old.name);
         let given = given.iter().cloned().map(Field::from).filter(|old| !is_now(old));
@@ -179,6 +190,7 @@ pub(super) fn next(before: Option<&SpecVersion>, bindings: &[SpecBinding]) -> Re
             partial_updates: handling.partial_updates,
             truncates: handling.truncates,
             backfills: handling.backfills,
+            renews: *renews,
             fields: fields.iter().map(KeptField::from).collect(),
             document: document.clone(),
             fields_chosen: *chosen,
@@ -230,6 +242,7 @@ mod tests {
     #[test]
     fn a_spec_gives_back_all_that_a_session_was_opened_with() {
         let mut bindings = [binding("a", 1), binding("b", 3), with_fields(&[field("/id", "ID")], &[field("/x", "x")])];
+        bindings[1].renews = true;
         bindings[1].handling =
             Handling { wants_existence: true, partial_updates: true, truncates: true, backfills: true };
         let spec = next(None, &bindings).expect("a spec");
@@ -254,6 +267,7 @@ mod tests {
             let other = SpecBinding { handling, ..binding("a", 1) };
             assert_eq!(version(&[other]), 2, "handled otherwise by the destination");
         }
+        assert_eq!(version(&[SpecBinding { renews: true, ..binding("a", 1) }]), 2, "in a new life");
         assert_eq!(version(&[with_fields(&[field("/id", "id")], &[])]), 2, "other fields");
     }
 
@@ -264,6 +278,7 @@ mod tests {
         assert!(
             !text.contains("existence")
                 && !text.contains("partial")
+                && !text.contains("renews")
                 && !text.contains("fields")
                 && !text.contains("given"),
             "{text}"

@@ -157,6 +157,7 @@ impl MaterializeTask {
                 true => OnTruncate::Truncate,
                 false => OnTruncate::Ignore,
             },
+            renews_until: None,
         };
         let targets: Vec<_> = spec.bindings.iter().map(target).collect();
         let places: Vec<_> =

@@ -17,7 +17,7 @@ pub(in crate::materialize) struct Whole {
 }
 
 impl Whole {
-    fn take(&mut self, control: Control) {
+    pub(super) fn take(&mut self, control: Control) {
         match control {
             // What is stored aside begins with no rows, and has none yet.
             Control::Truncated if self.begins => {}
@@ -44,12 +44,14 @@ impl Whole {
 
 impl Gatherer {
     /// `false`: the binding has nothing to do with it.
-    pub(super) fn control(&mut self, target: usize, control: Control) -> Result<bool, Error> {
+    pub(super) fn control(&mut self, target: usize, offset: u64, control: Control) -> Result<bool, Error> {
         let planned = &self.targets[target];
         // Every document of a delta binding stays, whatever became of its row.
         let handling = planned.target.handling;
         match control {
             Control::BackfillBegin | Control::BackfillComplete if !handling.backfills => return Ok(false),
+            // What it has by then is older than what is seen.
+            Control::BackfillComplete if planned.is_renewed_at(offset) => return Ok(false),
             Control::BackfillBegin | Control::BackfillComplete => {}
             Control::Truncated => match planned.target.on_truncate {
                 OnTruncate::Ignore => return Ok(false),

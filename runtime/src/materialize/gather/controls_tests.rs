@@ -15,7 +15,7 @@ use super::super::super::target::Handling;
 use super::super::super::turns::{Ends, Selection, Turn};
 use super::super::{Source, Then};
 use super::*;
-use crate::journal::{Evidence, FileJournal, Journal, LocalId, NewBinding, Position, Schemas, Writer};
+use crate::journal::{Entry, Evidence, FileJournal, Filter, Journal, LocalId, NewBinding, Position, Schemas, Writer};
 use crate::materialize::reduce::Budget;
 use crate::materialize::skips::Skips;
 use crate::store::Epoch;
@@ -202,6 +202,18 @@ fn take(table: &mut Table, store: &Store) {
     }
 }
 
+/// Where the transactions of a journal end.
+fn ends_of(journal: &FileJournal) -> Vec<Position> {
+    let mut reader = journal.reader(Filter::Collections(Default::default()));
+    let mut ends = Vec::new();
+    while let Some(entry) = reader.next().expect("readable") {
+        if let Entry::Commit(committed) = entry {
+            ends.push(committed.end);
+        }
+    }
+    ends
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
@@ -210,6 +222,8 @@ proptest! {
         said in said(),
         documents in 1..30u64,
         budget_bytes in prop_oneof![Just(1usize), 1_000..20_000usize],
+        // An older life of `a` has read so many transactions, and its rows are there.
+        older in prop_oneof![Just(None), proptest::option::of(0..12usize)],
     ) {
         let directory = tempfile::tempdir().expect("a directory");
         let journal = FileJournal::open(directory.path().join("journal"), Evidence::default()).expect("a journal");
@@ -221,9 +235,13 @@ proptest! {
         }).collect();
         write(&mut *writer, &locals, &said);
         let id = journal.id().expect("acquired");
+        let ends = ends_of(&journal);
+        let older = older.map(|older| older.min(ends.len()));
+        let until = older.map(|older| older.checked_sub(1).map_or(Position::BEGINNING, |last| ends[last]));
         let handling = Handling { wants_existence: true, truncates: true, backfills: true, ..Handling::default() };
         let target = |binding: &Binding| Target {
             binding: binding.clone(), journal: id, handling, takes_deletes: true, on_truncate: OnTruncate::Truncate,
+            renews_until: until.filter(|_| binding.collection.name == "t/a"),
         };
         let sources = vec![Source { journal: Arc::new(journal), schemas: Schemas::default() }];
         let budget = Budget { bytes: budget_bytes, spill_dir: directory.path().to_owned() };
@@ -231,7 +249,16 @@ proptest! {
         let mut gatherer = Gatherer::new(sources, targets, ("t", Skips::default()), budget).expect("a gatherer");
         let mut places = gatherer.targets.iter().map(|planned| (planned.place.clone(), Position::BEGINNING)).collect();
         let mut tables = [Table::default(), Table::default()];
-        while transact(&mut gatherer, &mut places, &mut tables, documents) {}
+        if let Some(older) = older {
+            tables[0].rows = one_by_one(&said[..older])[0].rows.clone();
+        }
+        let before = tables[0].rows.clone();
+        while transact(&mut gatherer, &mut places, &mut tables, documents) {
+            let at = places.values().next().expect("a place").offset;
+            if until.is_some_and(|until| at < until.offset) {
+                prop_assert_eq!(&tables[0].rows, &before, "rows of the past, or half of them, are seen at {}", at);
+            }
+        }
         let expected = one_by_one(&said);
         for (table, expected) in tables.iter_mut().zip(&expected) {
             // Rows that are to be replaced stay as they were at the end of some transaction.

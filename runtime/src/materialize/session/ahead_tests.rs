@@ -62,6 +62,7 @@ fn recipe(journal: &Arc<dyn Journal>, directory: &std::path::Path) -> Recipe {
             handling: Handling::default(),
             takes_deletes: true,
             on_truncate: OnTruncate::default(),
+            renews_until: None,
         };
         let source = Source { journal: Arc::clone(&journal), schemas: Schemas::default() };
         let budget = Budget { bytes: 64 << 20, spill_dir: spill_dir.clone() };
