@@ -214,6 +214,43 @@ fn ends_of(journal: &FileJournal) -> Vec<Position> {
     ends
 }
 
+/// Where nothing but what others write comes, a task goes on without a commit; where a renewal begins or is complete it must not.
+#[test]
+fn a_renewal_begins_and_is_complete_with_a_commit_though_no_document_comes() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let journal = FileJournal::open(directory.path().join("journal"), Evidence::default()).expect("a journal");
+    let mut writer = journal.acquire(Epoch(1)).expect("the right to write");
+    let bindings = ["a", "b"].map(binding);
+    let bind = |binding: &Binding, writer: &mut dyn Writer| {
+        let Collection { name, key, .. } = binding.collection.clone();
+        writer.bind(&NewBinding { state_key: binding.state_key.clone(), collection: name, key }).expect("bound")
+    };
+    let locals = bindings.each_ref().map(|binding| bind(binding, &mut *writer));
+    let of_another = || vec![Said::Document(1, 1, false)];
+    write(&mut *writer, &locals, &[of_another(), of_another(), vec![Said::Document(0, 1, false)], of_another()]);
+    let (id, ends) = (journal.id().expect("acquired"), ends_of(&journal));
+    let [renewed, _] = bindings;
+    let target = Target {
+        binding: renewed,
+        journal: id,
+        handling: Handling { truncates: true, backfills: true, ..Handling::default() },
+        takes_deletes: true,
+        on_truncate: OnTruncate::Truncate,
+        renews_until: Some(ends[3]),
+    };
+    let sources = vec![Source { journal: Arc::new(journal), schemas: Schemas::default() }];
+    let budget = Budget { bytes: 10_000, spill_dir: directory.path().to_owned() };
+    let mut gatherer = Gatherer::new(sources, vec![target], ("t", Skips::default()), budget).expect("a gatherer");
+    let place = gatherer.targets[0].place.clone();
+    let mut counted = Vec::new();
+    for (from, to) in [(Position::BEGINNING, ends[0]), (ends[0], ends[1]), (ends[1], ends[2]), (ends[2], ends[3])] {
+        gatherer.begin(Selection::of(&[(place.clone(), from)].into(), Turn::Leaders, &Ends::new()));
+        let limit = Ends::from([(id, to.offset)]);
+        counted.push(gatherer.advance(&limit, &AtomicBool::new(false)).expect("read").documents);
+    }
+    assert_eq!(counted, [1, 0, 1, 1], "it begins, nothing, a document, it is complete");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
