@@ -63,6 +63,26 @@ async fn from_where_all_rows_lie_before_they_are_copied_behind_what_was_merged()
     assert_eq!(lake.query("SELECT id, v FROM t ORDER BY id").join(" "), "1|10 2|5 3|3 4|2 5|6 6|~ 7|7");
 }
 
+/// Ours waits for a row that somebody else has written, and who commits then.
+async fn until_others_commit(
+    lake: &Lake,
+    other: &longshore_postgres::Client,
+    ours: impl Future<Output = Result<(), Error>>,
+) {
+    let theirs = async {
+        let waits =
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+        while lake.query(waits) == ["0"] {
+            tokio::task::yield_now().await;
+        }
+        other.run("writing too", "COMMIT").await
+    };
+    let (ours, theirs) =
+        tokio::time::timeout(Duration::from_secs(30), async { tokio::join!(ours, theirs) }).await.unwrap();
+    ours.unwrap();
+    theirs.unwrap();
+}
+
 /// What was merged before is not merged again with what has to be staged after all.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_behind_that_somebody_else_writes_is_written_over_and_parts_of_rows_before_stay_parts() {
@@ -83,18 +103,7 @@ async fn a_key_behind_that_somebody_else_writes_is_written_over_and_parts_of_row
         session.store(0, &[r#"{"id":7,"v":7}"#]).await?;
         session.commit().await
     };
-    let theirs = async {
-        let waits =
-            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
-        while lake.query(waits) == ["0"] {
-            tokio::task::yield_now().await;
-        }
-        other.run("writing too", "COMMIT").await
-    };
-    let (ours, theirs) =
-        tokio::time::timeout(Duration::from_secs(30), async { tokio::join!(ours, theirs) }).await.unwrap();
-    ours.unwrap();
-    theirs.unwrap();
+    until_others_commit(&lake, &other, ours).await;
     session.acknowledge().await.unwrap();
     session.close().await.unwrap();
     assert_eq!(lake.query("SELECT id, v, w FROM t ORDER BY id").join(" "), "1|10|1 5|5|~ 6|~|6 7|7|~");
@@ -114,18 +123,7 @@ async fn a_key_that_somebody_else_writes_meanwhile_is_written_over() {
     let documents = [r#"{"id":5,"v":5}"#, r#"{"id":6,"v":6}"#, r#"{"id":7,"v":7}"#];
     let stores = [(0, &documents[..])];
     let ours = session.transact(&stores);
-    let theirs = async {
-        let waits =
-            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
-        while lake.query(waits) == ["0"] {
-            tokio::task::yield_now().await;
-        }
-        other.run("writing too", "COMMIT").await
-    };
-    let (ours, theirs) =
-        tokio::time::timeout(Duration::from_secs(30), async { tokio::join!(ours, theirs) }).await.unwrap();
-    ours.unwrap();
-    theirs.unwrap();
+    until_others_commit(&lake, &other, ours).await;
     session.close().await.unwrap();
     assert_eq!(lake.query("SELECT id, v FROM t ORDER BY id"), ["1|~", "5|5", "6|6", "7|7"]);
 }
