@@ -3,10 +3,11 @@
 use serde_json::json;
 
 use super::args::{BackfillArgs, Global, split_words};
+use super::catalogs::Task;
 use super::output::{Failure, Output};
 use super::run::state_directory;
 use super::{catalogs, logs};
-use crate::catalog::{CaptureTask, Catalog, MaterializationTask, did_you_mean};
+use crate::catalog::did_you_mean;
 use crate::store::StateDirectory;
 use crate::supervise::backfill;
 
@@ -18,7 +19,7 @@ pub(super) async fn backfill(global: &Global, args: BackfillArgs, output: &Outpu
         None => (name.as_str(), None),
         Some((task, binding)) => (task, Some(binding)),
     };
-    let task = Task::of(&catalog, task)?;
+    let task = Task::named(&catalog, task, "")?;
     let state = StateDirectory::open(&state_directory(global, &catalog.directory), false)?;
     let noted = backfill::note(&state, task.name(), binding).await;
     let noted = noted.map_err(|problem| catalogs::failure(problem, output))?.map_err(|delta| task.stays(&delta))?;
@@ -32,36 +33,7 @@ pub(super) async fn backfill(global: &Global, args: BackfillArgs, output: &Outpu
     Ok(())
 }
 
-/// Whose bindings are meant.
-#[derive(Clone, Copy)]
-enum Task<'a> {
-    Capture(&'a CaptureTask),
-    Materialization(&'a MaterializationTask),
-}
-
 impl<'a> Task<'a> {
-    fn of(catalog: &'a Catalog, name: &str) -> Result<Self, Failure> {
-        let captures = catalog.captures.iter().map(Self::Capture);
-        let mut all = captures.chain(catalog.materializations.iter().map(Self::Materialization));
-        all.find(|task| task.name() == name).ok_or_else(|| {
-            let captures = catalog.captures.iter().map(|task| task.name.as_str());
-            let names: Vec<&str> = captures.chain(catalog.materializations.iter().map(|t| t.name.as_str())).collect();
-            let help = match did_you_mean(name, names.iter().copied()) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("its tasks are: {}", names.join(", ")),
-            };
-            let file = catalog.path.display();
-            Failure::configuration(format!("expected a task of {file}, and `{name}` is not there")).help(help)
-        })
-    }
-
-    fn name(self) -> &'a str {
-        match self {
-            Self::Capture(task) => &task.name,
-            Self::Materialization(task) => &task.name,
-        }
-    }
-
     fn collections(self) -> Vec<&'a str> {
         match self {
             Self::Capture(task) => task.bindings.iter().map(|binding| binding.collection.as_str()).collect(),

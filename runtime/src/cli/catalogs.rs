@@ -4,7 +4,7 @@ use std::io::IsTerminal as _;
 use std::path::Path;
 
 use super::output::{Failure, Output, exit_of};
-use crate::catalog::{self, CaptureTask, Catalog, Diagnostics, Paint, Values};
+use crate::catalog::{self, CaptureTask, Catalog, Diagnostics, MaterializationTask, Paint, Values};
 use crate::supervise::Problem;
 
 /// Loads a catalog; findings are shown.
@@ -20,6 +20,39 @@ pub(super) fn load_unfinished(path: &Path, values: Values, output: &Output) -> R
 /// Loads a catalog whose images are about to be written down; findings are shown.
 pub(super) fn load_unlocked(path: &Path, output: &Output) -> Result<Catalog, Failure> {
     catalog::load_unlocked(path, Values::of_this_process()).map_err(|diagnostics| failure(diagnostics.into(), output))
+}
+
+/// A task of the catalog.
+#[derive(Clone, Copy)]
+pub(super) enum Task<'a> {
+    Capture(&'a CaptureTask),
+    Materialization(&'a MaterializationTask),
+}
+
+impl<'a> Task<'a> {
+    /// The one of that name. `besides` is said behind the names there are, if there is none.
+    pub(super) fn named(catalog: &'a Catalog, name: &str, besides: &str) -> Result<Self, Failure> {
+        let all = || {
+            let captures = catalog.captures.iter().map(Self::Capture);
+            captures.chain(catalog.materializations.iter().map(Self::Materialization))
+        };
+        all().find(|task| task.name() == name).ok_or_else(|| {
+            let names: Vec<&str> = all().map(Self::name).collect();
+            let help = match catalog::did_you_mean(name, names.iter().copied()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("its tasks are: {}{besides}", names.join(", ")),
+            };
+            let file = catalog.path.display();
+            Failure::configuration(format!("expected a task of {file}, and `{name}` is not there")).help(help)
+        })
+    }
+
+    pub(super) fn name(self) -> &'a str {
+        match self {
+            Self::Capture(task) => &task.name,
+            Self::Materialization(task) => &task.name,
+        }
+    }
 }
 
 /// The capture of that name.

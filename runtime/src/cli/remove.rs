@@ -4,26 +4,21 @@ use bytes::Bytes;
 use serde_json::json;
 
 use super::args::{Global, RemoveArgs, split_words};
+use super::catalogs::Task;
 use super::output::{Failure, Output, ask};
 use super::run::state_directory;
 use super::visit::Visited;
 use super::{catalogs, logs};
-use crate::catalog::{CaptureTask, Catalog, MaterializationTask};
+use crate::catalog::Catalog;
 use crate::store::StateDirectory;
 use crate::supervise::Problem;
 use crate::supervise::removal::Removal;
-
-/// A task of the catalog.
-enum Task<'a> {
-    Capture(&'a CaptureTask),
-    Materialization(&'a MaterializationTask),
-}
 
 pub(super) async fn remove(global: &Global, args: RemoveArgs, output: &Output) -> Result<(), Failure> {
     logs::start(global, None);
     let ([name], path) = split_words(args.words, ["TASK"])?;
     let catalog = catalogs::load(&path, args.values.values(), output)?;
-    let task = Task::named(&catalog, &name)?;
+    let task = Task::named(&catalog, &name, "; the config of one that is gone is needed to reach what it made")?;
     let state = StateDirectory::open(&state_directory(global, &catalog.directory), false)?;
     let of_state = |dry_run| Removal { state: &state, task: &name, dry_run };
     let carried_out = |dry_run| task.remove(&catalog, of_state(dry_run));
@@ -50,27 +45,7 @@ fn listed(actions: &[String]) -> String {
     actions.iter().map(|action| format!("  {action}\n")).collect()
 }
 
-impl<'a> Task<'a> {
-    fn named(catalog: &'a Catalog, name: &str) -> Result<Self, Failure> {
-        if let Some(task) = catalog.materializations.iter().find(|task| task.name == name) {
-            return Ok(Self::Materialization(task));
-        }
-        if let Some(task) = catalog.captures.iter().find(|task| task.name == name) {
-            return Ok(Self::Capture(task));
-        }
-        let captures = catalog.captures.iter().map(|task| task.name.as_str());
-        let names: Vec<&str> = captures.chain(catalog.materializations.iter().map(|task| task.name.as_str())).collect();
-        let help = match crate::catalog::did_you_mean(name, names.iter().copied()) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!(
-                "its tasks are: {}; the config of one that is gone is needed to reach what it made",
-                names.join(", ")
-            ),
-        };
-        Err(Failure::configuration(format!("expected a task of {}, and `{name}` is not there", catalog.path.display()))
-            .help(help))
-    }
-
+impl Task<'_> {
     async fn remove(&self, catalog: &Catalog, removal: Removal<'_>) -> Result<Vec<String>, Problem> {
         let config = |config, schema: &[u8], name: &str| -> Result<Bytes, Problem> {
             Ok(catalog.typed(config, schema, &format!("the config of {name}"))?.json)
