@@ -5,15 +5,14 @@
 //!
 //! The binaries under test are those that users get (release), so that many kills fit into an hour.
 
-use std::fs;
-use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
+use crate::ledger::Ledger;
 use crate::test::{build, cargo, watch};
-use crate::{Problem, peers, release_binaries, repository};
+use crate::{Problem, peers, release_binaries};
 
 /// A test that does more when asked to.
 struct Long {
@@ -168,12 +167,12 @@ pub(crate) fn test(name: Option<&str>) -> Result<ExitCode, Problem> {
     build()?;
     peers::make()?;
     let bins = release_binaries()?;
-    let path = repository().join("tests/ledger.jsonl");
+    let ledger = Ledger::open()?;
     let mut failed = 0;
     let mut passed = 0;
     for long in LONG.iter().filter(|long| name.is_none_or(|name| long.name.contains(name))) {
         for slice in 1..=long.slices {
-            if recorded(&path, long.name, slice)? {
+            if ledger.entries(long.name).any(|entry| entry["slice"] == slice) {
                 println!("{} slice {slice}: in the ledger already", long.name);
                 continue;
             }
@@ -182,12 +181,7 @@ pub(crate) fn test(name: Option<&str>) -> Result<ExitCode, Problem> {
                 Some(mut entry) => {
                     passed += 1;
                     entry["slice"] = json!(slice);
-                    entry["commit"] = json!(commit());
-                    entry["result"] = json!("passed");
-                    let ledger = fs::OpenOptions::new().create(true).append(true).open(&path);
-                    ledger
-                        .and_then(|mut file| writeln!(file, "{entry}"))
-                        .map_err(|error| Problem(format!("cannot write {}: {error}", path.display())))?;
+                    ledger.add(long.name, entry)?;
                 }
                 None => failed += 1,
             }
@@ -212,20 +206,4 @@ fn run(long: &Long, slice: u64, bins: &Path) -> Result<Option<Value>, Problem> {
         }
     })?;
     Ok(entry.filter(|_| counts.failed == 0 && counts.passed > 0))
-}
-
-fn recorded(path: &Path, name: &str, slice: u64) -> Result<bool, Problem> {
-    if !path.exists() {
-        return Ok(false);
-    }
-    let text = fs::read_to_string(path).map_err(|error| Problem(format!("cannot read {}: {error}", path.display())))?;
-    let same = |line: &str| {
-        serde_json::from_str::<Value>(line).is_ok_and(|entry| entry["test"] == name && entry["slice"] == slice)
-    };
-    Ok(text.lines().any(same))
-}
-
-fn commit() -> String {
-    let output = Command::new("git").current_dir(repository()).args(["rev-parse", "--short=12", "HEAD"]).output();
-    output.map_or_else(|_| "unknown".into(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }

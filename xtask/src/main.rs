@@ -7,9 +7,11 @@ mod canary;
 mod demo;
 mod hostile;
 mod image;
+mod ledger;
 mod long;
 mod peers;
 mod private_engine;
+mod sim;
 mod test;
 
 use std::fmt;
@@ -56,6 +58,13 @@ enum Task {
         #[arg(long, value_name = "DOOR", num_args = 0..=1, default_missing_value = "errors")]
         plant: Option<String>,
     },
+    /// Run the simulator, a bad day a seed, until a rule is broken or 60 s are over; `cargo xtask sim --help` has the rest
+    #[command(disable_help_flag = true)]
+    Sim {
+        /// What it takes; and `--record`: go on where tests/ledger.jsonl ends, and write into it
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "WORDS")]
+        words: Vec<std::ffi::OsString>,
+    },
     /// Make the programs of others that tests read results with, below the target directory; says where
     Peers,
     /// Measure one workload; ends with one JSON line
@@ -70,6 +79,7 @@ fn main() -> ExitCode {
         Task::Image(wanted) => image::image(&wanted),
         Task::Hostile { plant, tell } => hostile::hostile(plant.as_deref(), tell),
         Task::Canary { plant } => canary::canary(plant.as_deref()),
+        Task::Sim { words } => sim::sim(words),
         Task::Peers => peers::peers(),
         Task::Bench(wanted) => bench::bench(&wanted),
     });

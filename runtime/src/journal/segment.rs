@@ -10,7 +10,7 @@ use super::frame::{FORMAT_VERSION, HEADER_BYTES, Header, Kind, Parsed, Seal};
 use super::storage::{Storage, StorageFile};
 use super::{JournalError, JournalId, SegmentName};
 
-/// Bytes read at once where headers and small bodies stand.
+/// Bytes read at once where headers and small bodies stand, when it has gone on for a while.
 const WINDOW_BYTES: usize = 32 << 10;
 /// Bytes read at first where a jump has led: over a large body, or back. More are read if it goes on from there.
 const JUMP_BYTES: usize = 4 << 10;
@@ -21,7 +21,7 @@ pub(super) struct SegmentFile {
     path: PathBuf,
     file: Box<dyn StorageFile>,
     seal: Seal,
-    /// Made at the first read, and kept.
+    /// Grows while it is read on, and is kept.
     window: Vec<u8>,
     /// So much of it holds bytes of the file.
     window_bytes: usize,
@@ -182,11 +182,12 @@ impl SegmentFile {
     fn bytes(&mut self, at: u64, len: usize) -> Result<&[u8], JournalError> {
         let held = self.window_start..self.window_start + self.window_bytes as u64;
         if !held.contains(&at) || at + len as u64 > held.end {
-            if self.window.is_empty() {
-                self.window = vec![0; WINDOW_BYTES];
-            }
             let goes_on = held.contains(&at) || at == held.end;
-            let wanted = if goes_on { WINDOW_BYTES } else { len.max(JUMP_BYTES) };
+            let further = (2 * self.window.len()).clamp(JUMP_BYTES, WINDOW_BYTES);
+            let wanted = len.max(if goes_on { further } else { JUMP_BYTES });
+            if self.window.len() < wanted {
+                self.window.resize(wanted, 0);
+            }
             // Nothing is held while it is being read.
             self.window_bytes = 0;
             let read = self.file.read_at(&mut self.window[..wanted], at);

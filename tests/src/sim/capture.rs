@@ -60,7 +60,7 @@ enum Piece {
 }
 
 /// What may happen next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
 pub enum Step {
     SourceSpeaks,

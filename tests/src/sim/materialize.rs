@@ -74,7 +74,7 @@ enum Work {
 }
 
 /// What may happen next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
 pub enum Step {
     ConnectorHears,

@@ -2,20 +2,26 @@
 //!
 //! [`world`] decides by dice what happens next and what fails; [`capture`] and [`materialize`] feed the shipped machines and do what they
 //! say; [`source`] and [`destination`] are the systems outside, with a memory that survives their connectors.
-//! What must hold is checked in the places where it can break, and at the end in [`oracle`].
+//! What must hold is checked in the places where it can break, and at the end in [`oracle`]. [`campaign`] runs many seeds and [`tally`] adds
+//! up what struck; [`shrink`] makes a failure small.
 //!
 //! What is modelled and not shipped: the wire (messages are queues), the SDK's doors and the loops of the sessions.
 
+pub mod campaign;
 pub mod capture;
 pub mod destination;
 pub mod dice;
 pub mod letters;
 pub mod materialize;
 pub mod oracle;
+pub mod shrink;
 pub mod source;
+pub mod tally;
 pub mod world;
 
-pub use world::{Fault, Faults, Options, Report, run};
+use std::path::Path;
+
+pub use world::{Failure, Fault, Faults, Options, Report, run};
 
 /// A rule that was broken, with what is needed to see how.
 pub type Violation = String;
@@ -64,4 +70,42 @@ pub enum Mistake {
     TrimBeforeItIsDurable,
     /// The destination's next session does not know that rows are stored aside.
     ForgetWhatIsAside,
+}
+
+impl Mistake {
+    /// Every one.
+    pub const ALL: [Self; 19] = [
+        Self::AcknowledgeBeforeSync,
+        Self::IgnoreTheDestinationsCheckpoint,
+        Self::IgnoreTheFence,
+        Self::NoAppliedMark,
+        Self::ForgetThePlan,
+        Self::OlderCheckpoint,
+        Self::LoseTheExtent,
+        Self::StagedNamesWithoutEpoch,
+        Self::ExistsOfAnotherRow,
+        Self::LoadAnOlderRow,
+        Self::CheckpointBeforeItsLetter,
+        Self::LetterBeforeItsCheckpoint,
+        Self::ReplayBeforeItsMark,
+        Self::ForgetWhatWasRefused,
+        Self::SkipOneOfAKey,
+        Self::ResendWithoutLooking,
+        Self::TrimWhatIsNeeded,
+        Self::TrimBeforeItIsDurable,
+        Self::ForgetWhatIsAside,
+    ];
+}
+
+/// Seeds that failed once: a number at the beginning of each line that is not empty and no comment.
+pub fn kept(file: &Path) -> Result<Vec<u64>, String> {
+    let cannot = |what: &str| format!("reading the seeds in {}: {what}", file.display());
+    let text = std::fs::read_to_string(file).map_err(|error| cannot(&error.to_string()))?;
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines
+        .map(|line| {
+            let word = line.split_whitespace().next().unwrap_or_default();
+            word.parse().map_err(|_| cannot(&format!("expected a number first in each line, got {line:?}")))
+        })
+        .collect()
 }

@@ -1,14 +1,16 @@
 //! What happens next, and what fails: one runtime, its two tasks, the systems at both ends, and whoever outlived a session.
 
 mod faults;
+mod noted;
+mod options;
 mod upkeep;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use longshore::capture::transaction::End as CaptureEnd;
-use longshore::journal::storage::sim::{Plan, SimStorage, Strikes};
+use longshore::journal::storage::sim::{Plan, SimStorage};
 use longshore::journal::{Evidence, FileJournal, FileJournalOptions, Journal, JournalId};
 use longshore::materialize::checkpoint::Extent;
 use longshore::materialize::transaction::End;
@@ -24,72 +26,29 @@ use super::dice::{Dice, hash};
 use super::materialize::{self, Begin, MaterializeTask, Spec, Specs, TASK};
 use super::source::{REDUCED, Source};
 use super::{Mistake, Violation, letters, oracle};
+use noted::Noted;
 
 pub use faults::{Fault, Faults};
-
-/// What kind of run it is.
-#[derive(Debug, Clone, Copy)]
-pub struct Options {
-    /// What the destination promises.
-    pub guarantee: Guarantee,
-    /// What goes wrong.
-    pub faults: Faults,
-    /// What is done wrong, to see it found.
-    pub mistake: Mistake,
-}
-
-/// What a run came to.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Report {
-    /// Of everything that happened, in order.
-    pub trace: u64,
-    /// Steps it took.
-    pub steps: u64,
-    /// Operations of the disk since its last plan.
-    pub operations: u64,
-    /// How often each fault struck.
-    pub fired: BTreeMap<Fault, u64>,
-    /// What the disk did.
-    pub strikes: Strikes,
-    /// How sessions went on, and ended.
-    pub seen: BTreeMap<&'static str, u64>,
-}
+pub use options::{Failure, Options, Report};
 
 /// No run needs more steps than this, and none may: after the last fault it comes to rest.
 const STEPS_MAX: u64 = 12_000;
+/// A run has at least so many transactions of its source, unless it is asked for fewer.
+const TRANSACTIONS_MIN: u64 = 20;
+/// And so many sessions, of both tasks together, before it may calm down.
+const SESSIONS_MIN: u64 = 3;
 /// So many of the last things that happened are shown with a failure.
 const RECENT: usize = 40;
 /// So many backups are kept.
 const BACKUPS: usize = 3;
 
 /// Runs the world of a seed to its end.
-pub fn run(seed: u64, options: &Options) -> Result<Report, Violation> {
-    let mut world = World::new(seed, *options);
-    let at = |world: &World, violation: Violation| {
-        let (step, recent) = (world.report.steps, world.recent.iter().cloned().collect::<Vec<_>>().join(", "));
-        format!(
-            "seed {seed}, {options:?}, step {step}: {violation}
-  before: {recent}"
-        )
-    };
-    while !world.is_over {
-        world.turn().map_err(|violation| at(&world, violation))?;
-        if world.report.steps > STEPS_MAX {
-            return Err(at(&world, "it does not come to rest".to_owned()));
-        }
+pub fn run(seed: u64, options: &Options) -> Result<Report, Box<Failure>> {
+    let mut world = World::new(seed, options.clone());
+    match world.run() {
+        Ok(()) => Ok(world.report),
+        Err(violation) => Err(Box::new(world.failure(violation))),
     }
-    let (standard, delta) = world.names();
-    let reduces = world.reduces;
-    let journal = world.journal().map_err(|violation| at(&world, violation))?;
-    let skips = world.skips();
-    let all = oracle::All { source: &world.source, journal: &journal, destination: &world.destination, skips: &skips };
-    oracle::verify(&all, &standard, &delta, reduces).map_err(|violation| at(&world, violation))?;
-    if skips.iter().any(|skip| skip.code == longshore::materialize::skips::JOINED) {
-        world.count("joined");
-    }
-    world.report.operations = world.disk.operations();
-    world.report.strikes = world.disk.strikes();
-    Ok(world.report)
 }
 
 /// Whose state directory it is.
@@ -104,10 +63,24 @@ pub fn owner(task: &str, epoch: Epoch) -> Owner {
     Owner { task: task.to_owned(), installation: installation(), epoch: epoch.0 }
 }
 
+/// Where what does not fit into memory goes: into memory too, where the system has such a place.
+fn spill_dir() -> PathBuf {
+    let memory = PathBuf::from("/dev/shm");
+    if memory.is_dir() { memory } else { std::env::temp_dir() }
+}
+
 struct World {
     seed: u64,
     options: Options,
+    /// What happens next.
     dice: Dice,
+    /// What fails, apart from the others: a fault less changes nothing of what happens before it.
+    chance: Dice,
+    /// What may fail in this run: some faults show only where others are rare.
+    swarm: Vec<Fault>,
+    /// A fault strikes once in so many steps.
+    rarely: u64,
+    struck: Vec<(u64, Fault)>,
     disk: SimStorage,
     store: MemoryStore,
     source: Source,
@@ -124,12 +97,14 @@ struct World {
     trims: bool,
     archive: letters::Found,
     starts: u64,
-    /// Faults are over from this step on.
+    /// Faults are over from this step on, if enough has happened.
     calm_from: u64,
+    /// They are over, from this step on.
+    calm_since: Option<u64>,
     is_over: bool,
     report: Report,
     /// What happened last, for who reads a failure.
-    recent: VecDeque<String>,
+    recent: VecDeque<Noted>,
 }
 
 /// One process.
@@ -140,7 +115,7 @@ struct Runtime {
     ends_told: bool,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Hash)]
 enum Step {
     StartRuntime,
     StartCapture,
@@ -161,17 +136,27 @@ enum Step {
 
 impl World {
     fn new(seed: u64, options: Options) -> Self {
-        let mut dice = Dice::new(seed);
-        let transactions = 5 + dice.below(10);
+        let (mut dice, mut chance) = (Dice::new(seed), Dice::new(hash(&[seed, 1])));
+        let transactions = TRANSACTIONS_MIN + dice.below(10);
+        let transactions = options.transactions.unwrap_or(transactions);
         let flushes_state = dice.once_in(6);
         let budget_bytes = if dice.once_in(8) { 1_500 } else { 1 << 20 };
         let dice_trims = dice.once_in(2);
         // What may store a transaction twice would count twice.
         let reduces = options.guarantee != Guarantee::AtLeastOnce && dice.once_in(2);
-        let calm_from = match options.faults {
+        // Many short days find more than a few long ones, but some things take long.
+        let days = if chance.once_in(8) { 900 } else { 150 };
+        let calm_from = match &options.faults {
             Faults::None | Faults::At(..) | Faults::Disk(..) => 0,
-            Faults::Random => dice.below(900),
+            Faults::Random => chance.below(days),
+            Faults::These { calm_from, .. } => *calm_from,
         };
+        let destination = Destination::new(options.guarantee, options.mistake, flushes_state);
+        let swarm = Fault::swarm(&mut chance);
+        if options.schedule != 0 {
+            dice = Dice::new(hash(&[seed, 2, options.schedule]));
+        }
+        let rarely = 10 + chance.below(50);
         let disk = SimStorage::default();
         if let Faults::Disk(operation, _) = options.faults {
             disk.plan(Plan { stop_at: Some(operation), ..Plan::default() });
@@ -180,10 +165,14 @@ impl World {
             seed,
             options,
             dice,
+            chance,
+            swarm,
+            rarely,
+            struck: Vec::new(),
             disk,
             store: MemoryStore::default(),
             source: Source { seed, transactions, forgotten_before: 1 },
-            destination: Destination::new(options.guarantee, options.mistake, flushes_state),
+            destination,
             runtime: None,
             zombies: Vec::new(),
             backups: Vec::new(),
@@ -195,22 +184,41 @@ impl World {
             archive: letters::Found::default(),
             starts: 0,
             calm_from,
+            calm_since: None,
             is_over: false,
             report: Report::default(),
             recent: VecDeque::new(),
         }
     }
 
+    fn run(&mut self) -> Result<(), Violation> {
+        self.report.transactions = self.source.transactions;
+        while !self.is_over {
+            self.turn()?;
+            if self.report.steps > STEPS_MAX {
+                return Err("it does not come to rest".to_owned());
+            }
+        }
+        let (standard, delta) = self.names();
+        let (journal, skips) = (self.journal()?, self.skips());
+        let all =
+            oracle::All { source: &self.source, journal: &journal, destination: &self.destination, skips: &skips };
+        oracle::verify(&all, &standard, &delta, self.reduces)?;
+        if skips.iter().any(|skip| skip.code == longshore::materialize::skips::JOINED) {
+            self.count("joined");
+        }
+        self.report.operations = self.disk.operations();
+        self.report.strikes = self.disk.strikes();
+        Ok(())
+    }
+
     /// A fault, perhaps, and then one of the things that may happen.
     fn turn(&mut self) -> Result<(), Violation> {
         self.report.steps += 1;
-        match self.options.faults {
-            Faults::Random if self.report.steps < self.calm_from && self.dice.once_in(30) => {
-                let fault = Fault::ALL[self.dice.below(Fault::ALL.len() as u64) as usize];
-                self.strike(fault)?;
-            }
-            Faults::At(step, fault) if step == self.report.steps => self.strike(fault)?,
-            Faults::None | Faults::Random | Faults::At(..) | Faults::Disk(..) => {}
+        self.calm_down();
+        for fault in self.due_faults() {
+            self.struck.push((self.report.steps, fault));
+            self.strike(fault)?;
         }
         if self.store.is_stopped() {
             // Nobody knows what is in it: the process ends.
@@ -223,7 +231,7 @@ impl World {
             return Err("nothing can happen any more".to_owned());
         }
         let step = due[self.dice.below(due.len() as u64) as usize];
-        self.note(&format!("{step:?}"));
+        self.note(Noted::Step(step));
         self.happen(step)
     }
 
@@ -248,7 +256,7 @@ impl World {
             Some(task) => due.extend(task.due().into_iter().map(Step::Materialize)),
         }
         let caught_up = runtime.capture.as_ref().is_some_and(|task| task.caught_up.is_some());
-        let is_calm = self.report.steps >= self.calm_from;
+        let is_calm = self.calm_since.is_some();
         if is_calm && caught_up && runtime.materialization.is_some() && !runtime.ends_told {
             due.push(Step::TellEnds);
         }
@@ -271,6 +279,7 @@ impl World {
                 match CaptureTask::start(&*runtime.journal, epoch, &mut self.source, self.options.mistake) {
                     Ok(task) => {
                         runtime.capture = Some(task);
+                        self.report.sessions += 1;
                         Ok(())
                     }
                     Err(broken) => self.session_ended(broken, false),
@@ -369,13 +378,14 @@ impl World {
             only_rerun: version != newest,
             guarantee: self.options.guarantee,
             budget_bytes: self.budget_bytes,
-            spill_dir: std::env::temp_dir(),
+            spill_dir: spill_dir(),
             mistake: self.options.mistake,
         };
         match MaterializeTask::start(begin, &self.store) {
             Ok(task) => {
                 if let Some(runtime) = &mut self.runtime {
                     (runtime.materialization, runtime.ends_told) = (Some(task), false);
+                    self.report.sessions += 1;
                 }
                 Ok(())
             }
@@ -468,7 +478,7 @@ impl World {
     }
 
     fn capture_ended(&mut self, end: CaptureEnd) {
-        self.note(&format!("{end:?}"));
+        self.note(Noted::CaptureEnded(end));
         self.capture_over();
     }
 
@@ -492,7 +502,7 @@ impl World {
             Broken::Rule(violation) => return Err(violation),
             Broken::Session(error) => error,
         };
-        self.note(&error.code);
+        self.note(Noted::Failed(error.code.clone()));
         if self.disk.is_stopped() {
             self.end_of_process();
             return Ok(());
@@ -517,10 +527,9 @@ impl World {
         *self.report.seen.entry(what).or_default() += 1;
     }
 
-    fn note(&mut self, what: &str) {
-        let letters = what.bytes().fold(0u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)));
-        self.report.trace = hash(&[self.report.trace, letters]);
-        self.recent.push_back(what.to_owned());
+    fn note(&mut self, what: Noted) {
+        self.report.trace = hash(&[self.report.trace, what.number()]);
+        self.recent.push_back(what);
         if self.recent.len() > RECENT {
             self.recent.pop_front();
         }

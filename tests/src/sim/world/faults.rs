@@ -4,13 +4,14 @@ use longshore::journal::storage::sim::Plan;
 use longshore::store::TaskStore;
 use longshore_proto::materialize::message::Guarantee;
 
-use super::World;
+use super::{Noted, SESSIONS_MIN, World};
 use crate::sim::Violation;
 use crate::sim::destination::Connector;
+use crate::sim::dice::Dice;
 use crate::sim::materialize::MaterializeTask;
 
 /// What goes wrong, and when.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub enum Faults {
     /// Nothing.
     None,
@@ -20,10 +21,17 @@ pub enum Faults {
     At(u64, Fault),
     /// The runtime ends at this operation of the disk; with a power cut or without.
     Disk(u64, bool),
+    /// These, each before its step: what was left of a run that failed.
+    These {
+        /// In order.
+        faults: Vec<(u64, Fault)>,
+        /// The run calms down here.
+        calm_from: u64,
+    },
 }
 
 /// What can go wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(missing_docs)]
 pub enum Fault {
     /// Everything on the machine ends, what was not synced is lost or not.
@@ -65,15 +73,53 @@ impl Fault {
         Self::Restore,
         Self::AddBinding,
     ];
+    /// Those that end a session whenever they strike.
+    const ENDS: [Self; 4] = [Self::PowerCut, Self::RuntimeKill, Self::SourceKill, Self::DestinationKill];
+
+    /// Some of them, and at least one that ends a session.
+    pub(super) fn swarm(chance: &mut Dice) -> Vec<Self> {
+        let mut some: Vec<Self> = Self::ALL.into_iter().filter(|_| chance.once_in(2)).collect();
+        let end = Self::ENDS[chance.below(Self::ENDS.len() as u64) as usize];
+        if !some.contains(&end) {
+            some.push(end);
+        }
+        some
+    }
 }
 
 impl World {
+    /// Faults end when it is time, and enough has happened for the run to count.
+    pub(super) fn calm_down(&mut self) {
+        let is_enough = match &self.options.faults {
+            Faults::Random => self.report.sessions >= SESSIONS_MIN && !self.report.fired.is_empty(),
+            Faults::None | Faults::At(..) | Faults::Disk(..) | Faults::These { .. } => true,
+        };
+        if self.calm_since.is_none() && self.report.steps >= self.calm_from && is_enough {
+            self.calm_since = Some(self.report.steps);
+        }
+    }
+
+    /// What strikes before this step.
+    pub(super) fn due_faults(&mut self) -> Vec<Fault> {
+        let now = self.report.steps;
+        match &self.options.faults {
+            Faults::Random if self.calm_since.is_none() && self.chance.once_in(self.rarely) => {
+                vec![self.swarm[self.chance.below(self.swarm.len() as u64) as usize]]
+            }
+            Faults::At(step, fault) if *step == now => vec![*fault],
+            Faults::These { faults, .. } => {
+                faults.iter().filter(|(step, _)| *step == now).map(|(_, fault)| *fault).collect()
+            }
+            Faults::None | Faults::Random | Faults::At(..) | Faults::Disk(..) => Vec::new(),
+        }
+    }
+
     /// The disk's plan stopped the runtime.
     pub(super) fn end_of_process(&mut self) {
         *self.report.fired.entry(Fault::DiskStops).or_default() += 1;
-        let power = match self.options.faults {
-            Faults::Disk(_, power) => power,
-            Faults::None | Faults::Random | Faults::At(..) => self.dice.once_in(2),
+        let power = match &self.options.faults {
+            Faults::Disk(_, power) => *power,
+            Faults::None | Faults::Random | Faults::At(..) | Faults::These { .. } => self.dice.once_in(2),
         };
         self.runtime_over(power);
     }
@@ -101,7 +147,7 @@ impl World {
     }
 
     pub(super) fn strike(&mut self, fault: Fault) -> Result<(), Violation> {
-        self.note(&format!("{fault:?}"));
+        self.note(Noted::Fault(fault));
         let soon = self.dice.below(8);
         let Some(runtime) = &mut self.runtime else { return Ok(()) };
         let mut fired = true;

@@ -73,9 +73,14 @@ impl World {
         let Some(runtime) = &self.runtime else { return Ok(false) };
         let journal = Arc::clone(&runtime.journal);
         let Some(id) = journal.id() else { return Ok(false) };
+        let spoils = self.options.mistake == Mistake::TrimWhatIsNeeded;
+        let of_tasks = if spoils { u64::MAX } else { self.low_water(id)? };
+        if journal.trimmable(of_tasks).is_none() {
+            return Ok(false);
+        }
         let found = letters::find(&*journal).map_err(Error::from)?;
-        let low_water =
-            if self.options.mistake == Mistake::TrimWhatIsNeeded { u64::MAX } else { self.low_water(id, &found)? };
+        let of_letters = found.first_waiting().filter(|_| !spoils);
+        let low_water = of_letters.map_or(of_tasks, |letter| letter.min(of_tasks));
         let Some(trim) = journal.trimmable(low_water) else { return Ok(false) };
         self.archive = self.archive.with(found);
         // Older ones would be a destination that went back too far, a stop.
@@ -90,7 +95,8 @@ impl World {
         Ok(trimmed.segments > 0)
     }
 
-    fn low_water(&self, journal: JournalId, found: &letters::Found) -> Result<u64, Error> {
+    /// What every binding has passed, and no letter of the destination waits before.
+    fn low_water(&self, journal: JournalId) -> Result<u64, Error> {
         let checkpoint = Checkpoint::of_record(&self.record(), &installation())?;
         let theirs = match &self.destination.owner {
             // Restored from a backup, it may be behind what the store knows.
@@ -104,7 +110,7 @@ impl World {
         let positions = places.iter().map(|place| checkpoint.position(place).min(theirs.position(place)).offset);
         let skips = self.skips();
         let waiting = skips.iter().filter(|skip| refused::mark(skip, &checkpoint).is_none()).map(|skip| skip.at.offset);
-        Ok(positions.chain(waiting).chain(found.first_waiting()).min().unwrap_or(0))
+        Ok(positions.chain(waiting).min().unwrap_or(0))
     }
 
     /// All that the destination refused.
