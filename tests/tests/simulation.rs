@@ -31,7 +31,7 @@ fn check(seed: u64, options: &Options) -> Report {
 }
 
 fn kept_seeds() -> Vec<u64> {
-    kept(&Path::new(env!("CARGO_MANIFEST_DIR")).join("sim-seeds.txt")).unwrap()
+    kept(&Path::new(env!("CARGO_MANIFEST_DIR")).join("sim-seeds.txt")).expect("a list of seeds")
 }
 
 #[test]

@@ -239,6 +239,9 @@ impl CaptureTask {
                 for piece in pieces {
                     self.piece(piece).map_err(Error::from)?;
                 }
+                if self.mistake == Mistake::CommitHalfATransaction {
+                    let _durable = self.writer.commit(&StatePatch::new()).map_err(Error::from)?;
+                }
                 self.news.push_back(Event::Written { bytes });
             }
             Write::Schema(json) => {
@@ -272,6 +275,7 @@ impl CaptureTask {
                 self.late.push(letter);
                 Ok(())
             }
+            Piece::Letter(_) if self.mistake == Mistake::LoseALetter => Ok(()),
             Piece::Letter(letter) => {
                 self.writer.letter(self.local, &letter)?;
                 if self.mistake == Mistake::LetterBeforeItsCheckpoint {
@@ -291,6 +295,10 @@ impl CaptureTask {
                 Action::Commit { .. } => {
                     self.age = false;
                     let patch = self.patches.take()?;
+                    let patch = match self.mistake == Mistake::CheckpointWithoutState {
+                        true => StatePatch::new(),
+                        false => patch,
+                    };
                     self.queue.push_back(Write::Commit(patch));
                     if self.mistake == Mistake::AcknowledgeBeforeSync {
                         self.connector.acknowledged(1, source)?;
@@ -298,6 +306,8 @@ impl CaptureTask {
                 }
                 Action::Acknowledge { .. } if self.mistake == Mistake::AcknowledgeBeforeSync => {}
                 Action::Acknowledge { checkpoints, proof: _ } => {
+                    let next = u32::from(self.mistake == Mistake::AcknowledgeWhatComesNext);
+                    let checkpoints = checkpoints + next;
                     self.connector.order.runtime(&ToConnector::Acknowledge { checkpoints })?;
                     self.connector.acknowledged(checkpoints, source)?;
                 }

@@ -272,7 +272,10 @@ impl Destination {
         if marked {
             return Ok(());
         }
-        let changes = self.staged.get(&name).cloned().ok_or_else(|| format!("nothing is staged as {name:?}"))?;
+        let mut changes = self.staged.get(&name).cloned().ok_or_else(|| format!("nothing is staged as {name:?}"))?;
+        if self.mistake == Mistake::LoseTheLastOfAPlan {
+            changes.pop();
+        }
         changes.into_iter().for_each(|change| self.apply(change));
         self.marks.push(name);
         if let Some(owner) = &mut self.owner {
@@ -340,6 +343,7 @@ impl Destination {
             };
             match self.guarantee {
                 Guarantee::AtLeastOnce => self.apply(change),
+                Guarantee::Transactional if self.mistake == Mistake::ApplyBeforeCommit => self.apply(change),
                 Guarantee::Transactional | Guarantee::Idempotent => connector.changes.push(change),
             }
         }
@@ -400,13 +404,24 @@ impl Destination {
         let mut committed = Committed::default();
         match self.guarantee {
             Guarantee::Transactional => {
-                let ignores = self.mistake == Mistake::IgnoreTheFence;
-                let Some(owner) = self.owner.as_mut().filter(|owner| owner.epoch == connector.epoch || ignores) else {
+                let mistake = self.mistake;
+                let passes = |owner: &&mut Recorded| match mistake == Mistake::FenceByNumber {
+                    true => owner.transaction < transaction,
+                    false => owner.epoch == connector.epoch || mistake == Mistake::IgnoreTheFence,
+                };
+                let Some(owner) = self.owner.as_mut().filter(passes) else {
                     return Err(Error::fenced("fence.commit", "a newer session holds the destination"));
                 };
-                (owner.transaction, owner.checkpoint) = (transaction, checkpoint);
+                owner.transaction = transaction;
+                if mistake != Mistake::CommitAnOlderCheckpoint || !transaction.is_multiple_of(3) {
+                    owner.checkpoint = checkpoint;
+                }
                 let completes = std::mem::take(&mut connector.completes);
-                changes.into_iter().chain(completes).for_each(|change| self.apply(change));
+                let (first, then) = match mistake == Mistake::CompleteBeforeTheRows {
+                    true => (completes, changes),
+                    false => (changes, completes),
+                };
+                first.into_iter().chain(then).for_each(|change| self.apply(change));
             }
             Guarantee::Idempotent => {
                 let epoch = if self.mistake == Mistake::StagedNamesWithoutEpoch { 0 } else { connector.epoch };
@@ -434,7 +449,9 @@ impl Destination {
                 let before = self.current_mut(&name).insert(key.clone(), document);
                 self.before.extend(before.map(|before| ((name, key), before)));
             }
+            Change::Remove(..) if self.mistake == Mistake::LoseDeletes => {}
             Change::Remove(name, key) => drop(self.current_mut(&name).remove(&key)),
+            Change::Empty(_) if self.mistake == Mistake::LoseTruncates => {}
             Change::Empty(name) => self.current_mut(&name).clear(),
             Change::Begin(name) => drop(self.aside.insert(name, Rows::new())),
             Change::Complete(name) => {
@@ -442,7 +459,11 @@ impl Destination {
                     self.rows.insert(name, rows);
                 }
             }
-            Change::Append(name, document) => self.logs.entry(name).or_default().push(document),
+            Change::Append(name, document) => {
+                let log = self.logs.entry(name).or_default();
+                log.extend((self.mistake == Mistake::StoreTwice).then(|| document.clone()));
+                log.push(document);
+            }
         }
     }
 }

@@ -112,27 +112,12 @@ impl MaterializeTask {
         let Begin { journal, epoch, spec, only_rerun, guarantee, budget_bytes, spill_dir, mistake } = begin;
         let id = journal.id().ok_or_else(|| Broken::Rule("the journal was not acquired".to_owned()))?;
         let mut record = store.load(TASK).map_err(Error::from)?.unwrap_or_default();
-        match mistake {
-            Mistake::OlderCheckpoint => record.checkpoint = longshore::store::Checkpoint::default(),
-            Mistake::LoseTheExtent => record.extent = None,
-            Mistake::ForgetThePlan => record.pending = None,
-            Mistake::None
-            | Mistake::AcknowledgeBeforeSync
-            | Mistake::IgnoreTheDestinationsCheckpoint
-            | Mistake::IgnoreTheFence
-            | Mistake::NoAppliedMark
-            | Mistake::StagedNamesWithoutEpoch
-            | Mistake::ExistsOfAnotherRow
-            | Mistake::LoadAnOlderRow
-            | Mistake::CheckpointBeforeItsLetter
-            | Mistake::LetterBeforeItsCheckpoint
-            | Mistake::ReplayBeforeItsMark
-            | Mistake::ForgetWhatWasRefused
-            | Mistake::SkipOneOfAKey
-            | Mistake::ResendWithoutLooking
-            | Mistake::TrimWhatIsNeeded
-            | Mistake::TrimBeforeItIsDurable
-            | Mistake::ForgetWhatIsAside => {}
+        if mistake == Mistake::OlderCheckpoint {
+            record.checkpoint = longshore::store::Checkpoint::default();
+        } else if mistake == Mistake::LoseTheExtent {
+            record.extent = None;
+        } else if mistake == Mistake::ForgetThePlan {
+            record.pending = None;
         }
         let ours = match &record.checkpoint.bytes {
             none if none.is_empty() => Checkpoint::beginning(installation()),
@@ -314,12 +299,15 @@ impl MaterializeTask {
 
     fn opened(&mut self, opened: Opened) -> Result<Event, Broken> {
         let Opened { recorded, close_policy } = opened;
-        let resume = if self.mistake == Mistake::IgnoreTheDestinationsCheckpoint {
+        let mut resume = if self.mistake == Mistake::IgnoreTheDestinationsCheckpoint {
             let acknowledge = recorded.as_ref().map_or(0, |recorded| recorded.transaction);
             Resume::GoOn { checkpoint: self.ours.clone(), acknowledge }
         } else {
             self.compare(recorded.as_ref())?
         };
+        if let (Resume::GoOn { checkpoint, .. }, Mistake::SkipOneOnResume) = (&mut resume, self.mistake) {
+            checkpoint.places.values_mut().for_each(|position| position.offset += 1);
+        }
         self.resumed = Some(match &resume {
             Resume::GoOn { .. } => "go on",
             Resume::Promote { .. } => "promote",

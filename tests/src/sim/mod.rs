@@ -70,11 +70,39 @@ pub enum Mistake {
     TrimBeforeItIsDurable,
     /// The destination's next session does not know that rows are stored aside.
     ForgetWhatIsAside,
+    /// The journal's checkpoint is committed without the connector's state.
+    CheckpointWithoutState,
+    /// Documents are committed before the checkpoint that covers them.
+    CommitHalfATransaction,
+    /// The source is told that one checkpoint more is durable than is.
+    AcknowledgeWhatComesNext,
+    /// A document that is not admitted is dropped, and no letter is written.
+    LoseALetter,
+    /// A session of the materialization takes the epoch of the one before it.
+    EpochNotRaised,
+    /// A session goes on behind the first document that it should begin with.
+    SkipOneOnResume,
+    /// The destination applies what is stored before it is committed.
+    ApplyBeforeCommit,
+    /// The destination's fence looks at the transaction's number, and not at the epoch.
+    FenceByNumber,
+    /// The destination commits rows, now and then, with the checkpoint it had before.
+    CommitAnOlderCheckpoint,
+    /// The destination appends each document twice.
+    StoreTwice,
+    /// The destination does not delete.
+    LoseDeletes,
+    /// The destination is not emptied when it is told to.
+    LoseTruncates,
+    /// A backfill takes the rows' place before the last of its own rows are there.
+    CompleteBeforeTheRows,
+    /// An idempotent destination applies all of a plan but its last change.
+    LoseTheLastOfAPlan,
 }
 
 impl Mistake {
     /// Every one.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 33] = [
         Self::AcknowledgeBeforeSync,
         Self::IgnoreTheDestinationsCheckpoint,
         Self::IgnoreTheFence,
@@ -94,6 +122,20 @@ impl Mistake {
         Self::TrimWhatIsNeeded,
         Self::TrimBeforeItIsDurable,
         Self::ForgetWhatIsAside,
+        Self::CheckpointWithoutState,
+        Self::CommitHalfATransaction,
+        Self::AcknowledgeWhatComesNext,
+        Self::LoseALetter,
+        Self::EpochNotRaised,
+        Self::SkipOneOnResume,
+        Self::ApplyBeforeCommit,
+        Self::FenceByNumber,
+        Self::CommitAnOlderCheckpoint,
+        Self::StoreTwice,
+        Self::LoseDeletes,
+        Self::LoseTruncates,
+        Self::CompleteBeforeTheRows,
+        Self::LoseTheLastOfAPlan,
     ];
 }
 

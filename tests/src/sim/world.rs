@@ -370,7 +370,9 @@ impl World {
         let must_finish = |e: &Extent| !ignores && (is_at_least_once || e.flushed_state);
         let version = extent.filter(must_finish).map_or(newest, |extent| extent.spec_version);
         let spec = self.specs.get(&version).cloned().ok_or("an extent names a spec that never was")?;
-        let Ok(epoch) = self.store.take_epoch(TASK, Epoch(0)) else { return Ok(()) };
+        let keeps = self.options.mistake == Mistake::EpochNotRaised && record.epoch.0 > 0;
+        let epoch = if keeps { Ok(record.epoch) } else { self.store.take_epoch(TASK, Epoch(0)) };
+        let Ok(epoch) = epoch else { return Ok(()) };
         let begin = Begin {
             journal,
             epoch,
