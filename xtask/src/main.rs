@@ -58,10 +58,10 @@ enum Task {
         #[arg(long, value_name = "DOOR", num_args = 0..=1, default_missing_value = "errors")]
         plant: Option<String>,
     },
-    /// Run the simulator, a bad day a seed, until a rule is broken or 60 s are over; `cargo xtask sim --help` has the rest
-    #[command(disable_help_flag = true)]
+    /// Run the simulator, a bad day a seed, until a rule is broken or 60 s are over
+    #[command(after_help = sim::WORDS)]
     Sim {
-        /// What it takes; and `--record`: go on where tests/ledger.jsonl ends, and write into it
+        /// Passed on to the simulator, which is built first: see below
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "WORDS")]
         words: Vec<std::ffi::OsString>,
     },

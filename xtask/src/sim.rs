@@ -11,6 +11,16 @@ use crate::{Problem, release_binaries, repository};
 
 const NAME: &str = "sim";
 const RECORD: &str = "--record";
+/// What `--help` says of the words without building anything; the simulator takes them (`tests/src/bin/sim.rs`), but for the last.
+pub(crate) const WORDS: &str = "\
+Words:
+  --seconds SECONDS  For so long (60)
+  --seeds N          At most so many seeds
+  --from SEED        The first seed (0)
+  --threads N        Threads (as many as there are cores)
+  --seed SEED        One seed alone: how it went, or how it fails, made as small as possible
+  --mutants          Make each mistake of a list on purpose, and say which seed finds it
+  --record           Go on where tests/ledger.jsonl ends, and write into it";
 
 pub(crate) fn sim(mut words: Vec<OsString>) -> Result<ExitCode, Problem> {
     let program = release_binaries()?.join("sim");
