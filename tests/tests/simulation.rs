@@ -6,9 +6,11 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use longshore_proto::materialize::message::Guarantee;
 use longshore_tests::scene;
+use longshore_tests::sim::campaign::Campaign;
 use longshore_tests::sim::shrink::shrink;
 use longshore_tests::sim::tally::Tally;
 use longshore_tests::sim::{Failure, Fault, Faults, Mistake, Options, Report, kept, run};
@@ -18,10 +20,6 @@ const GUARANTEES: [Guarantee; 3] = [Guarantee::Transactional, Guarantee::Idempot
 const SEEDS: u64 = 700;
 /// A mistake is found within so many, or the simulator proves nothing.
 const MUTANT_SEEDS: u64 = 2_000;
-
-fn options(guarantee: Guarantee, faults: Faults) -> Options {
-    Options::new(guarantee, faults)
-}
 
 fn check(seed: u64, options: &Options) -> Report {
     match run(seed, options) {
@@ -89,8 +87,10 @@ fn a_failure_is_made_small() {
 }
 
 fn found(mistake: Mistake) -> Failure {
-    let found = (0..MUTANT_SEEDS).find_map(|seed| run(seed, &Options::of_seed(seed).with(mistake)).err());
-    *found.unwrap_or_else(|| panic!("{mistake:?} was not found in {MUTANT_SEEDS} seeds"))
+    // On one thread: always the same seed.
+    let campaign = Campaign { from: 0, seeds: MUTANT_SEEDS, within: Duration::MAX, threads: 1, mistake };
+    let found = campaign.run(&|_, _| {}).failure;
+    found.unwrap_or_else(|| panic!("{mistake:?} was not found in {MUTANT_SEEDS} seeds"))
 }
 
 fn sim() -> PathBuf {
@@ -101,10 +101,10 @@ fn sim() -> PathBuf {
 fn an_end_after_every_step_changes_nothing() {
     let ends = [Fault::PowerCut, Fault::RuntimeKill, Fault::SourceKill, Fault::DestinationKill, Fault::Zombie];
     for guarantee in GUARANTEES {
-        let steps = check(0, &options(guarantee, Faults::None)).steps;
+        let steps = check(0, &Options::new(guarantee, Faults::None)).steps;
         for step in 1..=steps {
             for fault in ends {
-                check(0, &options(guarantee, Faults::At(step, fault)));
+                check(0, &Options::new(guarantee, Faults::At(step, fault)));
             }
         }
     }
@@ -114,10 +114,10 @@ fn an_end_after_every_step_changes_nothing() {
 fn an_end_inside_every_operation_of_the_disk_changes_nothing() {
     for guarantee in GUARANTEES {
         for seed in 0..3 {
-            let operations = check(seed, &options(guarantee, Faults::None)).operations;
+            let operations = check(seed, &Options::new(guarantee, Faults::None)).operations;
             for operation in 0..operations {
                 for power in [false, true] {
-                    check(seed, &options(guarantee, Faults::Disk(operation, power)));
+                    check(seed, &Options::new(guarantee, Faults::Disk(operation, power)));
                 }
             }
         }

@@ -71,7 +71,7 @@ fn one(seed: u64) -> ExitCode {
             println!("seed {seed}: trace {:016x}", report.trace);
             tally.add(report);
             print!("{}", tally.table());
-            ending(&tally, 0)
+            ending(&tally)
         }
         Err(failure) => failed(*failure),
     }
@@ -123,7 +123,7 @@ fn many(wanted: &Wanted, threads: usize) -> ExitCode {
         eprintln!("sim: never happened, so it was not tested: {}; run more seeds", missing.join(", "));
         return ExitCode::FAILURE;
     }
-    ending(&tally, 0)
+    ending(&tally)
 }
 
 fn mutants(from: u64, threads: usize) -> ExitCode {
@@ -157,7 +157,7 @@ fn failed(failure: Failure) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn ending(tally: &Tally, violations: u64) -> ExitCode {
-    println!("{} seeds, {} steps, {violations} violations", tally.seeds, tally.steps);
+fn ending(tally: &Tally) -> ExitCode {
+    println!("{} seeds, {} steps, 0 violations", tally.seeds, tally.steps);
     ExitCode::SUCCESS
 }
