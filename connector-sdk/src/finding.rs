@@ -2,7 +2,7 @@
 
 pub use longshore_proto::session::{Finding, Severity};
 
-use longshore_proto::Error;
+use longshore_proto::{Error, ErrorKind};
 
 /// The task cannot run because of it.
 pub fn error(error: Error) -> Finding {
@@ -12,6 +12,19 @@ pub fn error(error: Error) -> Finding {
 /// The task can run, but the user should know.
 pub fn warning(error: Error) -> Finding {
     of(Severity::Warning, error)
+}
+
+/// The task cannot run because of it, if a person can put it right.
+///
+/// # Errors
+/// Something does not answer just now. That is nobody's mistake: it is the error that Validate ends with, so that it is asked again later.
+pub fn mistake(error: Error) -> Result<Finding, Error> {
+    match error.kind {
+        ErrorKind::Unavailable => Err(error),
+        ErrorKind::Config | ErrorKind::Protocol | ErrorKind::Data | ErrorKind::Fenced | ErrorKind::Internal => {
+            Ok(self::error(error))
+        }
+    }
 }
 
 fn of(severity: Severity, error: Error) -> Finding {

@@ -45,6 +45,11 @@ fn start(rows: u64) -> Server {
 }
 
 fn scene(port: u16) -> Scene {
+    scene_of(port, port)
+}
+
+/// With a server of its own for each end.
+fn scene_of(source: u16, destination: u16) -> Scene {
     let scene = Scene::new();
     scene.write(
         "longshore.yaml",
@@ -52,7 +57,7 @@ fn scene(port: u16) -> Scene {
             "captures:
   src:
     connector: postgres
-    config: {{ url: \"postgres://postgres@127.0.0.1:{port}/shop\" }}
+    config: {{ url: \"postgres://postgres@127.0.0.1:{source}/shop\" }}
     bindings:
       - {{ resource: {{ schema: public, table: bench }}, collection: pg/bench }}
       - {{ resource: {{ schema: public, table: accounts }}, collection: pg/accounts }}
@@ -62,7 +67,7 @@ collections:
 materializations:
   dst:
     connector: postgres
-    config: {{ url: \"postgres://postgres@127.0.0.1:{port}/copy\" }}
+    config: {{ url: \"postgres://postgres@127.0.0.1:{destination}/copy\" }}
     bindings:
       - {{ collection: pg/bench, resource: {{ schema: public, table: bench }} }}
       - {{ collection: pg/accounts, resource: {{ schema: public, table: accounts }} }}
@@ -135,6 +140,27 @@ fn a_way_that_is_cut_is_waited_for_and_everything_arrives() {
     running.finish().expect_code(0);
     drop(writer);
     arrives(&server, &scene);
+}
+
+/// Nobody has to write anything otherwise because of it.
+#[test]
+fn a_destination_that_is_down_when_a_run_begins_is_waited_for() {
+    let source = start(500);
+    let mut destination = Server::start("");
+    destination.run("postgres", "CREATE DATABASE copy");
+    destination.down();
+    let scene = scene_of(source.port(), destination.port());
+    let check = scene.longshore(["check"]).expect_code(3);
+    assert!(check.stderr.contains("postgres.unreachable"), "{}", check.stderr);
+    let mut running = scene.start(RUN);
+    let waits = || scene.longshore(["status", "--json"]).stdout.contains("backing-off");
+    assert!(running.wait_until(waits), "it goes on, and says that it will try again");
+    destination.up();
+    running.finish().expect_code(0);
+    for table in TABLES {
+        let count = format!("SELECT count(*) FROM {table}");
+        assert_eq!(source.run("shop", &count), destination.run("copy", &count), "rows of {table}");
+    }
 }
 
 #[test]

@@ -22,12 +22,23 @@ impl Ledger {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
             read => read.map_err(|error| Problem(format!("cannot read {}: {error}", path.display())))?,
         };
-        Ok(Self { path, entries: text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect() })
+        Ok(Self { path, ..Self::of(&text) })
+    }
+
+    /// As this text has it, in no file.
+    pub(crate) fn of(text: &str) -> Self {
+        let entries = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        Self { path: PathBuf::new(), entries }
+    }
+
+    /// All that is in it.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Value> {
+        self.entries.iter()
     }
 
     /// What is in it of a test.
     pub(crate) fn entries(&self, name: &str) -> impl Iterator<Item = &Value> {
-        self.entries.iter().filter(move |entry| entry["test"] == name)
+        self.all().filter(move |entry| entry["test"] == name)
     }
 
     /// Writes what a test that passed came to.

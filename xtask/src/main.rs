@@ -11,6 +11,7 @@ mod ledger;
 mod long;
 mod peers;
 mod private_engine;
+mod reliability;
 mod sim;
 mod test;
 
@@ -65,6 +66,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "WORDS")]
         words: Vec<std::ffi::OsString>,
     },
+    /// Write what tests/ledger.jsonl says into tests/RELIABILITY.md
+    Reliability,
     /// Make the programs of others that tests read results with, below the target directory; says where
     Peers,
     /// Measure one workload; ends with one JSON line
@@ -80,6 +83,7 @@ fn main() -> ExitCode {
         Task::Hostile { plant, tell } => hostile::hostile(plant.as_deref(), tell),
         Task::Canary { plant } => canary::canary(plant.as_deref()),
         Task::Sim { words } => sim::sim(words),
+        Task::Reliability => reliability::write().map(|()| ExitCode::SUCCESS),
         Task::Peers => peers::peers(),
         Task::Bench(wanted) => bench::bench(&wanted),
     });

@@ -4,13 +4,17 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use crate::ledger::Ledger;
 use crate::{Problem, release_binaries, repository};
 
-const NAME: &str = "sim";
+pub(crate) const NAME: &str = "sim";
+/// Kinds of what the simulator tells with its counts, a line each.
+const KINDS: [&str; 3] = ["fault", "disk", "way"];
 const RECORD: &str = "--record";
+/// What it cannot be asked for at the same time: the ledger holds whole campaigns, one behind the other.
+const NOT_RECORDED: [&str; 3] = ["--seed", "--mutants", "--from"];
 /// What `--help` says of the words without building anything; the simulator takes them (`tests/src/bin/sim.rs`), but for the last.
 pub(crate) const WORDS: &str = "\
 Words:
@@ -23,13 +27,18 @@ Words:
   --record           Go on where tests/ledger.jsonl ends, and write into it";
 
 pub(crate) fn sim(mut words: Vec<OsString>) -> Result<ExitCode, Problem> {
+    let records = words.iter().any(|word| word == RECORD);
+    if let Some(word) = NOT_RECORDED.iter().find(|word| records && is_among(&words, word)) {
+        return Err(Problem(format!(
+            "expected {RECORD} with a campaign that goes on where tests/ledger.jsonl ends, got {word} with it: leave out one of them"
+        )));
+    }
     let program = release_binaries()?.join("sim");
     let kept = repository().join("tests/sim-seeds.txt");
-    let records = words.iter().any(|word| word == RECORD);
     words.retain(|word| word != RECORD);
     let mut command = std::process::Command::new(program);
     command.args(&words);
-    if !words.iter().any(|word| word == "--seed" || word == "--mutants") {
+    if !is_among(&words, "--seed") && !is_among(&words, "--mutants") {
         command.arg("--kept").arg(kept);
     }
     if !records {
@@ -39,14 +48,65 @@ pub(crate) fn sim(mut words: Vec<OsString>) -> Result<ExitCode, Problem> {
     let ledger = Ledger::open()?;
     let from = ledger.entries(NAME).filter_map(|entry| entry["to"].as_u64()).max().unwrap_or(0);
     command.args(["--from", &from.to_string()]);
-    let mut last = String::new();
-    let counts = crate::test::watch(command, |line| line.clone_into(&mut last))?;
+    let (mut last, mut happened) = (String::new(), Map::new());
+    let counts = crate::test::watch(command, |line| {
+        line.clone_into(&mut last);
+        if let Some((kind, what, times)) = count(line) {
+            let of_kind = happened.entry(kind).or_insert_with(|| json!({}));
+            of_kind[what] = json!(times);
+        }
+    })?;
     let numbers: Vec<u64> = last.split_whitespace().filter_map(|word| word.parse().ok()).collect();
     match numbers[..] {
         [seeds, steps, 0] if counts.failed == 0 => {
-            ledger.add(NAME, json!({ "from": from, "to": from + seeds, "seeds": seeds, "steps": steps }))?;
+            ledger.add(
+                NAME,
+                json!({ "from": from, "to": from + seeds, "seeds": seeds, "steps": steps, "happened": happened }),
+            )?;
             Ok(ExitCode::SUCCESS)
         }
         _ => Ok(ExitCode::FAILURE),
+    }
+}
+
+/// Alone, or with its value behind `=`.
+fn is_among(words: &[OsString], flag: &str) -> bool {
+    words.iter().filter_map(|word| word.to_str()).any(|word| word.split('=').next() == Some(flag))
+}
+
+/// A line of the simulator's table: kind, what happened, how often.
+fn count(line: &str) -> Option<(&str, &str, u64)> {
+    let (kind, rest) = line.trim().split_once(' ')?;
+    let (what, times) = rest.trim().rsplit_once(' ')?;
+    let times = times.parse().ok().filter(|_| KINDS.contains(&kind))?;
+    Some((kind, what.trim_end(), times))
+}
+
+/// The same, of a line of the ledger.
+pub(crate) fn happened(entry: &Value) -> impl Iterator<Item = (&'static str, &str, u64)> {
+    let of_kind = |kind: &'static str| {
+        let counts = entry["happened"][kind].as_object();
+        counts.into_iter().flatten().filter_map(move |(what, times)| Some((kind, what.as_str(), times.as_u64()?)))
+    };
+    KINDS.into_iter().flat_map(of_kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_the_table_are_counts_and_others_are_not() {
+        assert_eq!(count("  fault    PowerCut                       123"), Some(("fault", "PowerCut", 123)));
+        assert_eq!(count("  disk     sectors lost                     7"), Some(("disk", "sectors lost", 7)));
+        for line in ["7 seeds, 8 steps, 0 violations", "1 transactions, 2 sessions, 60.0 s, 2 threads", "", "fault"] {
+            assert_eq!(count(line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_flag_is_found_with_its_value_too() {
+        let words: Vec<OsString> = ["--seed=7", "x"].map(OsString::from).into();
+        assert!(is_among(&words, "--seed") && !is_among(&words, "--seeds"));
     }
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use crate::image::{self, Wanted, engine};
 use crate::private_engine::PrivateEngine;
-use crate::{Problem, peers, run, target_dir};
+use crate::{Problem, peers, reliability, run, target_dir};
 
 /// A full build and the tests' directories need this much.
 const FREE_BYTES: u64 = 15 << 30;
@@ -36,6 +36,10 @@ pub(crate) fn test(name: Option<&str>) -> Result<ExitCode, Problem> {
                 eprintln!("xtask: {step}: {problem}");
                 failed.push(step);
             }
+        }
+        if let Err(problem) = reliability::check() {
+            eprintln!("xtask: reliability: {problem}");
+            failed.push("reliability");
         }
     }
     build()?;

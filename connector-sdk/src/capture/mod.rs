@@ -52,6 +52,8 @@ pub trait Capture: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Vec<Discovered>>> + Send;
 
     /// Whether it will work: looks at the system, changes nothing. What the types cannot read, and resources used twice, are found before.
+    /// A finding ends the task; that something does not answer just now is an error, so that it is asked again
+    /// ([`finding::mistake`](crate::finding::mistake)).
     fn validate(
         &self,
         config: Self::Config,

@@ -72,7 +72,8 @@ pub trait Materialize: Send + Sync + 'static {
     /// What it is. Reads nothing outside itself.
     fn spec(&self) -> MaterializeSpec;
 
-    /// Whether what the user wrote will work. Read-only; answers each binding.
+    /// Whether what the user wrote will work. Read-only; answers each binding. A finding that is an error ends the task; that something does
+    /// not answer just now is an error of the call, so that it is asked again ([`finding::mistake`](crate::finding::mistake)).
     fn validate(
         &self,
         request: ValidateRequest<Self::Config, Self::Resource>,

@@ -3,7 +3,7 @@
 use longshore_postgres::{Client, failed};
 use longshore_sdk::binding::Proposed;
 use longshore_sdk::finding::{self, Finding};
-use longshore_sdk::{Error, ErrorKind, Result};
+use longshore_sdk::{Error, Result};
 
 use crate::config::{Config, Resource, Settings};
 use crate::table::Table;
@@ -19,7 +19,7 @@ pub(crate) async fn validate(config: Config, bindings: &[Proposed<Resource>]) ->
     };
     let client = match Client::connect(&settings.endpoint).await {
         Ok(client) => client,
-        Err(error) => return Ok(vec![finding::error(mistake(error)?)]),
+        Err(error) => return Ok(vec![finding::mistake(error)?]),
     };
     let mut findings = Vec::new();
     for fault in server_faults(&client).await? {
@@ -34,11 +34,11 @@ pub(crate) async fn validate(config: Config, bindings: &[Proposed<Resource>]) ->
                 if let Some(condition) = &binding.resource.condition
                     && let Err(error) = walk::check_condition(&client, &table, condition).await
                 {
-                    findings.push(finding::error(mistake(error)?.at_binding(index)));
+                    findings.push(finding::mistake(error.at_binding(index))?);
                 }
                 tables.push(table);
             }
-            Err(error) => findings.push(finding::error(mistake(error)?.at_binding(index))),
+            Err(error) => findings.push(finding::mistake(error.at_binding(index))?),
         }
     }
     if tables.len() == bindings.len()
@@ -47,11 +47,6 @@ pub(crate) async fn validate(config: Config, bindings: &[Proposed<Resource>]) ->
         findings.push(finding::error(error));
     }
     Ok(findings)
-}
-
-/// What the user can put right; not that nobody answers.
-pub(crate) fn mistake(error: Error) -> Result<Error> {
-    if error.kind == ErrorKind::Unavailable { Err(error) } else { Ok(error) }
 }
 
 /// What of the server stands in the way of reading its log.

@@ -49,7 +49,13 @@ impl Materialize for Postgres {
 
     async fn validate(&self, request: ValidateRequest<Config, Resource>) -> Result<Validation> {
         let mut findings = Vec::new();
-        let client = connect(&request.config).await.map_err(|error| findings.push(finding::error(error))).ok();
+        let client = match connect(&request.config).await {
+            Ok(client) => Some(client),
+            Err(error) => {
+                findings.push(finding::mistake(error)?);
+                None
+            }
+        };
         validate(client.as_ref(), &request, findings).await
     }
 
@@ -119,7 +125,9 @@ async fn validate(
                     let what = in_the_way(client, has_meta, &request.owner.task, binding, &shape).await?;
                     accepts = what.into_iter().fold(accepts, Accepts::only_fresh);
                 }
-                findings.extend(taken.map(|error| finding::error(error.at_binding(index))));
+                if let Some(error) = taken {
+                    findings.push(finding::mistake(error.at_binding(index))?);
+                }
             }
             Err(error) => findings.push(finding::error(error.at_binding(index))),
         }

@@ -82,7 +82,7 @@ fn validate(request: &ValidateRequest<Config, Resource>) -> Result<Validation> {
     let connection = match readable(&request.config.path) {
         Ok(connection) => connection,
         Err(error) => {
-            findings.push(finding::error(error));
+            findings.push(finding::mistake(error)?);
             None
         }
     };
@@ -108,8 +108,9 @@ fn validate(request: &ValidateRequest<Config, Resource>) -> Result<Validation> {
                 (accepts.loads, accepts.loads_reason) = loads(&shape);
                 (accepts.truncates, accepts.backfills) = (true, true);
                 if let Some(connection) = &connection {
-                    let taken = table::refuse_taken(connection, name).err();
-                    findings.extend(taken.map(|error| finding::error(error.at_binding(index))));
+                    if let Err(error) = table::refuse_taken(connection, name) {
+                        findings.push(finding::mistake(error.at_binding(index))?);
+                    }
                     let what = in_the_way(connection, has_meta, &request.owner.task, binding, &shape)?;
                     accepts = what.into_iter().fold(accepts, Accepts::only_fresh);
                 }

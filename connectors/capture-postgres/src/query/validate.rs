@@ -10,7 +10,6 @@ use super::NAME;
 use super::config::{Config, Resource};
 use super::source::Source;
 use crate::types::Types;
-use crate::validate::mistake;
 
 /// What the catalog is asked is there from this version on.
 const VERSION_MIN: u32 = 140_000;
@@ -23,10 +22,10 @@ pub(super) async fn validate(config: Config, bindings: &[Proposed<Resource>]) ->
     };
     let client = match Client::connect(&endpoint).await {
         Ok(client) => client,
-        Err(error) => return Ok(vec![finding::error(mistake(error)?)]),
+        Err(error) => return Ok(vec![finding::mistake(error)?]),
     };
     if let Err(error) = check_version(&client).await {
-        return Ok(vec![finding::error(mistake(error)?)]);
+        return Ok(vec![finding::mistake(error)?]);
     }
     let mut types = Types::default();
     let mut findings = Vec::new();
@@ -34,7 +33,7 @@ pub(super) async fn validate(config: Config, bindings: &[Proposed<Resource>]) ->
         match look(&client, &mut types, &binding.resource, &binding.collection.key).await {
             Ok(source) if source.is_indexed(&client).await? => {}
             Ok(source) => findings.push(finding::warning(no_index(&source).at_binding(index))),
-            Err(error) => findings.push(finding::error(mistake(error)?.at_binding(index))),
+            Err(error) => findings.push(finding::mistake(error.at_binding(index))?),
         }
     }
     Ok(findings)

@@ -1,0 +1,154 @@
+//! `cargo xtask reliability`: writes what the ledger says into tests/RELIABILITY.md. Nobody types a count there; `cargo xtask test` holds the
+//! page to the ledger.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::ledger::Ledger;
+use crate::{Problem, repository, sim};
+
+/// The counts stand between these lines; the rest of the page is written by hand.
+const BEGIN: &str = "<!-- from ledger.jsonl, by `cargo xtask reliability` -->\n";
+const END: &str = "<!-- end of what the ledger says -->\n";
+
+/// Writes the counts of now.
+pub(crate) fn write() -> Result<(), Problem> {
+    let (path, _, page) = pages()?;
+    std::fs::write(&path, page).map_err(|error| Problem(format!("cannot write {}: {error}", path.display())))?;
+    println!("{}", path.display());
+    Ok(())
+}
+
+/// Fails if the page says something else than the ledger.
+pub(crate) fn check() -> Result<(), Problem> {
+    let (path, is, wanted) = pages()?;
+    match is == wanted {
+        true => Ok(()),
+        false => {
+            let fault = "is not what the ledger says: run `cargo xtask reliability`, and commit it";
+            Err(Problem(format!("{} {fault}", path.display())))
+        }
+    }
+}
+
+/// Where the page is, how it is, and how it should be.
+fn pages() -> Result<(PathBuf, String, String), Problem> {
+    let path = repository().join("tests/RELIABILITY.md");
+    let page =
+        std::fs::read_to_string(&path).map_err(|error| Problem(format!("cannot read {}: {error}", path.display())))?;
+    let wanted = with_counts(&page, &counts(&Ledger::open()?)).ok_or_else(|| {
+        Problem(format!("{}: expected the lines {BEGIN:?} and {END:?}, one behind the other", path.display()))
+    })?;
+    Ok((path, page, wanted))
+}
+
+fn with_counts(page: &str, counts: &str) -> Option<String> {
+    let (before, rest) = page.split_once(BEGIN)?;
+    let (_, after) = rest.split_once(END)?;
+    Some(format!("{before}{BEGIN}\n{counts}\n{END}{after}"))
+}
+
+/// Sums of all that passed, as Markdown.
+fn counts(ledger: &Ledger) -> String {
+    let (mut seeds, mut steps, mut happened) = (0, 0, BTreeMap::new());
+    for entry in ledger.entries(sim::NAME) {
+        seeds += number(&entry["seeds"]);
+        steps += number(&entry["steps"]);
+        for (kind, what, times) in sim::happened(entry) {
+            *happened.entry((kind, what)).or_default() += times;
+        }
+    }
+    let mut tests: BTreeMap<&str, Sums> = BTreeMap::new();
+    for entry in ledger.all().filter(|entry| entry["test"] != sim::NAME) {
+        let Some(name) = entry["test"].as_str() else { continue };
+        let sums = tests.entry(name).or_default();
+        sums.runs += 1;
+        sums.kills += number(&entry["kills"]);
+        sums.values += number(&entry["values"]);
+        entry["commit"].as_str().unwrap_or_default().clone_into(&mut sums.commit);
+    }
+    written(&Counts { seeds, steps, happened, tests })
+}
+
+fn number(value: &Value) -> u64 {
+    value.as_u64().unwrap_or(0)
+}
+
+/// What is told.
+struct Counts<'a> {
+    seeds: u64,
+    steps: u64,
+    /// By kind and name.
+    happened: BTreeMap<(&'a str, &'a str), u64>,
+    tests: BTreeMap<&'a str, Sums>,
+}
+
+/// Of one test.
+#[derive(Debug, Default)]
+struct Sums {
+    runs: u64,
+    kills: u64,
+    values: u64,
+    /// Of the last run.
+    commit: String,
+}
+
+fn written(counts: &Counts<'_>) -> String {
+    let Counts { seeds, steps, happened, tests } = counts;
+    let kills: u64 = tests.values().map(|sums| sums.kills).sum();
+    let mut text = format!(
+        "{seeds} seeds and {steps} steps of the simulator; {kills} kills of processes. Nothing was lost, and nothing came twice: a run \
+         where it does is no line of the ledger.\n"
+    );
+    // Writing into a String cannot fail.
+    if !happened.is_empty() {
+        text.push_str("\n| in the simulator | | times |\n|---|---|--:|\n");
+        for ((kind, what), times) in happened {
+            writeln!(text, "| {kind} | {what} | {times} |").ok();
+        }
+    }
+    text.push_str("\n| test | runs | kills | values | commit of the last run |\n|---|--:|--:|--:|---|\n");
+    for (name, Sums { runs, kills, values, commit }) in tests {
+        let shown = |n: &u64| if *n == 0 { String::new() } else { n.to_string() };
+        writeln!(text, "| {name} | {runs} | {} | {} | {commit} |", shown(kills), shown(values)).ok();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_stands_between_the_marks_is_written() {
+        let page = format!("before\n{BEGIN}old\n{END}after\n");
+        let wanted = format!("before\n{BEGIN}\nnew\n\n{END}after\n");
+        assert_eq!(with_counts(&page, "new\n").as_deref(), Some(wanted.as_str()));
+        assert_eq!(with_counts(&wanted, "new\n").as_deref(), Some(wanted.as_str()), "again, it is the same");
+        assert_eq!(with_counts("no marks", "new\n"), None);
+    }
+
+    #[test]
+    fn the_ledger_is_added_up() {
+        let lines = [
+            r#"{"test":"sim","from":0,"to":7,"seeds":7,"steps":700,"happened":{"fault":{"PowerCut":5},"disk":{"names lost":2}}}"#,
+            r#"{"test":"sim","from":7,"to":9,"seeds":2,"steps":200,"happened":{"fault":{"PowerCut":1}}}"#,
+            r#"{"test":"runtime-kills","kills":10,"commit":"a"}"#,
+            r#"{"test":"runtime-kills","kills":12,"commit":"b"}"#,
+            r#"{"test":"values","values":900,"commit":"c"}"#,
+        ];
+        let told = counts(&Ledger::of(&lines.join("\n")));
+        for line in [
+            "9 seeds and 900 steps of the simulator; 22 kills of processes.",
+            "| fault | PowerCut | 6 |",
+            "| disk | names lost | 2 |",
+            "| runtime-kills | 2 | 22 |  | b |",
+            "| values | 1 |  | 900 | c |",
+        ] {
+            assert!(told.contains(line), "{line}\n{told}");
+        }
+    }
+}
