@@ -7,6 +7,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
+use crate::test::{Counts, watch};
 use crate::{Problem, repository};
 
 /// As it was when it was opened.
@@ -53,6 +54,18 @@ impl Ledger {
         file.and_then(|mut file| writeln!(file, "{entry}"))
             .map_err(|error| Problem(format!("cannot write {}: {error}", self.path.display())))
     }
+}
+
+/// Runs what prints a line `ledger: {…}` when it is through, and gives that back with what its runners counted. `None`: it failed, or
+/// printed none.
+pub(crate) fn told(command: Command) -> Result<Option<(Value, Counts)>, Problem> {
+    let mut entry = None;
+    let counts = watch(command, |line| {
+        if let Some((_, found)) = line.split_once("ledger: ") {
+            entry = serde_json::from_str(found).ok();
+        }
+    })?;
+    Ok(entry.filter(|_| counts.failed == 0).map(|entry| (entry, counts)))
 }
 
 fn commit() -> String {

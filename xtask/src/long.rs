@@ -10,8 +10,8 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use crate::ledger::Ledger;
-use crate::test::{build, cargo, watch};
+use crate::ledger::{self, Ledger};
+use crate::test::{build, cargo};
 use crate::{Problem, peers, release_binaries};
 
 /// A test that does more when asked to.
@@ -199,11 +199,5 @@ fn run(long: &Long, slice: u64, bins: &Path) -> Result<Option<Value>, Problem> {
     command.env("LONGSHORE_BIN_DIR", bins);
     // Seeds of slices lie far apart: a slice may use as many as it does things.
     command.env(variable, amount.to_string()).env("LONGSHORE_SEED", (slice * 1_000_000).to_string());
-    let mut entry = None;
-    let counts = watch(command, |line| {
-        if let Some((_, found)) = line.split_once("ledger: ") {
-            entry = serde_json::from_str(found).ok();
-        }
-    })?;
-    Ok(entry.filter(|_| counts.failed == 0 && counts.passed > 0))
+    Ok(ledger::told(command)?.filter(|(_, counts)| counts.passed > 0).map(|(entry, _)| entry))
 }

@@ -51,54 +51,36 @@ fn with_counts(page: &str, counts: &str) -> Option<String> {
     Some(format!("{before}{BEGIN}\n{counts}\n{END}{after}"))
 }
 
+/// Of one test.
+#[derive(Debug, Default)]
+struct Sums<'a> {
+    runs: u64,
+    kills: u64,
+    values: u64,
+    /// Of the last run.
+    commit: &'a str,
+}
+
 /// Sums of all that passed, as Markdown.
 fn counts(ledger: &Ledger) -> String {
-    let (mut seeds, mut steps, mut happened) = (0, 0, BTreeMap::new());
+    let (mut seeds, mut steps, mut kills, mut happened) = (0, 0, 0, BTreeMap::<_, u64>::new());
     for entry in ledger.entries(sim::NAME) {
         seeds += number(&entry["seeds"]);
         steps += number(&entry["steps"]);
-        for (kind, what, times) in sim::happened(entry) {
+        for (kind, what, times) in events(entry) {
             *happened.entry((kind, what)).or_default() += times;
         }
     }
-    let mut tests: BTreeMap<&str, Sums> = BTreeMap::new();
+    let mut tests: BTreeMap<&str, Sums<'_>> = BTreeMap::new();
     for entry in ledger.all().filter(|entry| entry["test"] != sim::NAME) {
         let Some(name) = entry["test"].as_str() else { continue };
         let sums = tests.entry(name).or_default();
         sums.runs += 1;
         sums.kills += number(&entry["kills"]);
         sums.values += number(&entry["values"]);
-        entry["commit"].as_str().unwrap_or_default().clone_into(&mut sums.commit);
+        sums.commit = entry["commit"].as_str().unwrap_or_default();
+        kills += number(&entry["kills"]);
     }
-    written(&Counts { seeds, steps, happened, tests })
-}
-
-fn number(value: &Value) -> u64 {
-    value.as_u64().unwrap_or(0)
-}
-
-/// What is told.
-struct Counts<'a> {
-    seeds: u64,
-    steps: u64,
-    /// By kind and name.
-    happened: BTreeMap<(&'a str, &'a str), u64>,
-    tests: BTreeMap<&'a str, Sums>,
-}
-
-/// Of one test.
-#[derive(Debug, Default)]
-struct Sums {
-    runs: u64,
-    kills: u64,
-    values: u64,
-    /// Of the last run.
-    commit: String,
-}
-
-fn written(counts: &Counts<'_>) -> String {
-    let Counts { seeds, steps, happened, tests } = counts;
-    let kills: u64 = tests.values().map(|sums| sums.kills).sum();
     let mut text = format!(
         "{seeds} seeds and {steps} steps of the simulator; {kills} kills of processes. Nothing was lost, and nothing came twice: a run \
          where it does is no line of the ledger.\n"
@@ -112,10 +94,23 @@ fn written(counts: &Counts<'_>) -> String {
     }
     text.push_str("\n| test | runs | kills | values | commit of the last run |\n|---|--:|--:|--:|---|\n");
     for (name, Sums { runs, kills, values, commit }) in tests {
-        let shown = |n: &u64| if *n == 0 { String::new() } else { n.to_string() };
+        let shown = |n: u64| if n == 0 { String::new() } else { n.to_string() };
         writeln!(text, "| {name} | {runs} | {} | {} | {commit} |", shown(kills), shown(values)).ok();
     }
     text
+}
+
+/// What happened in the simulator: kind, name, how often.
+fn events(entry: &Value) -> impl Iterator<Item = (&str, &str, u64)> {
+    let kinds = entry["happened"].as_object().into_iter().flatten();
+    kinds.flat_map(|(kind, counts)| {
+        let counts = counts.as_object().into_iter().flatten();
+        counts.map(move |(what, times)| (kind.as_str(), what.as_str(), number(times)))
+    })
+}
+
+fn number(value: &Value) -> u64 {
+    value.as_u64().unwrap_or(0)
 }
 
 #[cfg(test)]

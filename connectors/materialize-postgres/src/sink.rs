@@ -117,16 +117,14 @@ async fn validate(
                 (accepts.loads, accepts.loads_reason) = loads(&shape);
                 accepts.partial_updates = shape.document().is_none();
                 (accepts.truncates, accepts.backfills) = (true, true);
-                let taken = match client {
-                    Some(client) => table::columns(client, &name).await.err(),
-                    None => None,
-                };
-                if let Some(client) = client.filter(|_| taken.is_none()) {
-                    let what = in_the_way(client, has_meta, &request.owner.task, binding, &shape).await?;
-                    accepts = what.into_iter().fold(accepts, Accepts::only_fresh);
-                }
-                if let Some(error) = taken {
-                    findings.push(finding::mistake(error.at_binding(index))?);
+                if let Some(client) = client {
+                    match table::columns(client, &name).await {
+                        Ok(_) => {
+                            let what = in_the_way(client, has_meta, &request.owner.task, binding, &shape).await?;
+                            accepts = what.into_iter().fold(accepts, Accepts::only_fresh);
+                        }
+                        Err(error) => findings.push(finding::mistake(error.at_binding(index))?),
+                    }
                 }
             }
             Err(error) => findings.push(finding::error(error.at_binding(index))),

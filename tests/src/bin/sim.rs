@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command for people")]
 #![allow(clippy::disallowed_methods, reason = "it tells how long things took")]
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -14,6 +15,7 @@ use longshore_tests::sim::campaign::{Campaign, Outcome};
 use longshore_tests::sim::shrink::shrink;
 use longshore_tests::sim::tally::Tally;
 use longshore_tests::sim::{Failure, Mistake, Options, run};
+use serde_json::{Value, json};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -49,6 +51,9 @@ struct Wanted {
     /// Make each mistake of a list on purpose, and say which seed finds it
     #[arg(long, conflicts_with_all = ["seconds", "seeds"])]
     mutants: bool,
+    /// Say what it came to in a line for the ledger, too
+    #[arg(long, hide = true)]
+    ledger: bool,
     /// Seeds that failed once, a line each: they run first
     #[arg(long, value_name = "FILE")]
     kept: Option<PathBuf>,
@@ -123,7 +128,23 @@ fn many(wanted: &Wanted, threads: usize) -> ExitCode {
         eprintln!("sim: never happened, so it was not tested: {}; run more seeds", missing.join(", "));
         return ExitCode::FAILURE;
     }
+    if wanted.ledger {
+        println!("ledger: {}", entry(wanted.from, &tally));
+    }
     ending(&tally)
+}
+
+/// A campaign as a line of the ledger: the next one begins at `to`.
+fn entry(from: u64, tally: &Tally) -> Value {
+    let fired: BTreeMap<String, u64> =
+        tally.fired.iter().map(|(fault, times)| (format!("{fault:?}"), *times)).collect();
+    json!({
+        "from": from,
+        "to": from + tally.seeds,
+        "seeds": tally.seeds,
+        "steps": tally.steps,
+        "happened": { "fault": fired, "disk": tally.disk, "way": tally.ways },
+    })
 }
 
 fn mutants(from: u64, threads: usize) -> ExitCode {
