@@ -20,6 +20,7 @@ pub mod every_type;
 pub mod hooks;
 pub mod hostile;
 pub mod killing;
+pub mod killmatrix;
 pub mod lake;
 pub mod memory;
 pub mod nyc;

@@ -3,10 +3,12 @@
 #![allow(clippy::disallowed_methods, reason = "commands for people: they measure and tell how long things took")]
 
 mod bench;
+mod campaign;
 mod canary;
 mod demo;
 mod hostile;
 mod image;
+mod killmatrix;
 mod ledger;
 mod long;
 mod peers;
@@ -66,6 +68,13 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "WORDS")]
         words: Vec<std::ffi::OsString>,
     },
+    /// Kill the runtime and its connectors at every step of the protocol, 300 times, and compare what arrives
+    #[command(after_help = killmatrix::WORDS)]
+    Killmatrix {
+        /// Passed on to the program that does it, which is built first: see below
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "WORDS")]
+        words: Vec<std::ffi::OsString>,
+    },
     /// Write what tests/ledger.jsonl says into tests/RELIABILITY.md
     Reliability,
     /// Make the programs of others that tests read results with, below the target directory; says where
@@ -82,7 +91,8 @@ fn main() -> ExitCode {
         Task::Image(wanted) => image::image(&wanted),
         Task::Hostile { plant, tell } => hostile::hostile(plant.as_deref(), tell),
         Task::Canary { plant } => canary::canary(plant.as_deref()),
-        Task::Sim { words } => sim::sim(words),
+        Task::Sim { words } => sim::sim(&words),
+        Task::Killmatrix { words } => killmatrix::killmatrix(&words),
         Task::Reliability => reliability::write().map(|()| ExitCode::SUCCESS),
         Task::Peers => peers::peers(),
         Task::Bench(wanted) => bench::bench(&wanted),

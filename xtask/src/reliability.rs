@@ -7,8 +7,10 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
+use crate::killmatrix::KILLMATRIX;
 use crate::ledger::Ledger;
-use crate::{Problem, repository, sim};
+use crate::sim::SIM;
+use crate::{Problem, repository};
 
 /// The counts stand between these lines; the rest of the page is written by hand.
 const BEGIN: &str = "<!-- from ledger.jsonl, by `cargo xtask reliability` -->\n";
@@ -63,16 +65,13 @@ struct Sums<'a> {
 
 /// Sums of all that passed, as Markdown.
 fn counts(ledger: &Ledger) -> String {
-    let (mut seeds, mut steps, mut kills, mut happened) = (0, 0, 0, BTreeMap::<_, u64>::new());
-    for entry in ledger.entries(sim::NAME) {
+    let (mut seeds, mut steps, mut kills) = (0, 0, 0);
+    for entry in ledger.entries(SIM.name) {
         seeds += number(&entry["seeds"]);
         steps += number(&entry["steps"]);
-        for (kind, what, times) in events(entry) {
-            *happened.entry((kind, what)).or_default() += times;
-        }
     }
     let mut tests: BTreeMap<&str, Sums<'_>> = BTreeMap::new();
-    for entry in ledger.all().filter(|entry| entry["test"] != sim::NAME) {
+    for entry in ledger.all().filter(|entry| entry["test"] != SIM.name) {
         let Some(name) = entry["test"].as_str() else { continue };
         let sums = tests.entry(name).or_default();
         sums.runs += 1;
@@ -86,8 +85,14 @@ fn counts(ledger: &Ledger) -> String {
          where it does is no line of the ledger.\n"
     );
     // Writing into a String cannot fail.
-    if !happened.is_empty() {
-        text.push_str("\n| in the simulator | | times |\n|---|---|--:|\n");
+    for (campaign, where_it_was) in [(SIM, "in the simulator"), (KILLMATRIX, "in the kill matrix")] {
+        let mut happened = BTreeMap::<_, u64>::new();
+        for (kind, what, times) in ledger.entries(campaign.name).flat_map(events) {
+            *happened.entry((kind, what)).or_default() += times;
+        }
+        if !happened.is_empty() {
+            writeln!(text, "\n| {where_it_was} | | times |\n|---|---|--:|").ok();
+        }
         for ((kind, what), times) in happened {
             writeln!(text, "| {kind} | {what} | {times} |").ok();
         }
@@ -134,12 +139,14 @@ mod tests {
             r#"{"test":"runtime-kills","kills":10,"commit":"a"}"#,
             r#"{"test":"runtime-kills","kills":12,"commit":"b"}"#,
             r#"{"test":"values","values":900,"commit":"c"}"#,
+            r#"{"test":"killmatrix","seed":1,"kills":8,"happened":{"step":{"runtime.capture.durable":8}},"commit":"d"}"#,
         ];
         let told = counts(&Ledger::of(&lines.join("\n")));
         for line in [
-            "9 seeds and 900 steps of the simulator; 22 kills of processes.",
+            "9 seeds and 900 steps of the simulator; 30 kills of processes.",
             "| fault | PowerCut | 6 |",
             "| disk | names lost | 2 |",
+            "| step | runtime.capture.durable | 8 |",
             "| runtime-kills | 2 | 22 |  | b |",
             "| values | 1 |  | 900 | c |",
         ] {

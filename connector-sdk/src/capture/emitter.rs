@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use longshore_failpoints::{Step, reached};
 use longshore_proto::batch::{Batch, BatchBuilder, too_large};
 use longshore_proto::capture::message::ToRuntime;
 use longshore_proto::limits::{BATCH_MAX_BYTES, DOCUMENT_MAX_BYTES};
@@ -113,7 +114,9 @@ impl Emitter {
         let message = checkpoint.into_message(&self.state_keys)?;
         self.flush().await?;
         let bytes = SMALL_MESSAGE_BYTES + message.state_patch.byte_len();
+        reached(Step::ConnectorCheckpointing);
         self.send(ToRuntime::Checkpoint(message), bytes).await?;
+        reached(Step::ConnectorCheckpointed);
         self.checkpoints += 1;
         Ok(self.checkpoints)
     }

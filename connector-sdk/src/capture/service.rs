@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use longshore_failpoints::{Step, reached};
 use longshore_proto::capture::message;
 use longshore_proto::limits::MESSAGE_MAX_BYTES;
 use longshore_proto::pb::capture::v1 as pb;
@@ -95,7 +96,10 @@ impl<C: Capture> CaptureService<C> {
             dry_run: apply.dry_run,
             remove: apply.remove,
         };
-        panics::caught("apply", async { self.0.capture.apply(apply).await }).await
+        reached(Step::ConnectorApplying);
+        let applied = panics::caught("apply", async { self.0.capture.apply(apply).await }).await;
+        reached(Step::ConnectorApplied);
+        applied
     }
 }
 

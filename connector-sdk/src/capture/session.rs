@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use futures_util::{Stream, StreamExt as _};
+use longshore_failpoints::{Step, reached};
 use longshore_proto::capture::message::{Open, ToConnector, ToRuntime};
 use longshore_proto::pb::capture::v1 as pb;
 use tokio::sync::watch;
@@ -67,9 +68,11 @@ where
     shared.epochs.admit_session(&open.owner)?;
     let collections: Vec<String> = open.bindings.iter().map(|binding| binding.collection.name.clone()).collect();
     let open = typed::<C>(open)?;
+    reached(Step::ConnectorOpening);
     let opened = ToRuntime::Opened;
     ledger.send(&opened)?;
     outgoing.send(opened.into(), 1).await?;
+    reached(Step::ConnectorOpened);
 
     let (acknowledge, acknowledged) = watch::channel(0);
     let stop = shared.drain.child_token();
@@ -146,7 +149,8 @@ where
             // The table took it only as the first message.
             ToConnector::Open(_) => {}
             ToConnector::Acknowledge { checkpoints } => {
-                acknowledge.send_modify(|count| *count += u64::from(checkpoints))
+                reached(Step::ConnectorAcknowledged);
+                acknowledge.send_modify(|count| *count += u64::from(checkpoints));
             }
             ToConnector::Stop => stop.cancel(),
         }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::future::Future;
 
 use bytes::Bytes;
+use longshore_failpoints::{Plant, is_planted};
 use longshore_proto::materialize::message::{self, Guarantee, Pending};
 use longshore_proto::name::{InstallationId, StateKey};
 use longshore_proto::session::{Owner, Recorded};
@@ -192,7 +193,7 @@ impl<S: Idempotent> Door for IdempotentDoor<S> {
 
     async fn open(&self, open: OpenOf<Self>, pending: Option<Pending>) -> Result<(message::Opened, Self::Session)> {
         let committed = pending.as_ref().map_or(0, |pending| pending.transaction);
-        let pending = pending.map(unwrap_plan).transpose()?.flatten();
+        let pending = pending.map(unwrap_plan).transpose()?.flatten().filter(|_| !is_planted(Plant::PlanNotApplied));
         let staging = Staging { owner: open.owner.clone(), committed, pending: pending.is_some() };
         let epoch = open.owner.epoch;
         let super::Opened { session, recorded, close_policy } = self.sink.open(open, staging).await?;
@@ -247,6 +248,11 @@ impl<S: IdempotentSession> DoorSession for IdempotentDriver<S> {
         let bytes = serde_json::to_vec(&envelope).map_err(|error| {
             Error::internal("sdk.plan", format!("writing the plan of transaction {transaction}: {error}"))
         })?;
+        if is_planted(Plant::AppliedBeforeCommitted)
+            && let Some(applied) = unwrap_plan(Pending { transaction, plan: bytes.clone().into() })?
+        {
+            self.session.apply(applied).await?;
+        }
         self.committed = transaction;
         self.pending = Some(Applied { transaction, epoch: self.epoch, marker, plan });
         Ok(bytes.into())

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use longshore_failpoints::{Step, reached};
 use longshore_proto::limits::MESSAGE_MAX_BYTES;
 use longshore_proto::materialize::message;
 use longshore_proto::pb::materialize::v1 as pb;
@@ -92,13 +93,17 @@ impl<D: Door> Server<D> {
             let transaction = pending.transaction;
             let dropped = request.all_fresh();
             if !dry_run && !dropped {
+                reached(Step::DestinationApplying);
                 panics::caught("apply", self.door.drain(&request, pending)).await?;
+                reached(Step::DestinationApplied);
             }
             let verb = if dropped { "drop" } else { "apply" };
             let actions = vec![format!("{verb} the plan of transaction {transaction}")];
             return Ok(message::Applied { actions, drained: true, ..message::Applied::default() });
         }
+        reached(Step::DestinationApplying);
         let actions = panics::caught("apply", self.door.sink().apply(request)).await?;
+        reached(Step::DestinationApplied);
         Ok(message::Applied { actions, ..message::Applied::default() })
     }
 

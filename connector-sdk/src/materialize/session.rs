@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt as _};
+use longshore_failpoints::{Step, reached};
 use longshore_proto::materialize::message::{Committed, Open, Pending, Rejected, ToConnector, ToRuntime};
 use longshore_proto::materialize::order;
 use longshore_proto::pb::materialize::v1 as pb;
@@ -240,6 +241,7 @@ impl<D: Door> Driver<D> {
             self.acknowledge(&mut session).await?;
             let Some(transaction) = self.answer_loads(&mut session).await? else { return Ok(()) };
             self.outbox.send(ToRuntime::Flushed { state_patch: StatePatch::new() }).await?;
+            reached(Step::DestinationFlushed);
             match self.transact(session, transaction).await? {
                 Ended::Committed(goes_on) => session = goes_on,
                 Ended::Rejected(rejected) => return self.reject(rejected).await,
@@ -268,7 +270,9 @@ impl<D: Door> Driver<D> {
             (open.transaction > 0).then(|| Pending { transaction: open.transaction, plan: open.plan.clone() });
         self.keys = open.bindings.iter().map(KeyReader::of).collect::<Result<_>>()?;
         let open = request::open(*open)?;
+        reached(Step::DestinationOpening);
         let (opened, session) = self.busy.during("opening", self.door.open(open, pending)).await?;
+        reached(Step::DestinationOpened);
         self.outbox.send(ToRuntime::Opened(opened)).await?;
         Ok(session)
     }
@@ -278,7 +282,9 @@ impl<D: Door> Driver<D> {
             Some(ToConnector::Acknowledge { transaction }) => transaction,
             other => return Err(unexpected("Acknowledge", other.as_ref())),
         };
+        reached(Step::DestinationAcknowledging);
         self.busy.during("publishing", session.acknowledge(transaction)).await?;
+        reached(Step::DestinationAcknowledged);
         self.outbox.send(ToRuntime::Acknowledged { state_patch: StatePatch::new() }).await
     }
 
@@ -294,9 +300,11 @@ impl<D: Door> Driver<D> {
                 None => return Ok(None),
                 Some(ToConnector::Flush { transaction }) => return Ok(Some(transaction)),
                 Some(ToConnector::Load(load)) => {
+                    reached(Step::DestinationLoading);
                     let mut rows = Rows::new(&mut self.outbox, load.binding);
                     self.busy.during("loading", session.load(Load::new(load), &mut rows)).await?;
                     rows.send().await?;
+                    reached(Step::DestinationLoaded);
                 }
                 other @ Some(
                     ToConnector::Open(_)
@@ -327,6 +335,7 @@ impl<D: Door> Driver<D> {
 
     async fn transact(&mut self, mut session: D::Session, transaction: u64) -> Result<Ended<D::Session>> {
         let first = self.hear_of_wholes(&mut session).await?;
+        reached(Step::DestinationStoring);
         let mut stores = Stores::new((first, &mut self.inbox), &mut self.keys, transaction, D::GUARANTEE);
         let stored = self.busy.during("storing", session.store(&mut stores)).await;
         let (checkpoint, rejecting) = stores.into_parts();
@@ -341,7 +350,9 @@ impl<D: Door> Driver<D> {
                 format!("storing transaction {transaction}: expected the witness of its end, got one of another");
             return Err(Error::internal("sdk.stored", message));
         };
+        reached(Step::DestinationCommitting);
         let plan = self.busy.during("committing", session.commit(stored, checkpoint)).await?;
+        reached(Step::DestinationCommitted);
         self.outbox.send(ToRuntime::Committed(Committed { state_patch: StatePatch::new(), plan })).await?;
         Ok(Ended::Committed(session))
     }

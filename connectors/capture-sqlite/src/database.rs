@@ -16,17 +16,17 @@ const CACHE_KIB: i64 = 16 << 10;
 /// Statements that are kept prepared: a few for each binding.
 const STATEMENTS: usize = 256;
 
+/// For looking at it. Not opened read-only, where it can be written: who died while writing has left a journal that is played back before
+/// anything is read, and a reader that may not write is refused until somebody else has done it.
+pub(crate) fn open_to_read(settings: &Settings) -> Result<Connection> {
+    let connection = open(settings)?;
+    let at = |error| failed(&format!("opening {}", settings.path.display()), error).at_pointer("/path");
+    connection.pragma_update(None, "query_only", true).map_err(at)?;
+    Ok(connection)
+}
+
 /// For a session or Apply. It must be there.
 pub(crate) fn open(settings: &Settings) -> Result<Connection> {
-    opened(settings, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
-}
-
-/// For looking at it.
-pub(crate) fn open_to_read(settings: &Settings) -> Result<Connection> {
-    opened(settings, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)
-}
-
-fn opened(settings: &Settings, flags: OpenFlags) -> Result<Connection> {
     let path = &settings.path;
     if !path.exists() {
         let message = format!("capture-sqlite opens {}: expected a database, got nothing there", path.display());
@@ -40,6 +40,7 @@ fn opened(settings: &Settings, flags: OpenFlags) -> Result<Connection> {
         return Err(Error::config("sqlite.path.no_file", message).at_pointer("/path").suggest("name the file in it"));
     }
     let at = |error| failed(&format!("opening {}", path.display()), error).at_pointer("/path");
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(literal(path), flags).map_err(at)?;
     connection.busy_timeout(settings.busy_timeout).map_err(at)?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB).map_err(at)?;

@@ -27,14 +27,16 @@ pub(crate) fn open_in_memory() -> Result<Connection> {
     Ok(connection)
 }
 
-/// For reading; none: there is no file.
+/// For reading; none: there is no file. Not opened read-only, where it can be written: who died while writing has left a journal that is
+/// played back before anything is read, and a reader that may not write is refused until somebody else has done it.
 pub(crate) fn open_to_read(path: &Path) -> Result<Option<Connection>> {
     if !path.exists() {
         return Ok(None);
     }
     let at = |error| failed(&format!("opening {}", path.display()), error).at_pointer("/path");
-    let connection = Connection::open_with_flags(literal(path), OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(at)?;
+    let connection = Connection::open_with_flags(literal(path), OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(at)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(at)?;
+    connection.pragma_update(None, "query_only", true).map_err(at)?;
     // The first statement finds out whether it is a database at all.
     connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).map_err(at)?;
     Ok(Some(connection))

@@ -1,6 +1,7 @@
 //! A session: rows go into one transaction of the database, opened at the first of them, the fence first, and committed with the
 //! checkpoint. Dropped in between, it leaves nothing.
 
+use longshore_failpoints::{Plant, is_planted};
 use longshore_sdk::materialize::{
     Backfill, Bound, Checkpoint, Fence, Load, Next, Row, Rows, StoreBatch, Stored, Stores, TransactionalSession,
 };
@@ -81,6 +82,10 @@ impl Session {
     fn finish(&mut self, transaction: u64, checkpoint: &Checkpoint) -> Result<()> {
         self.begin()?;
         meta::advance(&self.connection, &self.fence, transaction, checkpoint.as_bytes())?;
+        self.end()
+    }
+
+    fn end(&mut self) -> Result<()> {
         self.connection.execute_batch("COMMIT").map_err(|error| failed("committing", error))?;
         self.writing = false;
         Ok(())
@@ -116,6 +121,9 @@ impl TransactionalSession for Session {
                 Next::Batch(batch) => blocking(|| self.write(&batch, stores))?,
                 Next::End(stored) => {
                     blocking(|| self.complete())?;
+                    if is_planted(Plant::RowsBeforeCheckpoint) {
+                        self.end()?;
+                    }
                     return Ok(stored);
                 }
             }

@@ -2,6 +2,7 @@
 //!
 //! The queue to it is bounded: in bytes by the machine, which stops reading while too much is unwritten, in entries by the channel.
 
+use longshore_failpoints::{Plant, Step, is_planted, reached};
 use longshore_proto::Error;
 use longshore_proto::batch::Batch;
 use longshore_proto::state::StatePatch;
@@ -148,7 +149,15 @@ fn write(
                 writer.control(local, control)?;
                 News::Written { bytes: 0 }
             }
-            Command::Commit(patch) => News::Committed(writer.commit(&patch)?),
+            Command::Commit(mut patch) => {
+                if is_planted(Plant::StateNotCommitted) {
+                    patch = StatePatch::new();
+                }
+                reached(Step::CaptureWritten);
+                let committed = writer.commit(&patch)?;
+                reached(Step::CaptureDurable);
+                News::Committed(committed)
+            }
             Command::Abandon => {
                 writer.abandon();
                 continue;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use longshore_failpoints::{Plant, Step, is_planted, reached};
 use longshore_proto::Error;
 use longshore_proto::capture::message::{Checkpoint, Open, ToRuntime};
 use longshore_proto::session::Owner;
@@ -168,6 +169,7 @@ impl Running {
         match message {
             None => self.step(Event::StreamEnded, None),
             Some(ToRuntime::Opened) => {
+                reached(Step::CaptureOpened);
                 self.progress.enter(Phase::Loading);
                 self.step(Event::Opened, None)
             }
@@ -212,6 +214,11 @@ impl Running {
 
     fn checkpoint(&mut self, checkpoint: Checkpoint) -> Result<Option<End>, Error> {
         let Checkpoint { state_patch, caught_up, partial } = checkpoint;
+        if is_planted(Plant::AcknowledgedBeforeDurable)
+            && let Some(sender) = &self.sender
+        {
+            sender.acknowledge(1)?;
+        }
         let changes_state = !state_patch.is_empty();
         self.patches.add(state_patch)?;
         self.step(Event::Checkpoint { changes_state, caught_up, partial }, None)
@@ -229,8 +236,11 @@ impl Running {
                 Action::StartAge => self.timers.age = Some(Instant::now() + CLOSE_AGE),
                 Action::Commit { splits } => self.commit(splits)?,
                 Action::Acknowledge { checkpoints, proof: _ } => {
-                    if let Some(sender) = &self.sender {
+                    if let Some(sender) = self.sender.as_ref().filter(|_| !is_planted(Plant::AcknowledgedBeforeDurable))
+                    {
+                        reached(Step::CaptureAcknowledging);
                         sender.acknowledge(checkpoints)?;
+                        reached(Step::CaptureAcknowledged);
                     }
                 }
                 Action::CaughtUp(proof) => (self.caught_up)(*proof),

@@ -72,7 +72,7 @@ impl Process {
             .env("LONGSHORE_LOG", log_level())
             .env("LONGSHORE_LOG_FORMAT", "json")
             .env("LONGSHORE_LIFELINE", "stdin");
-        command.envs(environment.iter().copied());
+        command.envs(environment.iter().copied()).envs(longshore_failpoints::passed_on());
         let mut group = spawn(command).await?;
         group.wrapped = wrapped;
         Self::keep(group, task, connector)

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use longshore_failpoints::{Step, reached};
 use longshore_proto::Error;
 use longshore_proto::materialize::message::{Guarantee, Open, Opened, ToConnector, ToRuntime};
 use longshore_proto::session::Binding;
@@ -394,9 +395,13 @@ impl Running {
                 Some(Event::StreamEnded)
             }
             Some(ToRuntime::Opened(opened)) => Some(self.opened(opened).await?),
-            Some(ToRuntime::Acknowledged { state_patch }) => Some(Event::Acknowledged { state_patch }),
+            Some(ToRuntime::Acknowledged { state_patch }) => {
+                reached(Step::MaterializeAcknowledged);
+                Some(Event::Acknowledged { state_patch })
+            }
             Some(ToRuntime::Flushed { state_patch }) => Some(Event::Flushed { state_patch }),
             Some(ToRuntime::Committed(committed)) => {
+                reached(Step::MaterializeCommitted);
                 Some(Event::Committed { state_patch: committed.state_patch, plan: committed.plan })
             }
             Some(ToRuntime::Loaded(loaded)) => {
@@ -429,6 +434,7 @@ impl Running {
         if let Resume::Replay { warning, .. } = &resume {
             tracing::warn!(task = self.facts.task, "{warning}");
         }
+        reached(Step::MaterializeOpened);
         Ok(Event::Opened { resume, recorded_transaction, close_policy })
     }
 
@@ -444,6 +450,7 @@ impl Running {
             }
             Done::LoadsSent => Event::LoadsSent,
             Done::StoresSent(stored) => {
+                reached(Step::MaterializeStored);
                 self.stored = stored;
                 Event::StoresSent
             }
@@ -462,6 +469,7 @@ impl Running {
                 Action::Persist(changes) => self.persist(*changes),
                 Action::Acknowledge { transaction } => {
                     self.progress.enter(Phase::Acknowledging);
+                    reached(Step::MaterializeAcknowledging);
                     self.speech.say(ToConnector::Acknowledge { transaction })?;
                 }
                 Action::Read(read) => {
@@ -471,19 +479,25 @@ impl Running {
                 }
                 Action::Advance { ends } => self.advance(selection.take(), ends)?,
                 Action::StartAge { ms } => self.age = Some(Instant::now() + Duration::from_millis(ms)),
-                Action::SendLoads => self.send(|gatherer, outlet| gatherer.loads(outlet).map(|()| Done::LoadsSent))?,
+                Action::SendLoads => {
+                    reached(Step::MaterializeLoading);
+                    self.send(|gatherer, outlet| gatherer.loads(outlet).map(|()| Done::LoadsSent))?;
+                }
                 Action::Flush { transaction } => {
                     self.progress.enter(Phase::Flushing);
+                    reached(Step::MaterializeFlushing);
                     self.speech.say(ToConnector::Flush { transaction })?;
                 }
                 Action::SendStores => {
                     self.progress.enter(Phase::Storing);
+                    reached(Step::MaterializeStoring);
                     self.may_read_on = true;
                     self.send(|gatherer, outlet| gatherer.stores(outlet).map(Done::StoresSent))?;
                 }
                 Action::FindRejected { extent } => self.seek_rejected(extent)?,
                 Action::Commit { transaction, checkpoint } => {
                     self.progress.enter(Phase::Committing);
+                    reached(Step::MaterializeCommitting);
                     self.speech.say(ToConnector::Commit { transaction, checkpoint })?;
                 }
                 Action::Published { transaction: _ } => self.published(),
@@ -502,7 +516,12 @@ impl Running {
     fn persist(&mut self, mut changes: TaskChanges) {
         changes.durable = self.sources.iter().filter_map(Watched::end).map(|end| end.durable).collect();
         let (store, facts) = (Arc::clone(&self.store), Arc::clone(&self.facts));
-        self.write = Some(tokio::task::spawn_blocking(move || store.commit(&facts.task, facts.epoch, changes)));
+        self.write = Some(tokio::task::spawn_blocking(move || {
+            reached(Step::MaterializePersisting);
+            store.commit(&facts.task, facts.epoch, changes)?;
+            reached(Step::MaterializePersisted);
+            Ok(())
+        }));
     }
 
     fn advance(&mut self, selection: Option<Selection>, ends: Ends) -> Result<(), Error> {

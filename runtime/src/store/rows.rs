@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
+use longshore_failpoints::{Plant, is_planted};
 use longshore_proto::name::StateKey;
 use longshore_proto::state::State;
 
@@ -190,6 +191,7 @@ pub(super) fn commit(
     }
     const PENDING: &str = "UPDATE task SET pending_transaction = ?2, pending_plan = ?3 WHERE task = ?1";
     match &changes.pending {
+        Change::Set(_) if is_planted(Plant::PlanNotKept) => {}
         Change::Keep => {}
         Change::Clear => run(PENDING, &[&task, &None::<i64>, &None::<Vec<u8>>])?,
         Change::Set(pending) => run(PENDING, &[&task, &number(pending.transaction)?, &pending.plan.as_ref()])?,

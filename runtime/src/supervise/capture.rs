@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
+use longshore_failpoints::{Step, reached};
 use longshore_proto::capture::message::Apply;
 use longshore_proto::name::StateKey;
 use longshore_proto::session::Binding;
@@ -107,11 +108,13 @@ impl CaptureRunner {
     async fn session_with(&mut self, client: &CaptureClient) -> Result<End, Problem> {
         let (context, task) = (Arc::clone(&self.context), self.task.name.clone());
         let epoch = context.take_epoch(&task, self.floor).await?;
+        reached(Step::CaptureEpochTaken);
         let journal = self.journal();
         let mut writer = {
             let journal = Arc::clone(&journal);
             blocking(move || journal.acquire(epoch)).await?
         };
+        reached(Step::CaptureAcquired);
         let applied = match self.applied.take() {
             Some(applied) => {
                 client.spec().await?;
@@ -218,6 +221,7 @@ impl CaptureRunner {
         let remember = TaskChanges { remember: assigned.remember, ..TaskChanges::default() };
         self.context.commit(&self.task.name, epoch, remember).await?;
         let writer = write_bindings(writer, &mut bindings).await?;
+        reached(Step::CaptureBound);
 
         let apply = Apply {
             owner,
@@ -229,6 +233,7 @@ impl CaptureRunner {
             remove: false,
         };
         let done = client.apply(apply).await?;
+        reached(Step::CaptureApplied);
         for action in &done.actions {
             tracing::info!(target: "longshore", task = self.task.name, "{action}");
         }
@@ -247,6 +252,7 @@ impl CaptureRunner {
             ..TaskChanges::default()
         };
         self.context.commit(&self.task.name, epoch, spec).await?;
+        reached(Step::CapturePrepared);
         Ok((Applied { plan, bindings }, writer))
     }
 }

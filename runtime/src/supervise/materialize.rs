@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use longshore_failpoints::{Step, reached};
 use longshore_proto::Error;
 use longshore_proto::materialize::message::{Apply, Open, Pending, Spec, ValidatedBinding};
 use longshore_proto::session::{Binding, Owner};
@@ -136,6 +137,7 @@ impl MaterializeRunner {
             now.extend(collections(&known)?);
         }
         let epoch = context.take_epoch(&task, self.floor).await?;
+        reached(Step::MaterializeEpochTaken);
         let owner = context.owner(&task, epoch);
         let spec = client.spec().await?;
         if self.applied.as_ref().is_none_or(|applied| applied.collections != now) {
@@ -414,6 +416,7 @@ impl MaterializeRunner {
                 remove: false,
             };
             let done = client.apply(apply).await?;
+            reached(Step::MaterializeApplied);
             for action in &done.actions {
                 tracing::info!(target: "longshore", task = self.task.name, "{action}");
             }
@@ -423,6 +426,7 @@ impl MaterializeRunner {
             }
             let changes = self.after_apply(&mut record, &patch, (!done.drained).then_some(&spec))?;
             self.context.commit(&self.task.name, epoch, changes).await?;
+            reached(Step::MaterializePrepared);
             if !done.drained {
                 break;
             }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use longshore_failpoints::{Step, reached};
 use serde::{Deserialize, Serialize};
 
 use super::owner::Places;
@@ -88,7 +89,10 @@ fn publish_files(places: &Places, applied: &Applied<Plan>) -> Result<()> {
     }
     for file in &applied.plan.files {
         let got = match storage.publish(file)? {
-            Found::Published => continue,
+            Found::Published => {
+                reached(Step::DestinationPublished);
+                continue;
+            }
             Found::Nothing => {
                 "neither the staged nor the published file, nor the mark that it was published".to_owned()
             }

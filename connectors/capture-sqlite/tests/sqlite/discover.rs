@@ -61,3 +61,23 @@ async fn resources_are_described_as_they_are_written() {
         ("sqlite.table.missing", "/table", Some(0))
     );
 }
+
+/// A journal that has to be played back lies beside the database then, and only who may write can do that.
+#[tokio::test]
+async fn a_database_in_which_somebody_died_while_writing_is_looked_at_as_it_was_before() {
+    let base = Base::new("");
+    let at = |name: &str| base.dir.path().join(name);
+    let writer = rusqlite::Connection::open(at("writing.db")).unwrap();
+    // More than the cache holds, so that some of it is in the file before it is committed.
+    let rows = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500) INSERT INTO t SELECT i, randomblob(900) FROM n";
+    let begun = format!(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, v); {rows}; PRAGMA cache_size = 5; BEGIN; UPDATE t SET v = randomblob(800)"
+    );
+    writer.execute_batch(&begun).unwrap();
+    std::fs::copy(at("writing.db"), at("died.db")).unwrap();
+    std::fs::copy(at("writing.db-journal"), at("died.db-journal")).unwrap();
+    let config = json!({ "path": at("died.db") });
+    let found =
+        longshore_sdk::testing::CaptureTask::new(capture_sqlite::Sqlite::default(), config).discover().await.unwrap();
+    assert_eq!(found.len(), 1);
+}

@@ -1,0 +1,47 @@
+//! Mistakes that can be made on purpose, one at a time, to see whether the kill matrix finds them. Only in a build with debug assertions.
+
+/// A mistake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Plant {
+    /// The runtime acknowledges a checkpoint as soon as it hears of it.
+    AcknowledgedBeforeDurable,
+    /// The journal's commit does not hold the capture's state.
+    StateNotCommitted,
+    /// The plan of a transaction is not kept with its checkpoint.
+    PlanNotKept,
+    /// What a transactional destination says that it holds is not asked for.
+    DestinationNotAsked,
+    /// A plan that was committed, and not applied, is not applied any more.
+    PlanNotApplied,
+    /// A plan is applied before it is committed.
+    AppliedBeforeCommitted,
+    /// Rows are committed before their checkpoint, in a transaction of their own.
+    RowsBeforeCheckpoint,
+}
+
+impl Plant {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::AcknowledgedBeforeDurable,
+        Self::StateNotCommitted,
+        Self::PlanNotKept,
+        Self::DestinationNotAsked,
+        Self::PlanNotApplied,
+        Self::AppliedBeforeCommitted,
+        Self::RowsBeforeCheckpoint,
+    ];
+
+    /// What people call it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AcknowledgedBeforeDurable => "acknowledged-before-durable",
+            Self::StateNotCommitted => "state-not-committed",
+            Self::PlanNotKept => "plan-not-kept",
+            Self::DestinationNotAsked => "destination-not-asked",
+            Self::PlanNotApplied => "plan-not-applied",
+            Self::AppliedBeforeCommitted => "applied-before-committed",
+            Self::RowsBeforeCheckpoint => "rows-before-checkpoint",
+        }
+    }
+}
