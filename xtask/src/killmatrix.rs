@@ -3,28 +3,31 @@
 use std::ffi::OsString;
 use std::process::{Command, ExitCode};
 
-use crate::campaign::Campaign;
+use crate::campaign::{Campaign, is_among};
 use crate::test::{build, cargo};
 use crate::{Problem, target_dir};
 
 pub(crate) const KILLMATRIX: Campaign =
     Campaign { name: "killmatrix", begins: ("--behind", "seed"), not_recorded: &["--seed", "--day", "--mutants"] };
+pub(crate) const ZOMBIES: Campaign = Campaign { name: "zombies", ..KILLMATRIX };
 /// What `--help` says of the words without building anything; the program takes them (`tests/src/bin/killmatrix.rs`), but for the last.
 pub(crate) const WORDS: &str = "\
 Words:
-  --kills N    So many kills in all (300)
+  --kills N    So many kills, or zombies, in all (300)
   --each N     So many at each step at least (5)
   --seed SEED  What the order of steps, the destinations and the documents follow from (1)
   --day DAY    One day of it alone
   --workers N  Days at once (as many as there are cores)
+  --zombies    Freeze instead of kill: a process stands still at a step while another runtime takes over, and then goes on
   --mutants    Make each mistake of a list on purpose, and say which day finds it
   --record     With a seed that is not in tests/ledger.jsonl yet, and write into it";
 
 pub(crate) fn killmatrix(words: &[OsString]) -> Result<ExitCode, Problem> {
-    KILLMATRIX.check(words)?;
+    let campaign = if is_among(words, "--zombies") { ZOMBIES } else { KILLMATRIX };
+    campaign.check(words)?;
     build()?;
     let mut program = Command::new(target_dir().join("debug/killmatrix"));
     // Told where the programs are, as the tests are.
     program.envs(cargo(&[]).get_envs().filter_map(|(name, value)| Some((name, value?))));
-    KILLMATRIX.run(program, words)
+    campaign.run(program, words)
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use crate::killmatrix::KILLMATRIX;
+use crate::killmatrix::{KILLMATRIX, ZOMBIES};
 use crate::ledger::Ledger;
 use crate::sim::SIM;
 use crate::{Problem, repository};
@@ -85,7 +85,9 @@ fn counts(ledger: &Ledger) -> String {
          where it does is no line of the ledger.\n"
     );
     // Writing into a String cannot fail.
-    for (campaign, where_it_was) in [(SIM, "in the simulator"), (KILLMATRIX, "in the kill matrix")] {
+    for (campaign, where_it_was) in
+        [(SIM, "in the simulator"), (KILLMATRIX, "killed"), (ZOMBIES, "frozen, while others went on")]
+    {
         let mut happened = BTreeMap::<_, u64>::new();
         for (kind, what, times) in ledger.entries(campaign.name).flat_map(events) {
             *happened.entry((kind, what)).or_default() += times;

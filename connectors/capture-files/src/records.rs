@@ -358,4 +358,40 @@ mod tests {
         assert!(matches!(open(b"\xff\xfea\0", 0, Format::Csv), Err(Fault::Utf16)));
         assert!(matches!(open(b"a\n", 3, Format::Csv), Err(Fault::Shorter)));
     }
+
+    /// What can be told of some bytes: the records and their boundaries, and how they end. A fault is one that any bytes may have.
+    fn told(bytes: &[u8], offset: u64, format: Format) -> (Vec<(Vec<u8>, u64)>, String) {
+        let mut all = Vec::new();
+        let mut records = match open(bytes, offset, format) {
+            Ok(records) => records,
+            Err(fault) => return (all, format!("{fault:?}")),
+        };
+        loop {
+            match records.advance() {
+                Ok(Step::Record) => all.push((records.bytes().to_vec(), records.boundary())),
+                Ok(end @ (Step::End | Step::Torn)) => return (all, format!("{end:?} {:?}", records.take_tail())),
+                Err(fault) => return (all, format!("{fault:?}")),
+            }
+        }
+    }
+
+    #[test]
+    fn every_boundary_of_fuzzed_bytes_is_a_place_to_start() {
+        let words = [",", "\t", "\"", "\"\"", "\n", "\r\n", "\r", "\u{feff}", "{\"a\":", "\u{0}"];
+        for (name, format) in [("csv", Format::Csv), ("tsv", Format::Tsv), ("jsonl", Format::Jsonl)] {
+            let fuzz = longshore_fuzz::Fuzz::new(name, env!("CARGO_MANIFEST_DIR"));
+            let fuzz = fuzz.input(TRICKY).input("{\"a\":1}\n{\"b\":[2]}\n").words(words).one_in(20);
+            fuzz.run(|bytes| {
+                let (all, end) = told(bytes, 0, format);
+                for (index, (_, boundary)) in all.iter().enumerate() {
+                    assert_eq!(
+                        told(bytes, *boundary, format),
+                        (all[index + 1..].to_vec(), end.clone()),
+                        "from {boundary}"
+                    );
+                }
+                (all.len(), all.iter().map(|(record, _)| record.len()).max(), end)
+            });
+        }
+    }
 }

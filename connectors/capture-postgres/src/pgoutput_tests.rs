@@ -112,3 +112,25 @@ proptest! {
         drop(parse(&bytes));
     }
 }
+
+/// A message that is read is a whole one: with a byte more or less it is none.
+#[test]
+fn a_fuzzed_message_is_refused_or_whole() {
+    let fuzz = longshore_fuzz::Fuzz::new("pgoutput", env!("CARGO_MANIFEST_DIR"))
+        .input(hex("42 0000000001554458 0002b5e2f8d7e6c0 000002e1"))
+        .input(hex("52 00004001 7075626c696300 7400 64 0002  01 696400 00000014 ffffffff  00 7600 00000413 00000018"))
+        .input(hex("49 00004001 4e 0003 74 00000001 31 6e 75"))
+        .input(hex("55 00004001 4f 0001 74 00000001 31 4e 0001 62 00000002 0102"))
+        .input(hex("44 00004001 4b 0001 74 00000001 31"))
+        .input(hex("54 00000002 03 00004001 00004002"))
+        .input(hex("4d 01 0000000000000010 6100 00000002 6869"))
+        .words(["B", "C", "O", "R", "Y", "I", "U", "D", "T", "M", "N", "K", "t", "n", "u", "b", "\0"]);
+    fuzz.run(|bytes| match parse(bytes) {
+        Ok(message) => {
+            assert!(parse(&bytes[..bytes.len() - 1]).is_err(), "one byte less");
+            assert!(parse(&[bytes, &[0]].concat()).is_err(), "one byte more");
+            format!("{:?} {}", std::mem::discriminant(&message), bytes.len().ilog2())
+        }
+        Err(fault) => format!("{fault:?}").chars().filter(|c| !c.is_ascii_digit()).take(60).collect(),
+    });
+}

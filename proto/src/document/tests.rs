@@ -391,3 +391,38 @@ proptest! {
         refusal(&mixed);
     }
 }
+
+/// What we take is JSON to others too, its key is the same every time, and nothing makes it fail.
+#[test]
+fn a_fuzzed_document_is_refused_or_is_json() {
+    let fuzz = longshore_fuzz::Fuzz::new("document", env!("CARGO_MANIFEST_DIR"))
+        .input(r#"{"x":[{"id":9}],"b":{"c":"q","id":8},"id":1.50,"a/b":{"~":true},"z":null}"#)
+        .input(r#"{"_meta":{"op":"d","source":{"lsn":"0/1"}},"id":-12e+3,"t":"\ud83d\ude00 \u0041\n"}"#)
+        .words([
+            "{\"id\":",
+            "\"_meta\":",
+            "\"op\":\"u\"",
+            "\\ud800",
+            "\\u0000",
+            "1e400",
+            "18446744073709551616",
+            "-0.0",
+            "[[[[[[[[",
+            "}}",
+            "null",
+            "\u{feff}",
+        ]);
+    let mut scanner = scanner(&["/id", "/b/c"]);
+    fuzz.run(|bytes| {
+        let (mut scanned, mut again) = (Scanned::default(), Scanned::default());
+        if let Err(error) = scanner.scan(bytes, &mut scanned) {
+            return (error.code.clone(), error.message.chars().filter(|c| !c.is_ascii_digit()).collect::<String>());
+        }
+        scanner.take(bytes, &mut again).expect("what was checked");
+        let text = std::str::from_utf8(bytes).expect("what is taken is UTF-8");
+        serde_json::from_str::<serde::de::IgnoredAny>(text).expect("what is taken is JSON");
+        assert_eq!(scanned.key_encoded, again.key_encoded);
+        assert_eq!(crate::key::encode_json_key(&scanned.key_json).expect("a key"), scanned.key_encoded);
+        (format!("{:?}", scanned.op), String::from_utf8_lossy(&scanned.key_json).chars().take(8).collect())
+    });
+}

@@ -245,3 +245,61 @@ fn a_missing_setting_points_at_the_key_above_it() {
     );
     assert_eq!(one.code, "config.missing-key");
 }
+
+/// Whatever the text is, it is a catalog or a list of mistakes that can be shown, and no secret is in what is shown.
+#[test]
+fn a_fuzzed_catalog_is_read_or_its_mistakes_are_told() {
+    let fuzz = longshore_fuzz::Fuzz::new("catalog", env!("CARGO_MANIFEST_DIR"))
+        .input(FLIGHTS)
+        .input(FLIGHTS.replace('\n', "\r\n"))
+        .words([
+            "captures:",
+            "collections:",
+            "materializations:",
+            "  ",
+            "\n",
+            "\t",
+            ": ",
+            "- ",
+            "{",
+            "}",
+            "[",
+            "]",
+            "&a ",
+            "*a",
+            "<<: *a",
+            "!!str ",
+            "|-\n",
+            ">\n",
+            "\"",
+            "'",
+            "#",
+            "${PW}",
+            "${",
+            "${PW:-x}",
+            "sops:",
+            "image:",
+            "schema: { $ref: '#' }",
+            "key: [/a]",
+            "on_conflict:",
+            "every: 5m",
+            "\u{feff}",
+            "\u{1f600}",
+            "...\n---\n",
+            "%YAML 1.2\n",
+        ]);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("longshore.yaml");
+    fuzz.one_in(4).run(|bytes| {
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        let values = Values::new(Arc::new(|name: &str| (name == "PW").then(|| SECRET.to_owned())));
+        match draft(&path, text, values) {
+            Ok(catalog) => (catalog.captures.len(), catalog.materializations.len(), String::new()),
+            Err(found) => {
+                let told = found.to_string();
+                assert!(!told.is_empty() && !told.contains("hunter2"), "{told}");
+                (0, 0, told.chars().filter(|c| !c.is_ascii_digit()).take(80).collect())
+            }
+        }
+    });
+}

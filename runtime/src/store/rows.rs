@@ -153,7 +153,7 @@ pub(super) fn commit(
     let guarded = connection
         .execute("UPDATE task SET epoch = epoch WHERE task = ?1 AND epoch = ?2", params![task, mine])
         .map_err(writing)?;
-    if guarded == 0 {
+    if guarded == 0 && !is_planted(Plant::StoreNotFenced) {
         let newer = load(connection, task)?.map(|record| record.epoch).unwrap_or_default();
         return Err(StoreError::Fenced { task: task.to_owned(), mine: epoch, newer });
     }

@@ -1,8 +1,8 @@
 //! Fail points: the steps of the protocol at which a test may kill a process, and mistakes that it may have one make.
 //!
 //! The runtime and the SDK say [`reached`] where they pass a [`Step`], and ask [`is_planted`] where they could make a mistake. In a build with
-//! debug assertions, and there alone, a process that finds [`VARIABLE`] in its environment looks into that directory, and dies where an
-//! [`Order`] says so. A release build has none of this: nothing is done, nothing is planted. Which steps and mistakes there are is said here and
+//! debug assertions, and there alone, a process that finds [`VARIABLE`] in its environment looks into that directory, and dies or stands still
+//! where an [`Order`] says so. A release build has none of this: nothing is done, nothing is planted. Which steps and mistakes there are is said here and
 //! nowhere else; `cargo xtask killmatrix` goes through all of them.
 
 #[cfg(debug_assertions)]
@@ -11,7 +11,7 @@ mod order;
 mod plant;
 mod step;
 
-pub use order::{Order, give, obeyed, plant};
+pub use order::{Deed, Obeyed, Order, give, obeyed, plant};
 pub use plant::Plant;
 pub use step::{Often, Step, Who};
 
@@ -19,7 +19,7 @@ pub use step::{Often, Step, Who};
 /// could do without.
 pub const VARIABLE: &str = "LONGSHORE_FAILPOINTS";
 
-/// A process passes a step, and may die of it.
+/// A process passes a step, and may die there.
 #[inline]
 #[cfg_attr(not(debug_assertions), expect(unused_variables, reason = "nobody dies in a release build"))]
 pub fn reached(step: Step) {

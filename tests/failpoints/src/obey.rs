@@ -5,7 +5,7 @@ use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use rustix::process::{Signal, getpid, kill_process};
 
-use crate::order::{self, Order};
+use crate::order::{self, Deed, Order};
 use crate::{Plant, Step, VARIABLE};
 
 static HEARD: LazyLock<Mutex<Heard>> = LazyLock::new(|| {
@@ -22,13 +22,19 @@ struct Heard {
 }
 
 pub(crate) fn reached(step: Step) {
-    // Held while it dies: no other thread passes a step then.
+    // Held while it obeys: no other thread passes a step then.
     let mut heard = heard();
-    if heard.must_die(step) {
-        kill_process(getpid(), Signal::KILL).ok();
-        // It comes at once.
-        loop {
-            std::thread::park();
+    match heard.due(step) {
+        None => {}
+        Some(Deed::Die) => {
+            kill_process(getpid(), Signal::KILL).ok();
+            // It comes at once.
+            loop {
+                std::thread::park();
+            }
+        }
+        Some(Deed::Freeze) => {
+            kill_process(getpid(), Signal::STOP).ok();
         }
     }
 }
@@ -47,17 +53,17 @@ impl Heard {
         Self { orders, planted: order::planted(directory) }
     }
 
-    /// Whether this pass of a step is the one that an order is for. Of several processes that come to it, one takes the order.
-    fn must_die(&mut self, step: Step) -> bool {
+    /// What is to be done, if this pass of a step is the one that an order is for. Of several processes that come to it, one takes the order.
+    fn due(&mut self, step: Step) -> Option<Deed> {
         for (path, order, passes) in &mut self.orders {
             if order.step == step {
                 *passes += 1;
                 if *passes == order.pass && order::take(path, &program()) {
-                    return true;
+                    return Some(order.deed);
                 }
             }
         }
-        false
+        None
     }
 }
 
@@ -76,16 +82,18 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path();
         let (first, second) = (Step::CaptureDurable, Step::MaterializePersisted);
-        give(path, &[Order { step: first, pass: 2 }, Order { step: second, pass: 1 }]).expect("to write");
+        let order = |step, pass, deed| Order { step, pass, deed };
+        give(path, &[order(first, 2, Deed::Die), order(second, 1, Deed::Freeze)]).expect("to write");
         let (mut one, mut other) = (Heard::of(path), Heard::of(path));
-        assert!(!one.must_die(first) && !other.must_die(first), "the first pass of each");
-        assert!(one.must_die(first));
-        assert!(!other.must_die(first), "another one took it");
+        assert_eq!([one.due(first), other.due(first)], [None, None], "the first pass of each");
+        assert_eq!(one.due(first), Some(Deed::Die));
+        assert_eq!(other.due(first), None, "another one took it");
         let mut successor = Heard::of(path);
-        assert!(!successor.must_die(first) && !successor.must_die(first), "nobody dies of it twice");
-        assert!(successor.must_die(second));
-        let steps: Vec<Step> = obeyed(path).into_iter().map(|(order, _)| order.step).collect();
+        assert_eq!([successor.due(first), successor.due(first)], [None, None], "nobody dies of it twice");
+        assert_eq!(successor.due(second), Some(Deed::Freeze));
+        let steps: Vec<Step> = obeyed(path).into_iter().map(|obeyed| obeyed.order.step).collect();
         assert_eq!(steps, [first, second]);
-        assert!(obeyed(path).iter().all(|(_, who)| *who == program()), "{:?}", obeyed(path));
+        let is_of_us = |obeyed: &crate::Obeyed| (&obeyed.program, obeyed.process) == (&program(), std::process::id());
+        assert!(obeyed(path).iter().all(is_of_us), "{:?}", obeyed(path));
     }
 }

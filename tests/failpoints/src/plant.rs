@@ -1,5 +1,7 @@
 //! Mistakes that can be made on purpose, one at a time, to see whether the kill matrix finds them. Only in a build with debug assertions.
 
+use crate::Deed;
+
 /// A mistake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Plant {
@@ -17,11 +19,13 @@ pub enum Plant {
     AppliedBeforeCommitted,
     /// Rows are committed before their checkpoint, in a transaction of their own.
     RowsBeforeCheckpoint,
+    /// The task store takes what a runtime writes whose epoch is not the newest.
+    StoreNotFenced,
 }
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::AcknowledgedBeforeDurable,
         Self::StateNotCommitted,
         Self::PlanNotKept,
@@ -29,7 +33,23 @@ impl Plant {
         Self::PlanNotApplied,
         Self::AppliedBeforeCommitted,
         Self::RowsBeforeCheckpoint,
+        Self::StoreNotFenced,
     ];
+
+    /// What somebody has to do for it to show.
+    #[must_use]
+    pub fn shown_by(self) -> Deed {
+        match self {
+            Self::AcknowledgedBeforeDurable
+            | Self::StateNotCommitted
+            | Self::PlanNotKept
+            | Self::DestinationNotAsked
+            | Self::PlanNotApplied
+            | Self::AppliedBeforeCommitted
+            | Self::RowsBeforeCheckpoint => Deed::Die,
+            Self::StoreNotFenced => Deed::Freeze,
+        }
+    }
 
     /// What people call it.
     #[must_use]
@@ -42,6 +62,7 @@ impl Plant {
             Self::PlanNotApplied => "plan-not-applied",
             Self::AppliedBeforeCommitted => "applied-before-committed",
             Self::RowsBeforeCheckpoint => "rows-before-checkpoint",
+            Self::StoreNotFenced => "store-not-fenced",
         }
     }
 }

@@ -1,4 +1,5 @@
-//! `cargo xtask killmatrix`: the shipped programs, killed at every step of the protocol. Ends with `N kills, 0 lost, 0 twice`.
+//! `cargo xtask killmatrix`: the shipped programs, killed at every step of the protocol. Ends with `N kills, 0 lost, 0 twice`,
+//! or `N zombies, …`.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command for people")]
 
@@ -8,7 +9,7 @@ use clap::Parser;
 use longshore_tests::killmatrix::campaign::Campaign;
 use longshore_tests::killmatrix::day::Failure;
 use longshore_tests::killmatrix::tally::Tally;
-use longshore_tests::killmatrix::{Day, Plant};
+use longshore_tests::killmatrix::{Day, Deed, Plant};
 use serde_json::json;
 
 /// A campaign that has not reached what it wants after so many days for each kill never will.
@@ -19,10 +20,11 @@ const MUTANT_DAYS: u64 = 150;
 /// Kills the runtime and its connectors where orders say so, and compares what arrives with what the source had
 ///
 /// A day is a capture that forgets what it was told is durable, into SQLite, files and PostgreSQL, and five orders: to die at a step of the protocol.
+/// Zombies: one order, to stand still.
 #[derive(Debug, Parser)]
 #[command(name = "killmatrix", bin_name = "cargo xtask killmatrix", max_term_width = 120)]
 struct Wanted {
-    /// So many kills in all
+    /// So many kills, or zombies, in all
     #[arg(long, value_name = "N", default_value_t = 300)]
     kills: u64,
     /// So many at each step at least
@@ -37,6 +39,9 @@ struct Wanted {
     /// Days at once; as many as there are cores if not said
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
+    /// Freeze instead of kill: a process stands still at a step while another runtime takes over, or the server ends its sessions
+    #[arg(long, conflicts_with = "mutants")]
+    zombies: bool,
     /// Make each mistake of a list on purpose, and say which day finds it
     #[arg(long, conflicts_with_all = ["kills", "each", "day"])]
     mutants: bool,
@@ -60,12 +65,12 @@ fn main() -> ExitCode {
         return mutants(wanted.seed, workers);
     }
     let ran = match wanted.day {
-        Some(number) => one(wanted.seed, number),
+        Some(number) => one(&wanted, number),
         None => {
             let days_max = wanted.kills.max(wanted.each) * DAYS_A_KILL;
-            let Wanted { seed, kills, each, .. } = wanted;
-            let campaign = Campaign { seed, kills, each, workers, planted: None, days_max };
-            campaign.run(&|tally| eprintln!("{:>5} days, {} kills", tally.days, tally.kills()))
+            let Wanted { seed, kills: times, each, .. } = wanted;
+            let campaign = Campaign { seed, deed: wanted.deed(), times, each, workers, planted: None, days_max };
+            campaign.run(&|tally| eprintln!("{:>5} days, {} {}", tally.days, tally.all(), wanted.what()))
         }
     };
     match ran {
@@ -79,9 +84,19 @@ fn main() -> ExitCode {
     }
 }
 
-fn one(seed: u64, number: u64) -> Result<Tally, Box<Failure>> {
+impl Wanted {
+    fn deed(&self) -> Deed {
+        if self.zombies { Deed::Freeze } else { Deed::Die }
+    }
+
+    fn what(&self) -> &'static str {
+        if self.zombies { "zombies" } else { "kills" }
+    }
+}
+
+fn one(wanted: &Wanted, number: u64) -> Result<Tally, Box<Failure>> {
     let server = longshore_postgres::testing::Server::start("");
-    let day = Day::of(seed, number);
+    let day = Day::of(wanted.seed, number, wanted.deed());
     println!("{day}");
     let mut tally = Tally::default();
     tally.add(day.run(&server)?);
@@ -92,8 +107,15 @@ fn one(seed: u64, number: u64) -> Result<Tally, Box<Failure>> {
 fn mutants(seed: u64, workers: usize) -> ExitCode {
     let mut missed = 0;
     for plant in Plant::ALL {
-        let campaign =
-            Campaign { seed, kills: u64::MAX, each: 0, workers, planted: Some(plant), days_max: MUTANT_DAYS };
+        let campaign = Campaign {
+            seed,
+            deed: plant.shown_by(),
+            times: u64::MAX,
+            each: 0,
+            workers,
+            planted: Some(plant),
+            days_max: MUTANT_DAYS,
+        };
         match campaign.run(&|_| {}) {
             Err(failure) => {
                 let (lost, twice) = (failure.audit.lost.len(), failure.audit.twice.len());
@@ -106,7 +128,7 @@ fn mutants(seed: u64, workers: usize) -> ExitCode {
             }
             Ok(tally) => {
                 missed += 1;
-                println!("{:<30} MISSED in {} days, {} kills", plant.name(), tally.days, tally.kills());
+                println!("{:<30} MISSED in {} days, {} kills", plant.name(), tally.days, tally.all());
             }
         }
     }
@@ -118,15 +140,15 @@ fn told(wanted: &Wanted, tally: &Tally) -> ExitCode {
     print!("{}", tally.table());
     let missed = if wanted.day.is_some() { Vec::new() } else { tally.below(wanted.each) };
     for step in &missed {
-        println!("{} was died at {} times, expected at least {}", step.name(), tally.at(*step), wanted.each);
+        println!("{} was come to {} times, expected at least {}", step.name(), tally.at(*step), wanted.each);
     }
     if wanted.ledger {
         let steps: serde_json::Map<_, _> = tally.steps().map(|(step, times)| (step.to_owned(), json!(times))).collect();
         let found = json!({
-            "seed": wanted.seed, "days": tally.days, "kills": tally.kills(), "lost": 0, "twice": 0, "happened": { "step": steps },
+            "seed": wanted.seed, "days": tally.days, wanted.what(): tally.all(), "lost": 0, "twice": 0, "happened": { "step": steps },
         });
         println!("ledger: {found}");
     }
-    println!("{} kills, 0 lost, 0 twice", tally.kills());
-    if missed.is_empty() && tally.kills() > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    println!("{} {}, 0 lost, 0 twice", tally.all(), wanted.what());
+    if missed.is_empty() && tally.all() > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -1,11 +1,11 @@
-//! Day after day, some at once, until there were so many deaths, and so many at each step.
+//! Day after day, some at once, until so many orders were obeyed, and so many at each step.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use longshore_failpoints::Plant;
+use longshore_failpoints::{Deed, Plant};
 use longshore_postgres::testing::Server;
 
 use super::audit::Audit;
@@ -17,8 +17,10 @@ use super::tally::Tally;
 pub struct Campaign {
     /// Everything that is not a matter of time follows from it.
     pub seed: u64,
-    /// So many deaths in all,
-    pub kills: u64,
+    /// What processes do when they are told to.
+    pub deed: Deed,
+    /// So many times in all,
+    pub times: u64,
     /// and so many at each step.
     pub each: u64,
     /// Days at once.
@@ -45,14 +47,14 @@ impl Campaign {
                 if number >= self.days_max {
                     return;
                 }
-                let day = Day::of(self.seed, number).with(self.planted);
+                let day = Day::of(self.seed, number, self.deed).with(self.planted);
                 let ran = catch_unwind(AssertUnwindSafe(|| day.run(&server)));
                 match ran.unwrap_or_else(|panic| Err(panicked(day, &*panic))) {
                     Ok(report) => {
                         let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
                         tally.add(report);
                         progress(&tally);
-                        let is_enough = tally.kills() >= self.kills && tally.below(self.each).is_empty();
+                        let is_enough = tally.all() >= self.times && tally.below(self.each).is_empty();
                         is_over.fetch_or(is_enough, Ordering::SeqCst);
                     }
                     Err(failure) => {

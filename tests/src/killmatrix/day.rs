@@ -1,13 +1,14 @@
-//! One day: a capture into one to three destinations, and the orders that its processes die of.
+//! One day: a capture into one to three destinations, and the orders that its processes die of, or stand still at.
 
 use std::fmt;
 use std::process::Command;
 
-use longshore_failpoints::{Often, Order, Plant, Step, VARIABLE, give, obeyed, plant};
+use longshore_failpoints::{Deed, Obeyed, Often, Order, Plant, Step, VARIABLE, give, obeyed, plant};
 use longshore_postgres::testing::Server;
 
 use super::audit::{Audit, audit};
 use super::destination::{Destination, catalog};
+use super::frozen::Meanwhile;
 use crate::dice::Dice;
 use crate::scene::{Scene, bin_dir};
 
@@ -20,23 +21,26 @@ const PASSES: u64 = 4;
 /// More starts than this, and something dies without an order.
 const STARTS_MAX: usize = ORDERS + 1;
 
-/// Everything about it follows from a seed and its number.
+/// Everything about it follows from a seed, its number and the deed.
 #[derive(Debug, Clone)]
 pub struct Day {
     /// Of the campaign.
     pub seed: u64,
     /// In the campaign, from 0.
     pub number: u64,
+    deed: Deed,
     planted: Option<Plant>,
     orders: Vec<Order>,
     destinations: Vec<Destination>,
+    /// While somebody is frozen.
+    meanwhile: Meanwhile,
 }
 
 /// What came of a day that went well.
 #[derive(Debug)]
 pub struct Report {
-    /// The orders that were obeyed, and by which program.
-    pub obeyed: Vec<(Order, String)>,
+    /// The orders that were obeyed.
+    pub obeyed: Vec<Obeyed>,
 }
 
 /// What came of one that did not.
@@ -53,19 +57,29 @@ pub struct Failure {
 impl Day {
     /// The steps take turns: in so many days that there are orders for all of them, each has one.
     #[must_use]
-    pub fn of(seed: u64, number: u64) -> Self {
-        let days = (Step::ALL.len().div_ceil(ORDERS)) as u64;
+    pub fn of(seed: u64, number: u64, deed: Deed) -> Self {
+        let orders = match deed {
+            Deed::Die => ORDERS,
+            Deed::Freeze => 1,
+        };
+        let days = (Step::ALL.len().div_ceil(orders)) as u64;
         let mut steps = Step::ALL.to_vec();
         shuffle(&mut steps, &mut Dice::new(seed ^ (number / days) << 32));
-        let at = (number % days) as usize * ORDERS;
-        let steps = &steps[at..steps.len().min(at + ORDERS)];
+        let at = (number % days) as usize * orders;
+        let steps = &steps[at..steps.len().min(at + orders)];
         let mut dice = Dice::new(seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let mut pass = |step: Step| match step.often() {
             Often::Once => 1,
             Often::Often => 1 + dice.below(PASSES) as u32,
         };
-        let orders = steps.iter().map(|&step| Order { step, pass: pass(step) }).collect();
-        Self { seed, number, planted: None, orders, destinations: Destination::some(steps, &mut dice) }
+        let orders = steps.iter().map(|&step| Order { step, pass: pass(step), deed }).collect();
+        let destinations = Destination::some(steps, &mut dice);
+        let has_server_of_its_own = destinations == [Destination::Postgres];
+        let meanwhile = match has_server_of_its_own && dice.below(2) == 0 {
+            true => Meanwhile::CutOff,
+            false => Meanwhile::TakenOver,
+        };
+        Self { seed, number, deed, planted: None, orders, destinations, meanwhile }
     }
 
     /// With a mistake that all processes make.
@@ -74,10 +88,10 @@ impl Day {
         Self { planted, ..self }
     }
 
-    /// Runs it, starting the runtime again whenever it died, and compares.
+    /// Runs it until everything must have arrived, and compares.
     ///
     /// # Errors
-    /// When something is lost or twice, or somebody died, or gave up, without an order.
+    /// When something is lost or twice, or somebody died, or gave up, without a reason.
     pub fn run(&self, server: &Server) -> Result<Report, Box<Failure>> {
         let scene = Scene::new();
         let orders = scene.join("orders");
@@ -88,19 +102,28 @@ impl Day {
         self.destinations.iter().for_each(|destination| destination.prepare(server, self.number));
         scene.write("longshore.yaml", catalog(&scene, server, self));
         let failed = |audit, what| Box::new(Failure { day: self.clone(), audit, what });
-        for start in 1.. {
+        let start = || {
             let mut command = Command::new(bin_dir().join("longshore"));
             command.args(RUN).env(VARIABLE, &orders);
+            scene.start_command(command)
+        };
+        if self.deed == Deed::Freeze {
+            let mut first = start();
+            first.wait_until(|| !obeyed(&orders).is_empty());
+            if let Some(frozen) = obeyed(&orders).pop() {
+                let day = (&scene, server, self.number);
+                self.meanwhile.happens(day, &frozen, first, start).map_err(|what| failed(Audit::default(), what))?;
+            }
+        }
+        for number in 1.. {
             let before = obeyed(&orders).len();
-            let finished = scene.start_command(command).finish();
+            let finished = start().finish();
             match finished.code {
                 Some(0) => break,
-                None if obeyed(&orders).len() > before && start < STARTS_MAX => {}
+                None if obeyed(&orders).len() > before && number < STARTS_MAX => {}
                 code => {
-                    let what = format!(
-                        "start {start} ended with {code:?}, expected 0, or a death that was ordered\n{}",
-                        finished.stderr
-                    );
+                    let expected = "expected 0, or a death that was ordered";
+                    let what = format!("start {number} ended with {code:?}, {expected}\n{}", finished.stderr);
                     return Err(failed(Audit::default(), what));
                 }
             }
@@ -122,9 +145,10 @@ impl Day {
 
 impl fmt::Display for Day {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seed, number, orders, destinations, planted: _ } = self;
-        write!(f, "day {number} of seed {seed}, into {destinations:?}, with deaths at")?;
-        orders.iter().try_for_each(|order| write!(f, " [{order}]"))
+        let Self { seed, number, orders, destinations, .. } = self;
+        write!(f, "day {number} of seed {seed}, into {destinations:?}:")?;
+        orders.iter().try_for_each(|order| write!(f, " [{order}]"))?;
+        if self.deed == Deed::Freeze { write!(f, " {}", self.meanwhile) } else { Ok(()) }
     }
 }
 
@@ -132,7 +156,8 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { day, audit, what } = self;
         writeln!(f, "{day}")?;
-        writeln!(f, "again: cargo xtask killmatrix --seed {} --day {}", day.seed, day.number)?;
+        let zombies = if day.deed == Deed::Freeze { " --zombies" } else { "" };
+        writeln!(f, "again: cargo xtask killmatrix{zombies} --seed {} --day {}", day.seed, day.number)?;
         write!(f, "{audit}{what}")
     }
 }
@@ -151,17 +176,19 @@ mod tests {
 
     #[test]
     fn every_step_has_its_turn_in_a_round_of_days() {
-        let days = Step::ALL.len().div_ceil(ORDERS) as u64;
-        for round in 0..3 {
-            let steps = (round * days..(round + 1) * days).flat_map(|number| Day::of(7, number).orders);
-            let steps: BTreeSet<Step> = steps.map(|order| order.step).collect();
-            assert_eq!(steps.len(), Step::ALL.len(), "round {round}");
+        for (deed, orders) in [(Deed::Die, ORDERS), (Deed::Freeze, 1)] {
+            let days = Step::ALL.len().div_ceil(orders) as u64;
+            for round in 0..3 {
+                let steps = (round * days..(round + 1) * days).flat_map(|number| Day::of(7, number, deed).orders);
+                let steps: BTreeSet<Step> = steps.map(|order| order.step).collect();
+                assert_eq!(steps.len(), Step::ALL.len(), "round {round}");
+            }
         }
     }
 
     #[test]
     fn a_day_follows_from_its_seed_and_number() {
-        assert_eq!(Day::of(3, 5).to_string(), Day::of(3, 5).to_string());
-        assert_ne!(Day::of(3, 5).to_string(), Day::of(4, 5).to_string());
+        assert_eq!(Day::of(3, 5, Deed::Die).to_string(), Day::of(3, 5, Deed::Die).to_string());
+        assert_ne!(Day::of(3, 5, Deed::Die).to_string(), Day::of(4, 5, Deed::Die).to_string());
     }
 }

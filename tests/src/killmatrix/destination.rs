@@ -160,6 +160,6 @@ materializations:
     )
 }
 
-fn database(day: u64) -> String {
+pub(super) fn database(day: u64) -> String {
     format!("day_{day}")
 }

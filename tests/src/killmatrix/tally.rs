@@ -1,9 +1,9 @@
-//! How often each step was died at, and by which program.
+//! How often an order was obeyed at each step, and by which program.
 
 use std::collections::BTreeMap;
 
 use super::day::Report;
-use longshore_failpoints::Step;
+use longshore_failpoints::{Obeyed, Step};
 
 /// Of many days.
 #[derive(Debug, Default)]
@@ -11,31 +11,31 @@ pub struct Tally {
     /// Days.
     pub days: u64,
     /// By step and program.
-    deaths: BTreeMap<Step, BTreeMap<String, u64>>,
+    times: BTreeMap<Step, BTreeMap<String, u64>>,
 }
 
 impl Tally {
     /// One more day.
     pub fn add(&mut self, report: Report) {
         self.days += 1;
-        for (order, program) in report.obeyed {
-            *self.deaths.entry(order.step).or_default().entry(program).or_default() += 1;
+        for Obeyed { order, program, .. } in report.obeyed {
+            *self.times.entry(order.step).or_default().entry(program).or_default() += 1;
         }
     }
 
-    /// All deaths.
+    /// All of them.
     #[must_use]
-    pub fn kills(&self) -> u64 {
+    pub fn all(&self) -> u64 {
         Step::ALL.iter().map(|step| self.at(*step)).sum()
     }
 
-    /// Deaths at a step.
+    /// At one step.
     #[must_use]
     pub fn at(&self, step: Step) -> u64 {
-        self.deaths.get(&step).map_or(0, |programs| programs.values().sum())
+        self.times.get(&step).map_or(0, |programs| programs.values().sum())
     }
 
-    /// Steps that were died at less often than this.
+    /// Steps at which it was less often than this.
     #[must_use]
     pub fn below(&self, least: u64) -> Vec<Step> {
         Step::ALL.iter().copied().filter(|step| self.at(*step) < least).collect()
@@ -50,7 +50,7 @@ impl Tally {
     #[must_use]
     pub fn table(&self) -> String {
         let line = |step: &Step| {
-            let programs = self.deaths.get(step).into_iter().flatten();
+            let programs = self.times.get(step).into_iter().flatten();
             let programs: Vec<String> = programs.map(|(program, times)| format!("{program} {times}")).collect();
             format!("{:<40}{:>6}  {}\n", step.name(), self.at(*step), programs.join(", "))
         };

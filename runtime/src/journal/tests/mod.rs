@@ -3,6 +3,7 @@
 mod crash;
 mod damage;
 mod fence;
+mod fuzz;
 mod inspect;
 mod order;
 mod real;
