@@ -148,6 +148,13 @@ const LONG: &[Long] = &[
         slices: 1,
     },
     Long {
+        file: "recovery",
+        test: "who_was_killed_is_soon_back_however_much_there_is_in_the_journal",
+        name: "recovery",
+        amount: ("LONGSHORE_JOURNAL_MIB", 1_024),
+        slices: 1,
+    },
+    Long {
         file: "parquet",
         test: "a_lake_in_a_directory_killed_at_random_moments",
         name: "parquet-kills",

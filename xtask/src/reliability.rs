@@ -104,6 +104,19 @@ fn counts(ledger: &Ledger) -> String {
         let shown = |n: u64| if n == 0 { String::new() } else { n.to_string() };
         writeln!(text, "| {name} | {runs} | {} | {} | {commit} |", shown(kills), shown(values)).ok();
     }
+    if let Some(entry) = ledger.entries("recovery").last() {
+        text.push_str("\n| killed and started again: until something new is committed | bindings | restarts | p50 | p99 |\n|---|--:|--:|--:|--:|\n");
+        for found in entry["recovery"].as_array().into_iter().flatten() {
+            let [mib, restarts, p50, p99] =
+                ["journal_mib", "restarts", "p50_ms", "p99_ms"].map(|field| number(&found[field]));
+            writeln!(
+                text,
+                "| {mib} MiB in the journal | {} | {restarts} | {p50} ms | {p99} ms |",
+                number(&entry["bindings"])
+            )
+            .ok();
+        }
+    }
     text
 }
 
@@ -142,12 +155,14 @@ mod tests {
             r#"{"test":"runtime-kills","kills":12,"commit":"b"}"#,
             r#"{"test":"values","values":900,"commit":"c"}"#,
             r#"{"test":"killmatrix","seed":1,"kills":8,"happened":{"step":{"runtime.capture.durable":8}},"commit":"d"}"#,
+            r#"{"test":"recovery","bindings":100,"recovery":[{"journal_mib":8,"restarts":3,"p50_ms":40,"p99_ms":90}]}"#,
         ];
         let told = counts(&Ledger::of(&lines.join("\n")));
         for line in [
             "9 seeds and 900 steps of the simulator; 30 kills of processes.",
             "| fault | PowerCut | 6 |",
             "| disk | names lost | 2 |",
+            "| 8 MiB in the journal | 100 | 3 | 40 ms | 90 ms |",
             "| step | runtime.capture.durable | 8 |",
             "| runtime-kills | 2 | 22 |  | b |",
             "| values | 1 |  | 900 | c |",

@@ -53,9 +53,9 @@ pub(crate) fn read(file: &Path) -> Result<Forgotten> {
     }
 }
 
-/// Written aside and renamed: a reader sees the old or the new one.
+/// Written aside and renamed: a reader sees the old or the new one. Aside under a name of this process: a successor may write at the same time.
 fn write(file: &Path, forgotten: &Forgotten) -> Result<()> {
-    let aside = file.with_extension("aside");
+    let aside = file.with_extension(format!("aside-{}", std::process::id()));
     let json = serde_json::to_vec(forgotten).map_err(|error| broken(file, &error))?;
     std::fs::write(&aside, json).and_then(|()| std::fs::rename(&aside, file)).map_err(|error| broken(file, &error))
 }

@@ -129,12 +129,16 @@ impl Day {
             }
         }
         let audit = audit(&scene, server, self);
-        if audit.is_clean() { Ok(Report { obeyed: obeyed(&orders) }) } else { Err(failed(audit, String::new())) }
+        if !audit.is_clean() {
+            return Err(failed(audit, String::new()));
+        }
+        self.destinations.iter().for_each(|destination| destination.forget(server, self.number));
+        Ok(Report { obeyed: obeyed(&orders) })
     }
 
     /// What its documents follow from.
     pub(super) fn formula_seed(&self) -> u64 {
-        self.seed.wrapping_add(self.number) >> 1
+        self.seed.wrapping_add(self.number)
     }
 
     /// Where its documents go.

@@ -68,6 +68,13 @@ impl Destination {
         }
     }
 
+    /// What is not in the scene's directory goes, too.
+    pub(super) fn forget(self, server: &Server, day: u64) {
+        if self == Self::Postgres {
+            server.run("postgres", &format!("DROP DATABASE {} WITH (FORCE)", database(day)));
+        }
+    }
+
     /// Rows of a query over its tables, fields with bars between them.
     pub(super) fn rows(
         self,
