@@ -1,11 +1,11 @@
 //! `cargo xtask killmatrix`: builds the programs with the steps at which tests kill them, and kills them there.
 
 use std::ffi::OsString;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
+use crate::Problem;
 use crate::campaign::{Campaign, is_among};
-use crate::test::{build, cargo};
-use crate::{Problem, target_dir};
+use crate::test::{build, program};
 
 pub(crate) const KILLMATRIX: Campaign =
     Campaign { name: "killmatrix", begins: ("--behind", "seed"), not_recorded: &["--seed", "--day", "--mutants"] };
@@ -26,8 +26,5 @@ pub(crate) fn killmatrix(words: &[OsString]) -> Result<ExitCode, Problem> {
     let campaign = if is_among(words, "--zombies") { ZOMBIES } else { KILLMATRIX };
     campaign.check(words)?;
     build()?;
-    let mut program = Command::new(target_dir().join("debug/killmatrix"));
-    // Told where the programs are, as the tests are.
-    program.envs(cargo(&[]).get_envs().filter_map(|(name, value)| Some((name, value?))));
-    campaign.run(program, words)
+    campaign.run(program("killmatrix"), words)
 }

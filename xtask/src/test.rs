@@ -73,6 +73,13 @@ pub(crate) fn cargo(words: &[&str]) -> Command {
     command
 }
 
+/// A program of the tests that was built, told what they are told.
+pub(crate) fn program(name: &str) -> Command {
+    let mut program = Command::new(target_dir().join("debug").join(name));
+    program.envs(cargo(&[]).get_envs().filter_map(|(name, value)| Some((name, value?))));
+    program
+}
+
 /// What the runners counted.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Counts {

@@ -6,7 +6,7 @@ use crate::journal::storage::Storage;
 use crate::journal::{DurableLength, Inspection};
 
 /// Six transactions in one segment; where each ends in the file, and what the task store would remember then.
-fn six() -> (SimStorage, Vec<DurableLength>, Vec<Position>) {
+pub(super) fn six() -> (SimStorage, Vec<DurableLength>, Vec<Position>) {
     let disk = SimStorage::default();
     let mut writer = journal(&disk, 1 << 20).acquire(Epoch(1)).unwrap();
     let (mut ends, mut positions) = (vec![writer.last_committed().durable], vec![Position::BEGINNING]);

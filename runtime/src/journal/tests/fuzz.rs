@@ -2,19 +2,11 @@
 
 use longshore_fuzz::Fuzz;
 
+use super::damage::six;
 use super::*;
 use crate::journal::Inspection;
 use crate::journal::frame::{HEADER_BYTES, MAGIC, Seal};
 use crate::journal::storage::Storage;
-
-/// Six transactions in a segment.
-fn six() -> (SimStorage, Vec<u8>) {
-    let disk = SimStorage::default();
-    let mut writer = journal(&disk, 1 << 20).acquire(Epoch(1)).unwrap();
-    (1..=6).for_each(|n| assert!(write(&mut *writer, n).is_ok()));
-    let whole = disk.bytes(&segment(1, 1)).unwrap();
-    (disk, whole)
-}
 
 /// Whether an inspection, a writer and a reader take these bytes for a segment, and why not.
 fn told(disk: &SimStorage, bytes: &[u8]) -> (bool, Result<u64, String>, Result<Vec<Seen>, String>) {
@@ -34,7 +26,8 @@ fn told(disk: &SimStorage, bytes: &[u8]) -> (bool, Result<u64, String>, Result<V
 
 #[test]
 fn a_fuzzed_segment_tells_what_was_committed_or_stops() {
-    let (disk, whole) = six();
+    let (disk, ..) = six();
+    let whole = disk.bytes(&segment(1, 1)).unwrap();
     let half = &whole[..whole.len() / 2];
     Fuzz::new("segment", env!("CARGO_MANIFEST_DIR")).input(whole.clone()).input(half).one_in(4).run(|bytes| {
         let (checked, acquired, seen) = told(&disk, bytes);
@@ -48,7 +41,8 @@ fn a_fuzzed_segment_tells_what_was_committed_or_stops() {
 /// As if a version with a mistake had written them: no checksum tells.
 #[test]
 fn fuzzed_frames_whose_checksums_fit_are_read_or_refused() {
-    let (disk, whole) = six();
+    let (disk, ..) = six();
+    let whole = disk.bytes(&segment(1, 1)).unwrap();
     let seal = Seal::new(JournalId([7; 16]), SegmentName { number: 1, epoch: Epoch(1) });
     Fuzz::new("frames", env!("CARGO_MANIFEST_DIR")).input(whole).one_in(4).run(|bytes| {
         let (checked, acquired, seen) = told(&disk, &sealed(bytes, seal));
