@@ -13,7 +13,7 @@ mod step;
 
 pub use order::{Deed, Obeyed, Order, give, obeyed, plant};
 pub use plant::Plant;
-pub use step::{Often, Step, Who};
+pub use step::{Often, Step};
 
 /// Names the directory with the orders. The runtime passes it on to its connectors, which get nothing else of its environment that they
 /// could do without.

@@ -9,19 +9,8 @@ pub enum Often {
     Often,
 }
 
-/// Who passes a step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Who {
-    /// The runtime.
-    Runtime,
-    /// A connector that captures.
-    Capture,
-    /// A connector that materializes.
-    Materialize,
-}
-
 macro_rules! steps {
-    ($($step:ident $who:ident $often:ident $name:literal,)*) => {
+    ($($step:ident $often:ident $name:literal,)*) => {
         /// A step that a process passes.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[allow(missing_docs, reason = "their names say what they are")]
@@ -37,12 +26,6 @@ macro_rules! steps {
                 match self { $(Step::$step => $name,)* }
             }
 
-            /// Who passes it, and dies if that is asked for.
-            #[must_use]
-            pub fn who(self) -> Who {
-                match self { $(Step::$step => Who::$who,)* }
-            }
-
             /// How often.
             #[must_use]
             pub fn often(self) -> Often {
@@ -53,50 +36,50 @@ macro_rules! steps {
 }
 
 steps! {
-    CaptureEpochTaken Runtime Once "runtime.capture.epoch-taken",
-    CaptureAcquired Runtime Once "runtime.capture.journal-acquired",
-    CaptureBound Runtime Once "runtime.capture.bindings-durable",
-    ConnectorApplying Capture Once "connector.capture.applying",
-    ConnectorApplied Capture Once "connector.capture.applied",
-    CaptureApplied Runtime Once "runtime.capture.applied",
-    CapturePrepared Runtime Once "runtime.capture.spec-durable",
-    ConnectorOpening Capture Once "connector.capture.opening",
-    ConnectorOpened Capture Once "connector.capture.opened",
-    CaptureOpened Runtime Once "runtime.capture.opened",
-    ConnectorCheckpointing Capture Often "connector.capture.checkpointing",
-    ConnectorCheckpointed Capture Often "connector.capture.checkpointed",
-    CaptureWritten Runtime Often "runtime.capture.written",
-    CaptureDurable Runtime Often "runtime.capture.durable",
-    CaptureAcknowledging Runtime Often "runtime.capture.acknowledging",
-    CaptureAcknowledged Runtime Often "runtime.capture.acknowledged",
-    ConnectorAcknowledged Capture Often "connector.capture.acknowledged",
-    MaterializeEpochTaken Runtime Once "runtime.materialize.epoch-taken",
-    DestinationApplying Materialize Once "connector.materialize.applying",
-    DestinationApplied Materialize Once "connector.materialize.applied",
-    MaterializeApplied Runtime Once "runtime.materialize.applied",
-    MaterializePrepared Runtime Once "runtime.materialize.spec-durable",
-    DestinationOpening Materialize Once "connector.materialize.opening",
-    DestinationOpened Materialize Once "connector.materialize.opened",
-    MaterializeOpened Runtime Once "runtime.materialize.opened",
-    MaterializeAcknowledging Runtime Often "runtime.materialize.acknowledging",
-    DestinationAcknowledging Materialize Often "connector.materialize.acknowledging",
-    DestinationPublished Materialize Often "connector.materialize.file-published",
-    DestinationAcknowledged Materialize Often "connector.materialize.acknowledged",
-    MaterializeAcknowledged Runtime Often "runtime.materialize.acknowledged",
-    MaterializeLoading Runtime Often "runtime.materialize.loading",
-    DestinationLoading Materialize Often "connector.materialize.loading",
-    DestinationLoaded Materialize Often "connector.materialize.loaded",
-    MaterializeFlushing Runtime Often "runtime.materialize.flushing",
-    DestinationFlushed Materialize Often "connector.materialize.flushed",
-    MaterializeStoring Runtime Often "runtime.materialize.storing",
-    DestinationStoring Materialize Often "connector.materialize.storing",
-    MaterializeStored Runtime Often "runtime.materialize.stored",
-    MaterializeCommitting Runtime Often "runtime.materialize.committing",
-    DestinationCommitting Materialize Often "connector.materialize.committing",
-    DestinationCommitted Materialize Often "connector.materialize.committed",
-    MaterializeCommitted Runtime Often "runtime.materialize.committed",
-    MaterializePersisting Runtime Often "runtime.materialize.persisting",
-    MaterializePersisted Runtime Often "runtime.materialize.persisted",
+    CaptureEpochTaken Once "runtime.capture.epoch-taken",
+    CaptureAcquired Once "runtime.capture.journal-acquired",
+    CaptureBound Once "runtime.capture.bindings-durable",
+    ConnectorApplying Once "connector.capture.applying",
+    ConnectorApplied Once "connector.capture.applied",
+    CaptureApplied Once "runtime.capture.applied",
+    CapturePrepared Once "runtime.capture.spec-durable",
+    ConnectorOpening Once "connector.capture.opening",
+    ConnectorOpened Once "connector.capture.opened",
+    CaptureOpened Once "runtime.capture.opened",
+    ConnectorCheckpointing Often "connector.capture.checkpointing",
+    ConnectorCheckpointed Often "connector.capture.checkpointed",
+    CaptureWritten Often "runtime.capture.written",
+    CaptureDurable Often "runtime.capture.durable",
+    CaptureAcknowledging Often "runtime.capture.acknowledging",
+    CaptureAcknowledged Often "runtime.capture.acknowledged",
+    ConnectorAcknowledged Often "connector.capture.acknowledged",
+    MaterializeEpochTaken Once "runtime.materialize.epoch-taken",
+    DestinationApplying Once "connector.materialize.applying",
+    DestinationApplied Once "connector.materialize.applied",
+    MaterializeApplied Once "runtime.materialize.applied",
+    MaterializePrepared Once "runtime.materialize.spec-durable",
+    DestinationOpening Once "connector.materialize.opening",
+    DestinationOpened Once "connector.materialize.opened",
+    MaterializeOpened Once "runtime.materialize.opened",
+    MaterializeAcknowledging Often "runtime.materialize.acknowledging",
+    DestinationAcknowledging Often "connector.materialize.acknowledging",
+    DestinationPublished Often "connector.materialize.file-published",
+    DestinationAcknowledged Often "connector.materialize.acknowledged",
+    MaterializeAcknowledged Often "runtime.materialize.acknowledged",
+    MaterializeLoading Often "runtime.materialize.loading",
+    DestinationLoading Often "connector.materialize.loading",
+    DestinationLoaded Often "connector.materialize.loaded",
+    MaterializeFlushing Often "runtime.materialize.flushing",
+    DestinationFlushed Often "connector.materialize.flushed",
+    MaterializeStoring Often "runtime.materialize.storing",
+    DestinationStoring Often "connector.materialize.storing",
+    MaterializeStored Often "runtime.materialize.stored",
+    MaterializeCommitting Often "runtime.materialize.committing",
+    DestinationCommitting Often "connector.materialize.committing",
+    DestinationCommitted Often "connector.materialize.committed",
+    MaterializeCommitted Often "runtime.materialize.committed",
+    MaterializePersisting Often "runtime.materialize.persisting",
+    MaterializePersisted Often "runtime.materialize.persisted",
 }
 
 impl Step {
