@@ -3,7 +3,8 @@
 //! The folders follow a document's journey: [`connector`] starts the processes, [`capture`] pulls, [`journal`] keeps, [`materialize`]
 //! stores; [`letters`] are the documents that were not admitted. Beside them [`catalog`] turns what the user wrote into tasks, [`document`] looks into documents, [`progress`] counts for
 //! people, [`store`] keeps what is small and mutable, [`supervise`] runs and restarts tasks, [`control`] tells another process how they
-//! do, [`secret`] keeps what must not be told, [`selection`] decides which fields a destination keeps, [`cli`] is what people see.
+//! do, [`secret`] keeps what must not be told, [`selection`] decides which fields a destination keeps, [`blocking`] has the threads for what
+//! blocks, [`cli`] is what people see.
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests have time limits and play the other side"))]
 
@@ -15,6 +16,7 @@ compile_error!(
 /// Version and commit of this build, as `--version` and the status tell it.
 pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("LONGSHORE_COMMIT"), ")");
 
+pub mod blocking;
 pub mod capture;
 pub mod catalog;
 pub mod cli;

@@ -26,6 +26,7 @@ pub mod memory;
 pub mod nyc;
 pub mod postgres;
 pub mod scene;
+pub mod seeds;
 pub mod shop;
 pub mod siege;
 pub mod sim;

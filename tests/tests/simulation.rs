@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use longshore_proto::materialize::message::Guarantee;
 use longshore_tests::scene;
+use longshore_tests::seeds::Sum as _;
 use longshore_tests::sim::campaign::Campaign;
 use longshore_tests::sim::shrink::shrink;
 use longshore_tests::sim::tally::Tally;

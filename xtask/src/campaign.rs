@@ -1,4 +1,4 @@
-//! What `sim` and `killmatrix` share: a program of its own takes the words, and with `--record` it takes up where the ledger ends and writes
+//! What `sim`, `netsim` and `killmatrix` share: a program of its own takes the words, and with `--record` it takes up where the ledger ends and writes
 //! what it came to.
 
 use std::ffi::OsString;

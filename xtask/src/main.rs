@@ -11,6 +11,7 @@ mod image;
 mod killmatrix;
 mod ledger;
 mod long;
+mod netsim;
 mod peers;
 mod private_engine;
 mod reliability;
@@ -75,6 +76,13 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "WORDS")]
         words: Vec<std::ffi::OsString>,
     },
+    /// Run runtime and connectors over a simulated network that fails, 20000 times, until a rule is broken or it stands still
+    #[command(after_help = netsim::WORDS)]
+    Netsim {
+        /// Passed on to the program that does it, which is built first: see below
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "WORDS")]
+        words: Vec<std::ffi::OsString>,
+    },
     /// Write what tests/ledger.jsonl says into tests/RELIABILITY.md
     Reliability,
     /// Make the programs of others that tests read results with, below the target directory; says where
@@ -93,6 +101,7 @@ fn main() -> ExitCode {
         Task::Canary { plant } => canary::canary(plant.as_deref()),
         Task::Sim { words } => sim::sim(&words),
         Task::Killmatrix { words } => killmatrix::killmatrix(&words),
+        Task::Netsim { words } => netsim::netsim(&words),
         Task::Reliability => reliability::write().map(|()| ExitCode::SUCCESS),
         Task::Peers => peers::peers(),
         Task::Bench(wanted) => bench::bench(&wanted),

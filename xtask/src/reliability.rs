@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::killmatrix::{KILLMATRIX, ZOMBIES};
 use crate::ledger::Ledger;
+use crate::netsim::NETSIM;
 use crate::sim::SIM;
 use crate::{Problem, repository};
 
@@ -65,13 +66,11 @@ struct Sums<'a> {
 
 /// Sums of all that passed, as Markdown.
 fn counts(ledger: &Ledger) -> String {
-    let (mut seeds, mut steps, mut kills) = (0, 0, 0);
-    for entry in ledger.entries(SIM.name) {
-        seeds += number(&entry["seeds"]);
-        steps += number(&entry["steps"]);
-    }
+    let sum = |name: &str, field: &str| ledger.entries(name).map(|entry| number(&entry[field])).sum::<u64>();
+    let (seeds, steps, sims) = (sum(SIM.name, "seeds"), sum(SIM.name, "steps"), sum(NETSIM.name, "sims"));
+    let mut kills = 0;
     let mut tests: BTreeMap<&str, Sums<'_>> = BTreeMap::new();
-    for entry in ledger.all().filter(|entry| entry["test"] != SIM.name) {
+    for entry in ledger.all().filter(|entry| entry["test"] != SIM.name && entry["test"] != NETSIM.name) {
         let Some(name) = entry["test"].as_str() else { continue };
         let sums = tests.entry(name).or_default();
         sums.runs += 1;
@@ -81,13 +80,16 @@ fn counts(ledger: &Ledger) -> String {
         kills += number(&entry["kills"]);
     }
     let mut text = format!(
-        "{seeds} seeds and {steps} steps of the simulator; {kills} kills of processes. Nothing was lost, and nothing came twice: a run \
-         where it does is no line of the ledger.\n"
+        "{seeds} seeds and {steps} steps of the simulator; {sims} of the simulated network; {kills} kills of processes. Nothing was lost, \
+         nothing came twice, and nothing stood still: a run where it does is no line of the ledger.\n"
     );
     // Writing into a String cannot fail.
-    for (campaign, where_it_was) in
-        [(SIM, "in the simulator"), (KILLMATRIX, "killed"), (ZOMBIES, "frozen, while others went on")]
-    {
+    for (campaign, where_it_was) in [
+        (SIM, "in the simulator"),
+        (NETSIM, "in the simulated network"),
+        (KILLMATRIX, "killed"),
+        (ZOMBIES, "frozen, while others went on"),
+    ] {
         let mut happened = BTreeMap::<_, u64>::new();
         for (kind, what, times) in ledger.entries(campaign.name).flat_map(events) {
             *happened.entry((kind, what)).or_default() += times;

@@ -21,21 +21,7 @@ use crate::{Result, panics, schema};
 
 /// The whole `main` of a materialization: `serve_materialize(transactional(MySink))`.
 pub fn serve_materialize<D: Door>(door: D) -> ExitCode {
-    serve(|drain| {
-        let spec = request::spec(door.sink(), D::GUARANTEE);
-        let door = Server::new(door, drain);
-        let server = MaterializeServer::new(door.clone())
-            .max_decoding_message_size(MESSAGE_MAX_BYTES)
-            .max_encoding_message_size(MESSAGE_MAX_BYTES);
-        Served {
-            name: spec.name.clone(),
-            version: spec.version.clone(),
-            kind: "materialize",
-            service_name: pb::materialize_server::SERVICE_NAME,
-            spec: printed::<D>(&spec),
-            routes: Routes::new(stream::Streaming::new(server, door)),
-        }
-    })
+    serve(|drain| Server::new(door, drain).served())
 }
 
 /// A door and what the process has seen.
@@ -66,6 +52,22 @@ impl<D: Door> stream::Session for Server<D> {
 impl<D: Door> Server<D> {
     pub(crate) fn new(door: D, drain: Drain) -> Self {
         Self { door: Arc::new(door), epochs: Arc::default(), drain }
+    }
+
+    /// Everything `serve` needs.
+    pub(crate) fn served(self) -> Served {
+        let spec = self.spec();
+        let server = MaterializeServer::new(self.clone())
+            .max_decoding_message_size(MESSAGE_MAX_BYTES)
+            .max_encoding_message_size(MESSAGE_MAX_BYTES);
+        Served {
+            spec: printed::<D>(&spec),
+            name: spec.name,
+            version: spec.version,
+            kind: "materialize",
+            service_name: pb::materialize_server::SERVICE_NAME,
+            routes: Routes::new(stream::Streaming::new(server, self)),
+        }
     }
 
     pub(crate) fn spec(&self) -> message::Spec {

@@ -133,7 +133,7 @@ impl fmt::Display for Listen {
 }
 
 /// What a connection is to the server: bytes in, bytes out.
-trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
@@ -141,7 +141,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 pub(crate) struct Connection(Box<dyn Io>);
 
 impl Connection {
-    fn new(io: impl Io + 'static) -> Self {
+    pub(crate) fn new(io: impl Io + 'static) -> Self {
         Self(Box::new(io))
     }
 }

@@ -7,9 +7,10 @@ mod logs;
 mod signals;
 mod token;
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
+use futures_util::stream::BoxStream;
 use longshore_proto::Error;
 use longshore_proto::limits;
 use serde_json::Value;
@@ -19,8 +20,10 @@ use tonic::transport::Server;
 use tower::layer::layer_fn;
 
 use crate::panics;
+pub(crate) use listen::Connection;
 use listen::Listen;
-use token::{Tokens, WithToken};
+pub(crate) use token::Tokens;
+use token::WithToken;
 
 /// Cancelled when the process was asked to leave: take no new session, let the open one finish its transaction.
 pub(crate) type Drain = CancellationToken;
@@ -144,11 +147,23 @@ fn run(served: Served, listen: &Listen, drain: Drain) -> ExitCode {
 }
 
 async fn listen_until_drained(served: Served, listen: &Listen, drain: Drain) -> Result<(), Error> {
-    let Served { name, version, service_name, routes, .. } = served;
     let tokens = Tokens::from_environment()?;
     signals::drain_on_terminate(drain.clone())?;
     let incoming = listen.bind().await?;
+    tracing::debug!(listen = %listen, version = served.version, "{} is serving", served.name);
+    serve_until_drained(served, tokens, incoming, drain)
+        .await
+        .map_err(|error| Error::internal("sdk.serve", format!("serving on {listen}: {error}")))
+}
 
+/// Whoever comes in; leaves when what is open has ended, or the grace period is over.
+pub(crate) async fn serve_until_drained(
+    served: Served,
+    tokens: Tokens,
+    incoming: BoxStream<'static, io::Result<Connection>>,
+    drain: Drain,
+) -> Result<(), tonic::transport::Error> {
+    let Served { service_name, routes, .. } = served;
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_service_status(service_name, tonic_health::ServingStatus::Serving).await;
     let router = Server::builder()
@@ -159,12 +174,10 @@ async fn listen_until_drained(served: Served, listen: &Listen, drain: Drain) -> 
         .http2_keepalive_timeout(Some(limits::KEEPALIVE_TIMEOUT))
         .layer(layer_fn(move |service| WithToken::new(service, tokens.clone())))
         .add_routes(routes.add_service(health_service));
-    tracing::debug!(listen = %listen, version, "{name} is serving");
-
     let draining = drain.clone();
     let serving = router.serve_with_incoming_shutdown(incoming, async move { draining.cancelled().await });
     tokio::select! {
-        served = serving => served.map_err(|error| Error::internal("sdk.serve", format!("serving on {listen}: {error}"))),
+        served = serving => served,
         () = signals::grace_is_over(drain) => {
             tracing::warn!("the grace period is over; leaving with a session open");
             Ok(())

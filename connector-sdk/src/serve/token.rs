@@ -50,6 +50,11 @@ impl Tokens {
         Self::new(Bearer::Standing(token.trim().to_owned()), "LONGSHORE_TOKEN_FILE")
     }
 
+    /// One that is taken every time.
+    pub(crate) fn standing(token: &str) -> Self {
+        Self(Arc::new(Mutex::new(Bearer::Standing(token.to_owned()))))
+    }
+
     fn new(bearer: Bearer, source: &str) -> Result<Self, Error> {
         let (Bearer::Fresh(token) | Bearer::Standing(token)) = &bearer;
         if token.is_empty() {

@@ -1,6 +1,7 @@
 //! The runtime's part, in memory, for authors' tests: no sockets, no processes, the same parsing and the same order table.
 //!
-//! [`CaptureTask`] plays it for a capture, [`materialize::Runtime`] for a materialization. What both protocols share is here: who owns the task, and the time limit of every wait.
+//! [`CaptureTask`] plays it for a capture, [`materialize::Runtime`] for a materialization. What both protocols share is here: who owns the task, and the time limit of every wait. [`network`] is the other way round: a connector as it is
+//! served, over connections that a test makes.
 
 mod capture;
 #[cfg(test)]
@@ -8,6 +9,7 @@ mod capture_tests;
 #[cfg(feature = "whole-files")]
 pub mod crashing;
 pub mod materialize;
+pub mod network;
 pub mod wholes;
 
 use std::time::Duration;

@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::transaction::Limits;
+use crate::blocking::Blocking;
 use crate::journal::{Committed, Control, Durable, JournalError, Letter, LocalId, Writer};
 
 /// Beside the entries there may be a few commits and an abandon in the queue.
@@ -66,11 +67,11 @@ pub(super) struct Scribe {
 }
 
 impl Scribe {
-    pub(super) fn start(writer: Box<dyn Writer>, limits: &Limits) -> Self {
+    pub(super) fn start(writer: Box<dyn Writer>, limits: &Limits, blocking: Blocking) -> Self {
         let entries = usize::try_from(limits.unwritten_entries).unwrap_or(usize::MAX / 2);
         let (commands, inbox) = mpsc::channel(entries + BESIDE_ENTRIES);
         let (outbox, news) = mpsc::channel(NEWS_QUEUE);
-        let thread = tokio::task::spawn_blocking(move || write(writer, inbox, &outbox));
+        let thread = blocking.drive(write(writer, inbox, outbox));
         Self { commands: Some(commands), news, thread: Some(thread) }
     }
 
@@ -118,12 +119,12 @@ impl Scribe {
 }
 
 /// Ends when nobody tells any more, or nobody listens. What is open then is dropped with the writer.
-fn write(
+async fn write(
     mut writer: Box<dyn Writer>,
     mut inbox: mpsc::Receiver<Command>,
-    outbox: &mpsc::Sender<News>,
+    outbox: mpsc::Sender<News>,
 ) -> Result<(), JournalError> {
-    while let Some(command) = inbox.blocking_recv() {
+    while let Some(command) = inbox.recv().await {
         if outbox.is_closed() {
             break;
         }
@@ -163,7 +164,7 @@ fn write(
                 continue;
             }
         };
-        if outbox.blocking_send(news).is_err() {
+        if outbox.send(news).await.is_err() {
             break;
         }
     }

@@ -21,6 +21,7 @@ use super::patches::Patches;
 use super::scribe::{Command, News, Scribe};
 use super::tally::Tally;
 use super::transaction::{Action, End, Event, Limits, Transaction};
+use crate::blocking::Blocking;
 use crate::connector::{CaptureClient, PullReceiver, PullSender};
 use crate::journal::{Committed, Control, Writer};
 use crate::progress::{Phase, Progress};
@@ -53,12 +54,14 @@ pub struct CaptureSession {
     pub caught_up: Box<dyn Fn(Committed) + Send>,
     /// What people look at.
     pub progress: Arc<Progress>,
+    /// Where the journal is written.
+    pub blocking: Blocking,
 }
 
 /// Runs it to its end. After an error nothing that was not acknowledged is lost: the next session begins at the journal's last commit.
 pub async fn run(session: CaptureSession) -> Result<End, Error> {
-    let CaptureSession { client, owner, config_json, bindings, mut writer, limits, grace, stop, caught_up, progress } =
-        session;
+    let CaptureSession { client, owner, config_json, bindings, limits, grace, stop, caught_up, progress, .. } = session;
+    let (mut writer, blocking) = (session.writer, session.blocking);
     progress.enter(Phase::Starting);
     let state = writer.state().clone();
     let intake = Intake::new(client.name(), &bindings, &mut *writer)?;
@@ -70,7 +73,7 @@ pub async fn run(session: CaptureSession) -> Result<End, Error> {
         () = stop.cancelled() => return Ok(End::Stopped),
         opened = client.pull(open) => opened?,
     };
-    let scribe = Scribe::start(writer, &limits);
+    let scribe = Scribe::start(writer, &limits, blocking);
     let mut running = Running {
         task,
         machine: Transaction::new(limits),

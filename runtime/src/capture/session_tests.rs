@@ -96,6 +96,7 @@ impl Task {
             stop: self.stop.clone(),
             caught_up: Box::new(move |committed| seen.lock().unwrap().push(committed)),
             progress: Arc::clone(&self.progress),
+            blocking: Blocking::default(),
         };
         tokio::time::timeout(Duration::from_secs(60), run(session)).await.expect("the session takes too long")
     }

@@ -9,9 +9,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::TryFutureExt as _;
 use hyper_util::rt::TokioIo;
+use longshore_failpoints::{Plant, is_planted};
 use longshore_proto::{Error, limits, tls};
 use rustix::net::sockopt::set_socket_send_buffer_size;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -272,6 +275,19 @@ pub(super) fn channel(address: &Address, tls: Option<tls::Files>) -> Result<Chan
     })
 }
 
+/// As [`channel`], over connections that the caller makes.
+pub(super) fn over<C, F, I>(connect: C) -> Result<Channel, Error>
+where
+    C: Fn() -> F + Send + 'static,
+    F: Future<Output = io::Result<I>> + Send + 'static,
+    I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let connect = move |_: Uri| connect().map_ok(TokioIo::new);
+    // Only written into requests.
+    let nowhere = Address::Loopback(([127, 0, 0, 1], 1).into());
+    Ok(endpoint(&nowhere)?.connect_with_connector_lazy(tower::service_fn(connect)))
+}
+
 async fn connect_tls(host: String, port: u16, files: tls::Files) -> io::Result<TokioIo<TlsStream<TcpStream>>> {
     let config = files.client().map_err(io::Error::other)?;
     let name = ServerName::try_from(host.clone()).map_err(io::Error::other)?;
@@ -294,13 +310,17 @@ fn endpoint(address: &Address) -> Result<Endpoint, Error> {
     };
     let endpoint = Endpoint::from_shared(target)
         .map_err(|error| Error::config("connector.address", format!("address {address}: {error}")))?;
+    let endpoint = match is_planted(Plant::PeerNotPinged) {
+        true => endpoint,
+        false => endpoint
+            .http2_keep_alive_interval(limits::KEEPALIVE_INTERVAL)
+            .keep_alive_timeout(limits::KEEPALIVE_TIMEOUT)
+            .keep_alive_while_idle(true),
+    };
     Ok(endpoint
         .initial_stream_window_size(limits::STREAM_WINDOW_BYTES)
         .initial_connection_window_size(limits::CONNECTION_WINDOW_BYTES)
         .max_frame_size(limits::FRAME_MAX_BYTES)
-        .http2_keep_alive_interval(limits::KEEPALIVE_INTERVAL)
-        .keep_alive_timeout(limits::KEEPALIVE_TIMEOUT)
-        .keep_alive_while_idle(true)
         .http2_adaptive_window(false)
         .tcp_nodelay(true)
         .connect_timeout(Duration::from_secs(5)))
@@ -313,6 +333,10 @@ impl Bearer {
 
     pub(crate) fn once(token: &str) -> Result<Self, Error> {
         Ok(Self(Arc::new(Mutex::new(Credential::Once(bearer(token)?)))))
+    }
+
+    pub(crate) fn lasting(token: &str) -> Result<Self, Error> {
+        Ok(Self(Arc::new(Mutex::new(Credential::Lasting(bearer(token)?)))))
     }
 
     /// Takes the token from a file that only its owner may read.
@@ -328,7 +352,7 @@ impl Bearer {
             "" => Err(refuse("it is empty".to_owned())),
             token => {
                 secret::learn([token.to_owned()]);
-                Ok(Self(Arc::new(Mutex::new(Credential::Lasting(bearer(token)?)))))
+                Self::lasting(token)
             }
         }
     }

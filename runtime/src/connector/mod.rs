@@ -28,6 +28,7 @@ mod turn;
 #[cfg(test)]
 pub(crate) mod tests;
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -36,6 +37,7 @@ use longshore_proto::Error;
 use longshore_proto::pb::capture::v1::capture_server;
 use longshore_proto::pb::materialize::v1::materialize_server;
 use longshore_proto::tls;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use address::Address;
 pub use capture::CaptureClient;
@@ -260,6 +262,18 @@ impl Launched {
         let channel = dial::channel(&address, tls)?;
         let connection = Connection::new(address.to_string(), channel, bearer, None);
         connection.wait_until_serving(launch.kind.service()).await?;
+        Ok(Self { connection, body: Body::Elsewhere, _held: None, _socket: None })
+    }
+
+    /// One that is reached in the caller's own way, as over a network that is simulated: `connect` is called for each connection.
+    pub async fn over<C, F, I>(kind: Kind, name: String, token: &str, connect: C) -> Result<Self, Error>
+    where
+        C: Fn() -> F + Send + 'static,
+        F: Future<Output = io::Result<I>> + Send + 'static,
+        I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let connection = Connection::new(name, dial::over(connect)?, Bearer::lasting(token)?, None);
+        connection.wait_until_serving(kind.service()).await?;
         Ok(Self { connection, body: Body::Elsewhere, _held: None, _socket: None })
     }
 

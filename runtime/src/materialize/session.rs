@@ -13,11 +13,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use longshore_failpoints::{Step, reached};
+use longshore_failpoints::{Plant, Step, is_planted, reached};
 use longshore_proto::Error;
 use longshore_proto::materialize::message::{Guarantee, Open, Opened, ToConnector, ToRuntime};
 use longshore_proto::session::Binding;
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -32,9 +31,10 @@ use super::speech::{OVER, Speech, Spoken};
 use super::target::{Handling, Target};
 use super::transaction::{Action, Beginning, Event, Limits, Then, Transaction};
 use super::turns::{Ends, Selection};
+use crate::blocking::Blocking;
 use crate::catalog::OnTruncate;
 use crate::connector::{MaterializeClient, TransactReceiver};
-use crate::journal::{CommittedEnd, JournalId};
+use crate::journal::JournalId;
 use crate::letters::refused;
 use crate::progress::{Phase, Progress};
 use crate::store::{Epoch, Skip, StoreError, TaskChanges, TaskRecord, TaskStore};
@@ -49,7 +49,7 @@ pub use super::transaction::End;
 use ahead::{Ahead, Recipe};
 use compare::compare;
 use refusal::{Rejection, explanation, refusal};
-use wait::{blocking, joined, more, noted, sleep_until};
+use wait::{Watched, blocking, joined, more, noted, sleep_until};
 use work::{Done, Work};
 
 /// Documents in memory, of one task, with their keys and what goes with each. More than a transaction closes with, so that one of that size is
@@ -93,6 +93,8 @@ pub struct MaterializeSession<'a> {
     pub progress: Arc<Progress>,
     /// See there.
     pub ends: NotedEnds,
+    /// Where journals are read, and Stores made.
+    pub blocking: Blocking,
 }
 
 /// A binding of the session, beyond what the connector is told.
@@ -122,7 +124,7 @@ pub async fn run(mut session: MaterializeSession<'_>) -> Result<End, Error> {
         () = stop.cancelled() => return Ok(End::Stopped),
         stream = client.transact(open) => stream?,
     };
-    let (speech, spoken) = Speech::over(sender);
+    let (speech, spoken) = Speech::over(sender, facts.blocking);
     let machine = facts.machine(&record);
     let present = gatherer.present();
     let mut running = Running {
@@ -172,6 +174,7 @@ struct Facts {
     commits_skipped: bool,
     every: Option<Duration>,
     joined: Vec<Joined>,
+    blocking: Blocking,
 }
 
 async fn prepare(session: &mut MaterializeSession<'_>) -> Result<(CancellationToken, Facts, Gatherer, Ahead), Error> {
@@ -193,7 +196,7 @@ async fn prepare(session: &mut MaterializeSession<'_>) -> Result<(CancellationTo
     let (sources, directory) = (session.sources.values().cloned().collect::<Vec<_>>(), session.spill_directory.clone());
     let (store, task) = (Arc::clone(&session.store), facts.task.clone());
     let (progress, ours) = (Arc::clone(&session.progress), facts.ours.clone());
-    let (gatherer, ahead) = blocking(move || {
+    let (gatherer, ahead) = blocking(session.blocking, move || {
         std::fs::create_dir_all(&directory).map_err(|error| {
             Error::unavailable("materialize.spill", format!("making the directory {}: {error}", directory.display()))
         })?;
@@ -230,6 +233,7 @@ impl Facts {
             commits_skipped: session.commits_skipped,
             every: session.every,
             joined: session.joined.clone(),
+            blocking: session.blocking,
         })
     }
 
@@ -281,24 +285,6 @@ struct Running {
     progress: Arc<Progress>,
 }
 
-/// A journal, and what we have seen of its growing.
-struct Watched {
-    source: Source,
-    committed: watch::Receiver<Option<CommittedEnd>>,
-}
-
-impl From<Source> for Watched {
-    fn from(source: Source) -> Self {
-        Self { committed: source.journal.committed(), source }
-    }
-}
-
-impl Watched {
-    fn end(&self) -> Option<CommittedEnd> {
-        *self.committed.borrow()
-    }
-}
-
 /// What the loop woke up for.
 enum Woken {
     Message(Option<ToRuntime>),
@@ -343,12 +329,15 @@ impl Running {
                 return Ok(end);
             }
             if std::mem::take(&mut self.may_read_on) {
-                self.ahead.begin(self.read_bytes, self.machine.foresees()).await?;
+                self.ahead.begin(self.facts.blocking, self.read_bytes, self.machine.foresees()).await?;
             }
         }
     }
 
     async fn wait(&mut self) -> Result<Woken, Error> {
+        if is_planted(Plant::SpeaksBeforeItListens) {
+            self.speech.all_said(&mut self.spoken).await?;
+        }
         let Self { receiver, spoken, work, write, stop, ends, overdue, age, sources, rejection, is_gone, .. } = self;
         let is_home = matches!(work, Work::Home(_));
         let is_refused = !matches!(rejection, Rejection::None);
@@ -407,7 +396,7 @@ impl Running {
             Some(ToRuntime::Loaded(loaded)) => {
                 let present = Arc::clone(&self.present);
                 // It may go to disk. We never stop listening to these, whatever our own sending waits for.
-                blocking(move || existing::lock(&present).loaded(&loaded)).await?;
+                blocking(self.facts.blocking, move || existing::lock(&present).loaded(&loaded)).await?;
                 None
             }
             Some(ToRuntime::Rejected(rejected)) => {
@@ -430,7 +419,8 @@ impl Running {
         let facts = Arc::clone(&self.facts);
         let sources: Vec<_> = self.sources.iter().map(|watched| watched.source.clone()).collect();
         let pending = self.record.pending.as_ref().map(|pending| pending.transaction);
-        let resume = blocking(move || compare(&facts, &sources, pending, recorded.as_ref())).await?;
+        let resume =
+            blocking(self.facts.blocking, move || compare(&facts, &sources, pending, recorded.as_ref())).await?;
         if let Resume::Replay { warning, .. } = &resume {
             tracing::warn!(task = self.facts.task, "{warning}");
         }
@@ -516,7 +506,7 @@ impl Running {
     fn persist(&mut self, mut changes: TaskChanges) {
         changes.durable = self.sources.iter().filter_map(Watched::end).map(|end| end.durable).collect();
         let (store, facts) = (Arc::clone(&self.store), Arc::clone(&self.facts));
-        self.write = Some(tokio::task::spawn_blocking(move || {
+        self.write = Some(self.facts.blocking.start(move || {
             reached(Step::MaterializePersisting);
             store.commit(&facts.task, facts.epoch, changes)?;
             reached(Step::MaterializePersisted);
@@ -535,7 +525,7 @@ impl Running {
         for watched in &mut self.sources {
             watched.committed.mark_unchanged();
         }
-        self.work.give(move |gatherer| {
+        self.work.give(self.facts.blocking, move |gatherer| {
             if let Some(selection) = selection {
                 gatherer.begin(selection);
             }
@@ -548,7 +538,7 @@ impl Running {
         cut: impl FnOnce(&mut Gatherer, &mut super::gather::Sink<'_>) -> Result<Done, Error> + Send + 'static,
     ) -> Result<(), Error> {
         let (mut outlet, abandon) = (self.speech.outlet(), Arc::clone(&self.abandon));
-        self.work.give(move |gatherer| {
+        self.work.give(self.facts.blocking, move |gatherer| {
             let mut sink = |message| match abandon.load(Ordering::Relaxed) {
                 true => Err(Error::unavailable(OVER, "the session is over")),
                 false => outlet.say(message),

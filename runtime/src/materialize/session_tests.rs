@@ -114,6 +114,7 @@ async fn ended(connector: Refuses, sets_aside: bool) -> (Result<End, Error>, Vec
         record: TaskRecord { epoch, ..TaskRecord::default() },
         sources: [("in".to_owned(), Source { journal, schemas: Default::default() })].into(),
         store: Arc::clone(&store),
+        blocking: Blocking::default(),
         spill_directory: directory.path().join("spill"),
         stop: CancellationToken::new(),
         progress: Arc::new(Progress::new(["t/a".to_owned()])),

@@ -4,14 +4,18 @@
 //! The reader's thread says Loads and Stores and blocks while there is no room; the session says Acknowledge, Flush and Commit and never
 //! blocks: of these there are a few at most, so they may stand beside the bound.
 
+#![allow(clippy::disallowed_methods, reason = "a mistake that is made on purpose waits")]
+
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use longshore_proto::Error;
 use longshore_proto::materialize::message::ToConnector;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
+use crate::blocking::Blocking;
 use crate::connector::TransactSender;
 
 /// Loads and Stores that wait, each of about 1 MiB, or one document.
@@ -27,6 +31,7 @@ pub(super) const OVER: &str = "materialize.over";
 pub(super) struct Speech {
     queue: mpsc::Sender<Said>,
     room: Arc<Semaphore>,
+    blocking: Blocking,
 }
 
 /// In the order in which it was said.
@@ -42,7 +47,8 @@ enum Said {
 pub(super) struct Outlet {
     queue: mpsc::Sender<Said>,
     room: Arc<Semaphore>,
-    runtime: Handle,
+    /// None: it may not wait, and needs no room.
+    waits: Option<Handle>,
 }
 
 /// Sends while it is polled.
@@ -53,10 +59,11 @@ pub(super) struct Spoken {
 type Sending = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 
 impl Speech {
-    pub(super) fn over(sender: TransactSender) -> (Self, Spoken) {
-        let (queue, out) = mpsc::channel(MANY + FEW);
+    pub(super) fn over(sender: TransactSender, blocking: Blocking) -> (Self, Spoken) {
+        // Who may not wait for room needs none.
+        let (queue, out) = mpsc::channel(if blocking.may_wait() { MANY + FEW } else { Semaphore::MAX_PERMITS });
         let room = Arc::new(Semaphore::new(MANY));
-        (Self { queue, room }, Spoken { sending: Some(Box::pin(speak(sender, out))) })
+        (Self { queue, room, blocking }, Spoken { sending: Some(Box::pin(speak(sender, out))) })
     }
 
     /// Never waits.
@@ -74,8 +81,19 @@ impl Speech {
         self.put(Said::HalfClose)
     }
 
+    /// Waits until all is sent. A mistake, where the other side may have to be heard for that.
+    pub(super) async fn all_said(&self, spoken: &mut Spoken) -> Result<(), Error> {
+        while self.queue.capacity() < self.queue.max_capacity() {
+            if let Ok(broken) = tokio::time::timeout(Duration::from_millis(1), spoken.broken()).await {
+                return Err(broken);
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn outlet(&self) -> Outlet {
-        Outlet { queue: self.queue.clone(), room: Arc::clone(&self.room), runtime: Handle::current() }
+        let waits = self.blocking.may_wait().then(Handle::current);
+        Outlet { queue: self.queue.clone(), room: Arc::clone(&self.room), waits }
     }
 
     fn put(&self, said: Said) -> Result<(), Error> {
@@ -93,8 +111,16 @@ impl Outlet {
     /// Waits for room. An error: nobody sends any more.
     pub(super) fn say(&mut self, message: ToConnector) -> Result<(), Error> {
         let over = || Error::unavailable(OVER, "the stream has ended");
-        let room = self.runtime.block_on(Arc::clone(&self.room).acquire_owned()).map_err(|_| over())?;
-        self.queue.blocking_send(Said::Message(Box::new(message), Some(room))).map_err(|_| over())
+        let room = Arc::clone(&self.room);
+        let said = |room| Said::Message(Box::new(message), room);
+        match &self.waits {
+            Some(runtime) => {
+                let room = runtime.block_on(room.acquire_owned()).map_err(|_| over())?;
+                self.queue.blocking_send(said(Some(room))).map_err(|_| over())
+            }
+            None if room.is_closed() => Err(over()),
+            None => self.queue.try_send(said(None)).map_err(|_| over()),
+        }
     }
 }
 

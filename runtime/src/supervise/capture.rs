@@ -15,6 +15,7 @@ use longshore_proto::name::StateKey;
 use longshore_proto::session::Binding;
 use longshore_proto::state::{State, StatePatch};
 
+use crate::blocking::Blocking;
 use crate::capture::intake::Intended;
 use crate::capture::session::{self, CaptureSession};
 use crate::capture::transaction::{End, Limits};
@@ -153,6 +154,7 @@ impl CaptureRunner {
                 }
             }),
             progress: Arc::clone(&self.progress),
+            blocking: Blocking::default(),
         };
         self.index_letters().await?;
         let end = session::run(session).await;

@@ -14,6 +14,7 @@ use longshore_proto::materialize::message::{Apply, Open, Pending, Spec, Validate
 use longshore_proto::session::{Binding, Owner};
 use longshore_proto::state::StatePatch;
 
+use crate::blocking::Blocking;
 use crate::catalog::{MaterializationTask, OnConflict, OnTruncate};
 use crate::connector::{GRACE, Kind, MaterializeClient};
 use crate::journal::Known;
@@ -269,6 +270,7 @@ impl MaterializeRunner {
             spill_directory: context.state_directory.join("spill"),
             stop: context.stop.clone(),
             progress: Arc::clone(&self.progress),
+            blocking: Blocking::default(),
             ends,
         };
         session::run(session).await

@@ -3,7 +3,8 @@
 //! The runtime and the SDK say [`reached`] where they pass a [`Step`], and ask [`is_planted`] where they could make a mistake. In a build with
 //! debug assertions, and there alone, a process that finds [`VARIABLE`] in its environment looks into that directory, and dies or stands still
 //! where an [`Order`] says so. A release build has none of this: nothing is done, nothing is planted. Which steps and mistakes there are is said here and
-//! nowhere else; `cargo xtask killmatrix` goes through all of them.
+//! nowhere else; `cargo xtask killmatrix` goes through all of them, but for the mistakes that
+//! a network shows: `cargo xtask netsim` does.
 
 #[cfg(debug_assertions)]
 mod obey;
@@ -36,6 +37,13 @@ pub fn is_planted(plant: Plant) -> bool {
     return obey::is_planted(plant);
     #[cfg(not(debug_assertions))]
     false
+}
+
+/// Has this process make a mistake from now on, or none. In a release build it never does.
+#[cfg_attr(not(debug_assertions), expect(unused_variables, reason = "nothing is planted in a release build"))]
+pub fn plant_here(plant: Option<Plant>) {
+    #[cfg(debug_assertions)]
+    obey::plant_here(plant);
 }
 
 /// What a process that starts another one gives it to know.

@@ -43,6 +43,10 @@ pub(crate) fn is_planted(plant: Plant) -> bool {
     heard().planted.as_deref() == Some(plant.name())
 }
 
+pub(crate) fn plant_here(plant: Option<Plant>) {
+    heard().planted = plant.map(|plant| plant.name().to_owned());
+}
+
 fn heard() -> MutexGuard<'static, Heard> {
     HEARD.lock().unwrap_or_else(PoisonError::into_inner)
 }

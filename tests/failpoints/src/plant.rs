@@ -1,4 +1,4 @@
-//! Mistakes that can be made on purpose, one at a time, to see whether the kill matrix finds them. Only in a build with debug assertions.
+//! Mistakes that can be made on purpose, one at a time, to see whether the kill matrix finds them, or the simulated network. Only in a build with debug assertions.
 
 use crate::Deed;
 
@@ -21,11 +21,15 @@ pub enum Plant {
     RowsBeforeCheckpoint,
     /// The task store takes what a runtime writes whose epoch is not the newest.
     StoreNotFenced,
+    /// A materialization listens to its destination only when all it has to say is said.
+    SpeaksBeforeItListens,
+    /// The runtime does not ask whether the other end of a connection is still there.
+    PeerNotPinged,
 }
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::AcknowledgedBeforeDurable,
         Self::StateNotCommitted,
         Self::PlanNotKept,
@@ -34,11 +38,13 @@ impl Plant {
         Self::AppliedBeforeCommitted,
         Self::RowsBeforeCheckpoint,
         Self::StoreNotFenced,
+        Self::SpeaksBeforeItListens,
+        Self::PeerNotPinged,
     ];
 
-    /// What somebody has to do for it to show.
+    /// What a process has to do for it to show; `None`: it is the network that shows it.
     #[must_use]
-    pub fn shown_by(self) -> Deed {
+    pub fn shown_by(self) -> Option<Deed> {
         match self {
             Self::AcknowledgedBeforeDurable
             | Self::StateNotCommitted
@@ -46,8 +52,9 @@ impl Plant {
             | Self::DestinationNotAsked
             | Self::PlanNotApplied
             | Self::AppliedBeforeCommitted
-            | Self::RowsBeforeCheckpoint => Deed::Die,
-            Self::StoreNotFenced => Deed::Freeze,
+            | Self::RowsBeforeCheckpoint => Some(Deed::Die),
+            Self::StoreNotFenced => Some(Deed::Freeze),
+            Self::SpeaksBeforeItListens | Self::PeerNotPinged => None,
         }
     }
 
@@ -63,6 +70,8 @@ impl Plant {
             Self::AppliedBeforeCommitted => "applied-before-committed",
             Self::RowsBeforeCheckpoint => "rows-before-checkpoint",
             Self::StoreNotFenced => "store-not-fenced",
+            Self::SpeaksBeforeItListens => "speaks-before-it-listens",
+            Self::PeerNotPinged => "peer-not-pinged",
         }
     }
 }

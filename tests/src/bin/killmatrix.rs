@@ -106,16 +106,11 @@ fn one(wanted: &Wanted, number: u64) -> Result<Tally, Box<Failure>> {
 /// Each mistake has to be found within so many days.
 fn mutants(seed: u64, workers: usize) -> ExitCode {
     let mut missed = 0;
-    for plant in Plant::ALL {
-        let campaign = Campaign {
-            seed,
-            deed: plant.shown_by(),
-            times: u64::MAX,
-            each: 0,
-            workers,
-            planted: Some(plant),
-            days_max: MUTANT_DAYS,
-        };
+    let mut planted = 0;
+    for (plant, deed) in Plant::ALL.into_iter().filter_map(|plant| Some((plant, plant.shown_by()?))) {
+        planted += 1;
+        let campaign =
+            Campaign { seed, deed, times: u64::MAX, each: 0, workers, planted: Some(plant), days_max: MUTANT_DAYS };
         match campaign.run(&|_| {}) {
             Err(failure) => {
                 let (lost, twice) = (failure.audit.lost.len(), failure.audit.twice.len());
@@ -132,7 +127,7 @@ fn mutants(seed: u64, workers: usize) -> ExitCode {
             }
         }
     }
-    println!("{} planted, {missed} missed", Plant::ALL.len());
+    println!("{planted} planted, {missed} missed");
     if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

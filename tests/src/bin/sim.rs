@@ -11,6 +11,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use clap::Parser;
+use longshore_tests::seeds::Sum as _;
 use longshore_tests::sim::campaign::{Campaign, Outcome};
 use longshore_tests::sim::shrink::shrink;
 use longshore_tests::sim::tally::Tally;

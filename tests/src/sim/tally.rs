@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::world::{Fault, Report};
+use crate::seeds::Sum;
 
 /// Ways in which sessions go on and end, and what is done to journals meanwhile, that a campaign has to see.
 const WAYS: [&str; 12] = [
@@ -39,9 +40,10 @@ pub struct Tally {
     pub ways: BTreeMap<&'static str, u64>,
 }
 
-impl Tally {
-    /// One run more.
-    pub fn add(&mut self, report: Report) {
+impl Sum for Tally {
+    type Report = Report;
+
+    fn add(&mut self, report: Report) {
         let strikes = report.strikes;
         let disk = [
             ("sectors lost", strikes.sectors_lost),
@@ -63,8 +65,7 @@ impl Tally {
         });
     }
 
-    /// Those of others too.
-    pub fn merge(&mut self, other: Self) {
+    fn merge(&mut self, other: Self) {
         self.seeds += other.seeds;
         self.steps += other.steps;
         self.sessions += other.sessions;
@@ -73,7 +74,9 @@ impl Tally {
         other.disk.into_iter().for_each(|(what, times)| *self.disk.entry(what).or_default() += times);
         other.ways.into_iter().for_each(|(way, times)| *self.ways.entry(way).or_default() += times);
     }
+}
 
+impl Tally {
     /// What never happened, though it should.
     #[must_use]
     pub fn missing(&self) -> Vec<String> {

@@ -12,6 +12,7 @@ use longshore_proto::Error;
 use tokio::task::JoinHandle;
 
 use super::work::{Done, Work};
+use crate::blocking::Blocking;
 use crate::materialize::existing::Present;
 use crate::materialize::gather::Gatherer;
 use crate::materialize::transaction::{Advanced, Foreseen, Then};
@@ -54,11 +55,16 @@ struct Word {
 
 impl Ahead {
     /// Begins to read what the next transaction takes, if the one that is stored is worth it.
-    pub(super) async fn begin(&mut self, stored_bytes: u64, guess: Option<Foreseen>) -> Result<(), Error> {
+    pub(super) async fn begin(
+        &mut self,
+        blocking: Blocking,
+        stored_bytes: u64,
+        guess: Option<Foreseen>,
+    ) -> Result<(), Error> {
         let Some(guess) = guess.filter(|_| stored_bytes >= WORTH_BYTES) else { return Ok(()) };
         let mut gatherer = match std::mem::replace(self, Self::Never) {
             Self::Never => return Ok(()),
-            Self::Recipe(recipe) => super::blocking(move || recipe().map(Box::new)).await?,
+            Self::Recipe(recipe) => super::blocking(blocking, move || recipe().map(Box::new)).await?,
             Self::Home(gatherer) => gatherer,
             Self::Out(mut reading) => match (&mut reading.handle).now_or_never() {
                 Some(Ok((gatherer, _))) => gatherer,
@@ -74,7 +80,7 @@ impl Ahead {
         };
         let (word, of, present) = (Arc::new(Word::default()), guess.clone(), gatherer.present());
         let heard = Arc::clone(&word);
-        let handle = tokio::task::spawn_blocking(move || {
+        let handle = blocking.start(move || {
             let done = read_on(&mut gatherer, &of, &heard);
             (gatherer, done.map(Done::Advanced))
         });

@@ -44,7 +44,9 @@ impl Running {
     }
 
     pub(super) fn find_rejected(&mut self, rejected: Box<Rejected>, extent: Box<Extent>) -> Result<(), Error> {
-        self.work.give(move |gatherer| gatherer.rejected(&extent.spans, &rejected).map(Done::RejectedFound))
+        self.work.give(self.facts.blocking, move |gatherer| {
+            gatherer.rejected(&extent.spans, &rejected).map(Done::RejectedFound)
+        })
     }
 
     pub(super) fn say_rejected(&self, skips: &[Skip]) {

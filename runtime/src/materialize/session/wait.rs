@@ -4,11 +4,14 @@
 use std::collections::BTreeMap;
 
 use longshore_proto::Error;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::{NotedEnds, Watched};
-use crate::journal::JournalId;
+use super::NotedEnds;
+use crate::blocking::Blocking;
+use crate::journal::{CommittedEnd, JournalId};
+use crate::materialize::gather::Source;
 use crate::materialize::turns::Ends;
 
 pub(super) async fn joined<T>(handle: Option<&mut JoinHandle<T>>) -> Result<T, Error> {
@@ -27,6 +30,24 @@ pub(super) async fn noted(ends: Option<&mut (NotedEnds, BTreeMap<String, Journal
             journals.iter().filter_map(|(name, journal)| Some((*journal, *noted.get(name)?))).collect()
         }
         None => std::future::pending().await,
+    }
+}
+
+/// A journal, and what we have seen of its growing.
+pub(super) struct Watched {
+    pub(super) source: Source,
+    pub(super) committed: watch::Receiver<Option<CommittedEnd>>,
+}
+
+impl From<Source> for Watched {
+    fn from(source: Source) -> Self {
+        Self { committed: source.journal.committed(), source }
+    }
+}
+
+impl Watched {
+    pub(super) fn end(&self) -> Option<CommittedEnd> {
+        *self.committed.borrow()
     }
 }
 
@@ -52,9 +73,10 @@ pub(super) async fn sleep_until(deadline: Option<Instant>) {
 }
 
 pub(super) async fn blocking<T: Send + 'static>(
+    how: Blocking,
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
-    let done = tokio::task::spawn_blocking(work).await;
+    let done = how.start(work).await;
     done.unwrap_or_else(|panic| {
         Err(Error::internal("materialize.session", format!("a thread of the session ended: {panic}")))
     })

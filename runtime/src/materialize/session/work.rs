@@ -3,6 +3,7 @@
 use longshore_proto::Error;
 use tokio::task::JoinHandle;
 
+use crate::blocking::Blocking;
 use crate::materialize::gather::{Gatherer, Stored};
 use crate::materialize::transaction::Advanced;
 use crate::store::Skip;
@@ -26,11 +27,12 @@ pub(super) enum Done {
 impl Work {
     pub(super) fn give(
         &mut self,
+        blocking: Blocking,
         work: impl FnOnce(&mut Gatherer) -> Result<Done, Error> + Send + 'static,
     ) -> Result<(), Error> {
         match std::mem::replace(self, Self::Lost) {
             Self::Home(mut gatherer) => {
-                *self = Self::Out(tokio::task::spawn_blocking(move || {
+                *self = Self::Out(blocking.start(move || {
                     let done = work(&mut gatherer);
                     (gatherer, done)
                 }));
