@@ -7,7 +7,7 @@ mod upkeep;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use longshore::capture::transaction::End as CaptureEnd;
 use longshore::journal::storage::sim::{Plan, SimStorage};
@@ -54,7 +54,8 @@ pub fn run(seed: u64, options: &Options) -> Result<Report, Box<Failure>> {
 /// Whose state directory it is.
 #[must_use]
 pub fn installation() -> InstallationId {
-    InstallationId::from_bytes([7; 16])
+    static INSTALLATION: LazyLock<InstallationId> = LazyLock::new(|| InstallationId::from_bytes([7; 16]));
+    INSTALLATION.clone()
 }
 
 /// On whose behalf a session is opened.
@@ -65,8 +66,11 @@ pub fn owner(task: &str, epoch: Epoch) -> Owner {
 
 /// Where what does not fit into memory goes: into memory too, where the system has such a place.
 fn spill_dir() -> PathBuf {
-    let memory = PathBuf::from("/dev/shm");
-    if memory.is_dir() { memory } else { std::env::temp_dir() }
+    static DIR: LazyLock<PathBuf> = LazyLock::new(|| {
+        let memory = PathBuf::from("/dev/shm");
+        if memory.is_dir() { memory } else { std::env::temp_dir() }
+    });
+    DIR.clone()
 }
 
 struct World {
@@ -171,7 +175,7 @@ impl World {
             struck: Vec::new(),
             disk,
             store: MemoryStore::default(),
-            source: Source { seed, transactions, forgotten_before: 1 },
+            source: Source::new(seed, transactions),
             destination,
             runtime: None,
             zombies: Vec::new(),
@@ -200,9 +204,10 @@ impl World {
             }
         }
         let (standard, delta) = self.names();
-        let (journal, skips) = (self.journal()?, self.skips());
-        let all =
-            oracle::All { source: &self.source, journal: &journal, destination: &self.destination, skips: &skips };
+        let skips = self.skips();
+        self.find_all()?;
+        let (source, journal) = (&self.source, &self.archive);
+        let all = oracle::All { source, journal, destination: &self.destination, skips: &skips };
         oracle::verify(&all, &standard, &delta, self.reduces)?;
         if skips.iter().any(|skip| skip.code == longshore::materialize::skips::JOINED) {
             self.count("joined");
@@ -237,13 +242,13 @@ impl World {
 
     fn due(&self) -> Vec<Step> {
         let Some(runtime) = &self.runtime else { return vec![Step::StartRuntime] };
-        let mut due = Vec::new();
+        let mut due = Vec::with_capacity(16);
         match &runtime.capture {
             None if runtime.journal.id().is_some() && !runtime.ends_told => {
                 due.extend([Step::StartCapture, Step::Replay])
             }
             None => due.push(Step::StartCapture),
-            Some(task) => due.extend(task.due().into_iter().map(Step::Capture)),
+            Some(task) => due.extend(task.due().map(Step::Capture)),
         }
         match &runtime.materialization {
             None if runtime.journal.id().is_some() => {
@@ -253,7 +258,7 @@ impl World {
                 }
             }
             None => {}
-            Some(task) => due.extend(task.due().into_iter().map(Step::Materialize)),
+            Some(task) => due.extend(task.due().map(Step::Materialize)),
         }
         let caught_up = runtime.capture.as_ref().is_some_and(|task| task.caught_up.is_some());
         let is_calm = self.calm_since.is_some();
@@ -325,7 +330,7 @@ impl World {
                 Err(broken) => self.session_ended(broken, false),
             },
             Step::Backup => {
-                self.backups.push(self.destination.clone());
+                self.backups.push(self.destination.backup());
                 if self.backups.len() > BACKUPS {
                     self.backups.remove(0);
                 }
@@ -335,9 +340,11 @@ impl World {
         }
     }
 
-    fn journal(&self) -> Result<letters::Found, Violation> {
+    /// What the journal holds now joins what it held before it was trimmed.
+    fn find_all(&mut self) -> Result<(), Violation> {
         let runtime = self.runtime.as_ref().ok_or("no runtime at the end")?;
-        letters::find(&*runtime.journal).map(|now| self.archive.with(now)).map_err(|error| error.to_string())
+        self.archive.add(letters::find(&*runtime.journal).map_err(|error| error.to_string())?);
+        Ok(())
     }
 
     fn start_runtime(&mut self) -> Result<(), Violation> {
