@@ -88,7 +88,9 @@ impl Document {
                 (false, false) => ("", ""),
             };
             let op = if delete { "d" } else { "u" };
-            let body = &BODY[..((chance >> 16) % BODY.len() as u64) as usize];
+            // Most are short, some go over a sector's border or two.
+            let longest = if (chance >> 28).is_multiple_of(4) { BODY.len() as u64 } else { 40 };
+            let body = &BODY[..((chance >> 16) % longest) as usize];
             let n = Some((chance >> 40) as i64 % 1000 - 500).filter(|n| n % 4 != 0);
             let summed = n.map(|n| format!(r#","n":{n}"#)).unwrap_or_default();
             let json = format!(

@@ -141,7 +141,7 @@ enum Step {
 impl World {
     fn new(seed: u64, options: Options) -> Self {
         let (mut dice, mut chance) = (Dice::new(seed), Dice::new(hash(&[seed, 1])));
-        let transactions = TRANSACTIONS_MIN + dice.below(10);
+        let transactions = TRANSACTIONS_MIN + dice.below(4);
         let transactions = options.transactions.unwrap_or(transactions);
         let flushes_state = dice.once_in(6);
         let budget_bytes = if dice.once_in(8) { 1_500 } else { 1 << 20 };
@@ -149,7 +149,7 @@ impl World {
         // What may store a transaction twice would count twice.
         let reduces = options.guarantee != Guarantee::AtLeastOnce && dice.once_in(2);
         // Many short days find more than a few long ones, but some things take long.
-        let days = if chance.once_in(8) { 900 } else { 150 };
+        let days = if chance.once_in(16) { 900 } else { 150 };
         let calm_from = match &options.faults {
             Faults::None | Faults::At(..) | Faults::Disk(..) => 0,
             Faults::Random => chance.below(days),
@@ -212,9 +212,21 @@ impl World {
         if skips.iter().any(|skip| skip.code == longshore::materialize::skips::JOINED) {
             self.count("joined");
         }
+        self.is_a_whole_day()?;
         self.report.operations = self.disk.operations();
         self.report.strikes = self.disk.strikes();
         Ok(())
+    }
+
+    /// Enough happened for the run to count, unless it was asked for less.
+    fn is_a_whole_day(&self) -> Result<(), Violation> {
+        let Report { transactions, sessions, fired, .. } = &self.report;
+        let is_whole = *transactions >= TRANSACTIONS_MIN && *sessions >= SESSIONS_MIN && !fired.is_empty();
+        let is_asked = matches!(self.options.faults, Faults::Random) && self.options.transactions.is_none();
+        match is_asked && !is_whole {
+            true => Err(format!("too little happened: {transactions} transactions, {sessions} sessions, {fired:?}")),
+            false => Ok(()),
+        }
     }
 
     /// A fault, perhaps, and then one of the things that may happen.
@@ -357,7 +369,7 @@ impl World {
         let durable = witnesses.reduce(|a, b| a.newer_of(b));
         let evidence = Evidence { durable, trimmed: of_capture.trimmed, positions: Vec::new() };
         let options = FileJournalOptions {
-            segment_bytes: 3_000,
+            segment_bytes: 2_500,
             ..FileJournalOptions::new(PathBuf::from("journals/capture"), JournalId(fresh), evidence)
         };
         let journal = Arc::new(FileJournal::over(Arc::new(self.disk.clone()), options));
