@@ -101,12 +101,13 @@ fn find(engine: &Engine, segments: &[SegmentName]) -> Result<Option<Found>, Jour
     let durable = engine.committed_end().map(|end| end.durable).or(evidence.durable);
     let mut newest_first = segments.to_vec();
     newest_first.sort_unstable_by_key(|name| std::cmp::Reverse((name.epoch, name.number)));
-    let ids = ids(engine, &newest_first, durable)?;
-    for name in newest_first {
+    for name in newest_first.iter().copied() {
         let (mut segment, head) = SegmentFile::open_with_head(&*engine.storage, engine.dir(), name)?;
         // Before it is read: the page cache may hold what the disk does not.
         segment.sync()?;
-        if let Tail::Sound(survey) = survey(&mut segment, head, durable.as_ref(), &ids)? {
+        if let Tail::Sound(survey) =
+            survey(&mut segment, head, durable.as_ref(), || ids(engine, &newest_first, durable))?
+        {
             let found = Found { segment, survey: *survey };
             found.check(engine, durable)?;
             return Ok(Some(found));

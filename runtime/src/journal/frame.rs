@@ -163,7 +163,7 @@ impl Header {
         out[40..44].copy_from_slice(&self.count.to_le_bytes());
         out[44..48].copy_from_slice(&self.body_crc.to_le_bytes());
         out[48..56].copy_from_slice(&self.synced.to_le_bytes());
-        let crc = seal.crc(position, &out[..60]);
+        let crc = seal.crc(position, &out);
         out[60..64].copy_from_slice(&crc.to_le_bytes());
         out
     }
@@ -173,7 +173,7 @@ impl Header {
             let zeros = bytes.iter().all(|b| *b == 0);
             return Parsed::Bad(if zeros { "zeros where a frame should be" } else { "no frame begins here" });
         }
-        if u32_at(bytes, 60) != seal.crc(position, &bytes[..60]) {
+        if u32_at(bytes, 60) != seal.crc(position, bytes) {
             return Parsed::Bad("the header's checksum does not fit");
         }
         let format = u16::from_le_bytes([bytes[4], bytes[5]]);
@@ -219,20 +219,26 @@ pub(super) struct Seal(u32);
 
 impl Seal {
     pub(super) fn new(journal: JournalId, segment: SegmentName) -> Self {
-        let crc = crc32c::crc32c(&journal.0);
-        let crc = crc32c::crc32c_append(crc, &segment.number.to_le_bytes());
-        Self(crc32c::crc32c_append(crc, &segment.epoch.0.to_le_bytes()))
+        let mut all = [0; 32];
+        all[..16].copy_from_slice(&journal.0);
+        all[16..24].copy_from_slice(&segment.number.to_le_bytes());
+        all[24..].copy_from_slice(&segment.epoch.0.to_le_bytes());
+        Self(crc32c::crc32c(&all))
     }
 
     /// Makes a header that was tampered with valid again.
     #[cfg(test)]
     pub(super) fn reseal(self, header: &mut [u8; HEADER_BYTES], position: u64) {
-        let crc = self.crc(position, &header[..60]);
+        let crc = self.crc(position, header);
         header[60..64].copy_from_slice(&crc.to_le_bytes());
     }
 
-    fn crc(self, position: u64, header: &[u8]) -> u32 {
-        crc32c::crc32c_append(crc32c::crc32c_append(self.0, &position.to_le_bytes()), header)
+    fn crc(self, position: u64, header: &[u8; HEADER_BYTES]) -> u32 {
+        const SUMMED_BYTES: usize = HEADER_BYTES - 4;
+        let mut all = [0; 8 + SUMMED_BYTES];
+        all[..8].copy_from_slice(&position.to_le_bytes());
+        all[8..].copy_from_slice(&header[..SUMMED_BYTES]);
+        crc32c::crc32c_append(self.0, &all)
     }
 }
 

@@ -150,8 +150,12 @@ impl SegmentName {
     #[must_use]
     pub fn parse(file: &str) -> Option<Self> {
         let (number, epoch) = file.strip_suffix(".seg")?.split_once('-')?;
-        let name = Self { number: number.parse().ok()?, epoch: Epoch(epoch.parse().ok()?) };
-        (name.to_string() == file).then_some(name)
+        // One spelling for each name: six digits, and more only where they are needed.
+        let padded = |text: &str| {
+            let digits = text.len() >= 6 && text.bytes().all(|b| b.is_ascii_digit());
+            (digits && (text.len() == 6 || !text.starts_with('0'))).then(|| text.parse().ok())?
+        };
+        Some(Self { number: padded(number)?, epoch: Epoch(padded(epoch)?) })
     }
 }
 

@@ -26,7 +26,7 @@ pub(super) struct FileReader {
     filter: Filter,
     /// From the next transaction on.
     next_filter: Option<Filter>,
-    place: Option<Place>,
+    place: Option<Box<Place>>,
     /// A letter of which more comes.
     letter: Option<Letter>,
 }
@@ -81,7 +81,7 @@ impl Reader for FileReader {
         if place.replica.track.position != position {
             return Err(unknown(format!("it has {} there", place.replica.track.position)));
         }
-        self.place = Some(place);
+        self.place = Some(Box::new(place));
         Ok(())
     }
 
@@ -90,9 +90,9 @@ impl Reader for FileReader {
         let links = self.engine.links();
         let is_trimmed = |place: &Place| !place.inside && links.iter().all(|link| link.name != place.segment.name);
         let mut place = match (self.place.take(), links.first()) {
-            (Some(place), Some(first)) if is_trimmed(&place) => place.at_first(&self.engine, first)?,
+            (Some(place), Some(first)) if is_trimmed(&place) => Box::new(place.at_first(&self.engine, first)?),
             (Some(place), _) => place,
-            (None, Some(first)) => Place::at_link(&self.engine, first)?,
+            (None, Some(first)) => Box::new(Place::at_link(&self.engine, first)?),
             (None, None) => return Ok(None),
         };
         let entry = self.entry(&mut place, &end);
@@ -259,13 +259,22 @@ impl Place {
             }
             at += header.frame_bytes();
         };
-        self.go(engine, segment, begin)?;
+        self.go(engine, segment, begin, other)?;
         self.inside = true;
         Ok(())
     }
 
     /// To the first frame of a transaction, dropping what was never committed on the way.
-    fn go(&mut self, engine: &Engine, segment: SegmentName, at: u64) -> Result<(), JournalError> {
+    fn go(
+        &mut self,
+        engine: &Engine,
+        segment: SegmentName,
+        at: u64,
+        opened: Option<SegmentFile>,
+    ) -> Result<(), JournalError> {
+        if let Some(opened) = opened.filter(|opened| opened.name == segment) {
+            self.segment = opened;
+        }
         while self.segment.name != segment {
             self.segment = next_segment(engine, &mut self.segment)?.0;
         }

@@ -21,10 +21,8 @@ pub(super) struct SegmentFile {
     path: PathBuf,
     file: Box<dyn StorageFile>,
     seal: Seal,
-    /// Grows while it is read on, and is kept.
+    /// Bytes of the file, the more the longer it is read on.
     window: Vec<u8>,
-    /// So much of it holds bytes of the file.
-    window_bytes: usize,
     window_start: u64,
 }
 
@@ -50,7 +48,7 @@ impl SegmentFile {
         let path = dir.join(name.to_string());
         let file = storage.open(&path).map_err(|source| io_error(&path, "opening", source))?;
         let seal = Seal::new(journal, name);
-        Ok(Self { name, path, file, seal, window: Vec::new(), window_bytes: 0, window_start: 0 })
+        Ok(Self { name, path, file, seal, window: Vec::new(), window_start: 0 })
     }
 
     /// Opens a segment and reads its head; `Err` inside: it has none.
@@ -65,8 +63,9 @@ impl SegmentFile {
     }
 
     fn head(&mut self) -> Result<Result<Head, &'static str>, JournalError> {
-        let claimed = self.bytes(HEADER_BYTES as u64, 16)?;
-        let Some(journal) = body::claimed_id(claimed) else { return Ok(Err("it is too short for a head")) };
+        // Its header and the beginning of its body, in one read.
+        let claimed = self.bytes(0, HEADER_BYTES + 16)?.get(HEADER_BYTES..).and_then(body::claimed_id);
+        let Some(journal) = claimed else { return Ok(Err("it is too short for a head")) };
         self.seal = Seal::new(journal, self.name);
         let header = match self.frame_at(0, u64::MAX)? {
             Step::Frame(header) if header.kind == Kind::Head => header,
@@ -180,22 +179,17 @@ impl SegmentFile {
 
     /// Up to `len` bytes (at most a window) from `at`; fewer at the end of the file.
     fn bytes(&mut self, at: u64, len: usize) -> Result<&[u8], JournalError> {
-        let held = self.window_start..self.window_start + self.window_bytes as u64;
+        let held = self.window_start..self.window_start + self.window.len() as u64;
         if !held.contains(&at) || at + len as u64 > held.end {
             let goes_on = held.contains(&at) || at == held.end;
             let further = (2 * self.window.len()).clamp(JUMP_BYTES, WINDOW_BYTES);
             let wanted = len.max(if goes_on { further } else { JUMP_BYTES });
-            if self.window.len() < wanted {
-                self.window.resize(wanted, 0);
-            }
-            // Nothing is held while it is being read.
-            self.window_bytes = 0;
-            let read = self.file.read_at(&mut self.window[..wanted], at);
-            self.window_bytes = read.map_err(|source| io_error(&self.path, "reading", source))?;
+            let read = self.file.read_to_vec(wanted, at);
+            self.window = read.map_err(|source| io_error(&self.path, "reading", source))?;
             self.window_start = at;
         }
         let start = usize::try_from(at - self.window_start).unwrap_or(usize::MAX);
-        Ok(&self.window[start..self.window_bytes.min(start + len)])
+        Ok(&self.window[start..self.window.len().min(start + len)])
     }
 }
 

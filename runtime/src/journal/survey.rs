@@ -43,17 +43,17 @@ struct Walk {
     track: Track,
 }
 
-/// Looks at all of a segment. `durable` is what is remembered of the journal, `others` are ids to read on with if the head is damaged.
+/// Looks at all of a segment. `durable` is what is remembered of the journal, `others` finds ids to read on with if the head is damaged.
 pub(super) fn survey(
     segment: &mut SegmentFile,
     head: Result<Head, &'static str>,
     durable: Option<&DurableLength>,
-    others: &[JournalId],
+    others: impl FnOnce() -> Result<Vec<JournalId>, JournalError>,
 ) -> Result<Tail, JournalError> {
     let remembered = durable.filter(|d| d.segment == segment.name).map_or(0, |d| d.length_bytes);
     let head = match head {
         Ok(head) => head,
-        Err(why) => return headless(segment, why, remembered, others),
+        Err(why) => return headless(segment, why, remembered, &others()?),
     };
     // A running writer may go on appending: what it adds from here on is not looked at.
     let file_bytes = segment.len_bytes()?;

@@ -66,9 +66,17 @@ pub(super) struct FileWriter {
 impl FileWriter {
     pub(super) fn new(engine: &Arc<Engine>, tail: TailFile, mut replica: Replica, end: CommittedEnd) -> Self {
         let state = replica.state.take().unwrap_or_default();
-        let engine = Arc::clone(engine);
-        let (buffer, open_bytes) = (Vec::with_capacity(BUFFER_BYTES + DIRECT_BYTES), 0);
-        Self { engine, tail, buffer, replica, state, open_bytes, end, known_changes: false, failed: false }
+        Self {
+            engine: Arc::clone(engine),
+            tail,
+            buffer: Vec::new(),
+            replica,
+            state,
+            open_bytes: 0,
+            end,
+            known_changes: false,
+            failed: false,
+        }
     }
 }
 

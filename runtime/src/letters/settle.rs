@@ -57,13 +57,15 @@ pub fn replay(
     admit: &mut Admit<'_>,
     told: &mut dyn FnMut(u64, &Error),
 ) -> Result<Settled, Error> {
-    let waiting = waiting(journal, selection)?;
+    let mut waiting = waiting(journal, selection)?;
     let mut replay = Replay { writer, batch: None, replayed: BTreeMap::new() };
     let mut kept = 0;
     let mut reader = journal.reader(Filter::Letters);
-    while let Some(entry) = reader.next()? {
+    while !waiting.is_empty()
+        && let Some(entry) = reader.next()?
+    {
         let Entry::Letter { local, offset, letter } = entry else { continue };
-        if !waiting.contains_key(&offset) {
+        if waiting.remove(&offset).is_none() {
             continue;
         }
         match admit(local, &letter.document) {

@@ -21,19 +21,21 @@ const HEADER_BYTES: usize = 17;
 #[derive(Debug)]
 pub struct Run {
     file: File,
+    bytes: u64,
 }
 
 /// Writes one.
 #[derive(Debug)]
 pub(super) struct RunWriter {
     file: BufWriter<File>,
+    bytes: u64,
 }
 
 impl RunWriter {
     pub(super) fn create(dir: &Path) -> Result<Self, Error> {
         let file = tempfile::tempfile_in(dir)
             .map_err(|error| failed("making a file in", &dir.display().to_string(), &error))?;
-        Ok(Self { file: BufWriter::with_capacity(BUFFER_BYTES, file) })
+        Ok(Self { file: BufWriter::with_capacity(BUFFER_BYTES, file), bytes: 0 })
     }
 
     pub(super) fn push(&mut self, record: &Record<'_>) -> Result<(), Error> {
@@ -44,15 +46,18 @@ impl RunWriter {
         header[8..12].copy_from_slice(&length(record.key_json));
         header[12..16].copy_from_slice(&length(record.part.document));
         header[16] = u8::from(record.part.delete) | u8::from(record.part.resets) << 1;
-        [&header[..], record.key_encoded, record.key_json, record.part.document]
+        let parts = [&header[..], record.key_encoded, record.key_json, record.part.document];
+        self.bytes += parts.iter().map(|part| part.len() as u64).sum::<u64>();
+        parts
             .into_iter()
             .try_for_each(|part| self.file.write_all(part))
             .map_err(|error| failed("writing to", "a sorted run", &error))
     }
 
     pub(super) fn finish(self) -> Result<Run, Error> {
+        let bytes = self.bytes;
         let file = self.file.into_inner().map_err(|error| failed("writing to", "a sorted run", error.error()))?;
-        Ok(Run { file })
+        Ok(Run { file, bytes })
     }
 }
 
@@ -139,7 +144,9 @@ struct Cursor<'a> {
 
 impl<'a> Cursor<'a> {
     fn new(run: &'a Run) -> Self {
-        let input = BufReader::with_capacity(BUFFER_BYTES, FromStart { file: &run.file, at: 0 });
+        // It is cleared before it is read into: a small run needs no large one.
+        let buffer_bytes = usize::try_from(run.bytes).map_or(BUFFER_BYTES, |bytes| bytes.min(BUFFER_BYTES));
+        let input = BufReader::with_capacity(buffer_bytes, FromStart { run, at: 0 });
         Self { input, binding: 0, delete: false, resets: false, encoded_len: 0, json_len: 0, body: Vec::new() }
     }
 
@@ -171,13 +178,16 @@ impl<'a> Cursor<'a> {
 /// Reads a file from its beginning without moving the file's own position: a run may be read again.
 #[derive(Debug)]
 struct FromStart<'a> {
-    file: &'a File,
+    run: &'a Run,
     at: u64,
 }
 
 impl Read for FromStart<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let read = self.file.read_at(into, self.at)?;
+        if self.at == self.run.bytes {
+            return Ok(0);
+        }
+        let read = self.run.file.read_at(into, self.at)?;
         self.at += read as u64;
         Ok(read)
     }

@@ -24,8 +24,8 @@ struct Memory {
     operations: u64,
     stop_at: Option<u64>,
     stopped: bool,
-    /// What the tasks will be if the write under way reached the disk.
-    in_flight: Option<BTreeMap<String, Kept>>,
+    /// What a task will be if the write under way reached the disk.
+    in_flight: Option<(String, Kept)>,
 }
 
 impl MemoryStore {
@@ -51,8 +51,8 @@ impl MemoryStore {
     /// Comes up again; the write that was under way reached the disk or did not.
     pub fn restart(&self, in_flight_survives: bool) {
         let mut memory = self.lock();
-        if let Some(tasks) = memory.in_flight.take().filter(|_| in_flight_survives) {
-            memory.tasks = tasks;
+        if let Some((task, kept)) = memory.in_flight.take().filter(|_| in_flight_survives) {
+            memory.tasks.insert(task, kept);
         }
         (memory.stopped, memory.stop_at, memory.operations) = (false, None, 0);
     }
@@ -70,17 +70,21 @@ impl MemoryStore {
 }
 
 impl Kept {
+    /// Takes the changes in, all or none.
     fn apply(&mut self, mut changes: TaskChanges) -> Result<(), String> {
-        for skip in std::mem::take(&mut changes.skips) {
+        let (skips, replayed) = (std::mem::take(&mut changes.skips), std::mem::take(&mut changes.replayed));
+        let dropped = std::mem::take(&mut changes.dropped);
+        self.record.apply(changes)?;
+        for skip in skips {
             self.skips.entry(skip.at.clone()).or_insert(skip);
         }
-        for (at, again) in std::mem::take(&mut changes.replayed) {
+        for (at, again) in replayed {
             self.skips.entry(at).and_modify(|skip| skip.replayed_at = Some(again));
         }
-        for at in std::mem::take(&mut changes.dropped) {
+        for at in dropped {
             self.skips.entry(at).and_modify(|skip| skip.dropped = true);
         }
-        self.record.apply(changes)
+        Ok(())
     }
 }
 
@@ -89,28 +93,36 @@ impl Memory {
         if self.stopped { Err(stopped()) } else { Ok(()) }
     }
 
+    /// What is kept of a task is changed, which fails before it has changed anything.
     fn write<T>(
         &mut self,
-        change: impl FnOnce(&mut BTreeMap<String, Kept>) -> Result<T, StoreError>,
+        task: &str,
+        change: impl FnOnce(&mut Kept) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         self.alive()?;
-        let mut tasks = self.tasks.clone();
-        let value = change(&mut tasks)?;
-        if self.stop_at == Some(self.operations) {
-            self.stopped = true;
-            self.in_flight = Some(tasks);
-            return Err(stopped());
-        }
+        let stops = self.stop_at == Some(self.operations);
+        let value = match self.tasks.get_mut(task) {
+            Some(kept) if !stops => change(kept)?,
+            other => {
+                let mut kept = other.map(|kept| kept.clone()).unwrap_or_default();
+                let value = change(&mut kept)?;
+                if stops {
+                    self.stopped = true;
+                    self.in_flight = Some((task.to_owned(), kept));
+                    return Err(stopped());
+                }
+                self.tasks.insert(task.to_owned(), kept);
+                value
+            }
+        };
         self.operations += 1;
-        self.tasks = tasks;
         Ok(value)
     }
 }
 
 impl TaskStore for MemoryStore {
     fn take_epoch(&self, task: &str, floor: Epoch) -> Result<Epoch, StoreError> {
-        self.lock().write(|tasks| {
-            let record = &mut tasks.entry(task.to_owned()).or_default().record;
+        self.lock().write(task, |Kept { record, .. }| {
             record.epoch = Epoch(record.epoch.max(floor).0 + 1);
             Ok(record.epoch)
         })
@@ -123,10 +135,11 @@ impl TaskStore for MemoryStore {
     }
 
     fn commit(&self, task: &str, epoch: Epoch, changes: TaskChanges) -> Result<(), StoreError> {
-        self.lock().write(|tasks| {
-            let newer = tasks.get(task).map_or(Epoch(0), |kept| kept.record.epoch);
-            let fenced = || StoreError::Fenced { task: task.to_owned(), mine: epoch, newer };
-            let kept = tasks.get_mut(task).filter(|kept| kept.record.epoch == epoch).ok_or_else(fenced)?;
+        self.lock().write(task, |kept| {
+            let newer = kept.record.epoch;
+            if newer != epoch || newer == Epoch(0) {
+                return Err(StoreError::Fenced { task: task.to_owned(), mine: epoch, newer });
+            }
             kept.apply(changes).map_err(|reason| StoreError::Refused { task: task.to_owned(), reason })
         })
     }

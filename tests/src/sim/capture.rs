@@ -13,7 +13,7 @@ use longshore_proto::capture::message::{ToConnector, ToRuntime};
 use longshore_proto::name::StateKey;
 use longshore_proto::state::StatePatch;
 
-use super::source::{BAD, Connector, Source};
+use super::source::{Connector, Source, is_bad};
 use super::{Mistake, Violation};
 
 /// The collection of the model.
@@ -94,10 +94,13 @@ impl From<Error> for Broken {
 }
 
 /// What is admitted and what is not, in the order of the batch.
-fn sorted(batch: &Batch) -> Vec<Piece> {
+fn sorted(batch: Batch) -> Vec<Piece> {
+    if !is_bad(batch.arena()) {
+        return vec![Piece::Documents(batch)];
+    }
     let (mut pieces, mut admitted) = (Vec::new(), BatchBuilder::new(0));
     for document in batch.documents() {
-        if !String::from_utf8_lossy(document).contains(BAD) {
+        if !is_bad(document) {
             admitted.push(document);
             continue;
         }
@@ -149,8 +152,7 @@ impl CaptureTask {
     }
 
     /// What may happen next.
-    #[must_use]
-    pub fn due(&self) -> Vec<Step> {
+    pub fn due(&self) -> impl Iterator<Item = Step> + use<> {
         let hears = !self.connector.to_runtime.is_empty() && self.machine.wants_input();
         let idle = self.connector.to_runtime.is_empty() && self.machine.wants_input() && !self.idle_told;
         [
@@ -164,7 +166,6 @@ impl CaptureTask {
         ]
         .into_iter()
         .filter_map(|(step, is_due)| is_due.then_some(step))
-        .collect()
     }
 
     /// Lets it happen.
@@ -205,7 +206,7 @@ impl CaptureTask {
             ToRuntime::Opened => self.event(Event::Opened, None, source),
             ToRuntime::Captured(batch) => {
                 let event = Event::Documents { count: batch.len() as u64, bytes: batch.byte_len() as u64 };
-                let (pieces, bytes) = (sorted(&batch), batch.byte_len() as u64);
+                let (bytes, pieces) = (batch.byte_len() as u64, sorted(batch));
                 self.event(event, Some(Write::Documents { pieces, bytes }), source)
             }
             ToRuntime::SourcedSchema { schema_json, .. } => {

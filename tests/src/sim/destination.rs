@@ -2,10 +2,12 @@
 //! as a zombie.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::rc::Rc;
 
 use bytes::Bytes;
 use longshore_proto::Error;
 use longshore_proto::batch::{BatchBuilder, KeysBuilder};
+use longshore_proto::key::encode_json_key_into;
 use longshore_proto::materialize::message::{
     Backfill, Committed, Exists, Guarantee, Load, Loaded, Open, Opened, Rejected, Store, ToConnector, ToRuntime,
 };
@@ -13,14 +15,16 @@ use longshore_proto::materialize::order::Session as Order;
 use longshore_proto::session::{Binding, ClosePolicy, Recorded};
 use longshore_proto::state::StatePatch;
 
-use super::source::POISON;
+use super::source::is_poison;
 use super::{Mistake, Violation};
 
 /// Rows by key, of one binding.
-pub type Rows = BTreeMap<String, String>;
+pub type Rows = BTreeMap<Bytes, Bytes>;
+/// The durable name of a binding.
+type Name = Rc<str>;
 
 /// What survives its connectors.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Destination {
     /// What it promises.
     pub guarantee: Guarantee,
@@ -31,19 +35,19 @@ pub struct Destination {
     /// The fence row or owner record.
     pub owner: Option<Recorded>,
     /// Standard bindings, by durable name.
-    pub rows: BTreeMap<String, Rows>,
+    pub rows: BTreeMap<Name, Rows>,
     /// Standard bindings that are backfilled: the rows that will take their place.
-    aside: BTreeMap<String, Rows>,
-    /// What each row was before it was last stored.
-    before: BTreeMap<(String, String), String>,
+    aside: BTreeMap<Name, Rows>,
+    /// What each row was before it was last stored, where a mistake needs it.
+    before: BTreeMap<(Name, Bytes), Bytes>,
     /// Delta bindings, by durable name.
-    pub logs: BTreeMap<String, Vec<String>>,
+    pub logs: BTreeMap<Name, Vec<Bytes>>,
     /// Staged documents by name.
     staged: BTreeMap<(u64, u64), Vec<Change>>,
     /// Transactions that were applied: epoch and number.
     marks: Vec<(u64, u64)>,
-    /// What was stored under each number: a replay says the same.
-    pub said: BTreeMap<u64, Vec<Store>>,
+    /// What was stored under each number, where a replay has to say the same.
+    said: BTreeMap<u64, Vec<Store>>,
     /// It takes what it refused before.
     pub is_mended: bool,
 }
@@ -51,12 +55,12 @@ pub struct Destination {
 /// What a transaction changes.
 #[derive(Debug, Clone)]
 enum Change {
-    Put(String, String, String),
-    Remove(String, String),
-    Append(String, String),
-    Empty(String),
-    Begin(String),
-    Complete(String),
+    Put(Name, Bytes, Bytes),
+    Remove(Name, Bytes),
+    Append(Name, Bytes),
+    Empty(Name),
+    Begin(Name),
+    Complete(Name),
 }
 
 /// A session of its connector.
@@ -71,7 +75,7 @@ pub struct Connector {
     /// Both sides' messages are checked against the protocol.
     pub order: Order,
     epoch: u64,
-    bindings: Vec<Binding>,
+    bindings: Vec<Bound>,
     committed: u64,
     plan: Bytes,
     acknowledged: bool,
@@ -81,11 +85,19 @@ pub struct Connector {
     /// What is done behind them.
     completes: Vec<Change>,
     stored: usize,
+    /// Of each binding that was stored, in order, the last key.
     order_of_stores: Vec<(usize, Vec<u8>)>,
     /// Keys of documents that it refuses, all of one binding.
-    refused: Option<(usize, BTreeSet<String>)>,
+    refused: Option<(usize, BTreeSet<Bytes>)>,
     /// It has said so.
     has_rejected: bool,
+}
+
+/// What it keeps of a binding.
+#[derive(Debug, Clone)]
+struct Bound {
+    name: Name,
+    is_delta: bool,
 }
 
 impl Connector {
@@ -152,9 +164,9 @@ impl Connector {
                 self.changes.clear();
                 self.completes.clear();
                 self.order_of_stores.clear();
-                let patch = format!(r#"{{"flushed":{transaction}}}"#);
+                let patch = || format!(r#"{{"flushed":{transaction}}}"#);
                 let state_patch = match destination.flushes_state {
-                    true => StatePatch::new().with_task(patch.as_bytes()).unwrap_or_default(),
+                    true => StatePatch::new().with_task(patch().as_bytes()).unwrap_or_default(),
                     false => StatePatch::new(),
                 };
                 Ok(Some(ToRuntime::Flushed { state_patch }))
@@ -205,7 +217,7 @@ impl Connector {
         self.changes.clear();
         destination.said.remove(&self.transaction);
         let mut keys = KeysBuilder::new();
-        refused.iter().for_each(|key| keys.push(key.as_bytes()));
+        refused.iter().for_each(|key| keys.push(key));
         let (code, reason, reasons) = ("model.poison".to_owned(), "it is poison".to_owned(), Vec::new());
         Some(ToRuntime::Rejected(Rejected { binding, keys: keys.finish()?, code, reason, reasons }))
     }
@@ -235,9 +247,32 @@ impl Destination {
         }
     }
 
+    /// As it is now. What it was told is no part of it: who compares replays remembers it.
+    #[must_use]
+    pub fn backup(&self) -> Self {
+        Self {
+            owner: self.owner.clone(),
+            rows: self.rows.clone(),
+            aside: self.aside.clone(),
+            before: self.before.clone(),
+            logs: self.logs.clone(),
+            staged: self.staged.clone(),
+            marks: self.marks.clone(),
+            is_mended: self.is_mended,
+            ..Self::new(self.guarantee, self.mistake, self.flushes_state)
+        }
+    }
+
+    /// Becomes what it was.
+    pub fn restore(&mut self, backup: &Self) {
+        *self = Self { said: std::mem::take(&mut self.said), ..backup.backup() };
+    }
+
     fn opened(&mut self, connector: &mut Connector, open: Open) -> Result<ToRuntime, Error> {
         let Open { owner, bindings, transaction, plan, .. } = open;
-        (connector.epoch, connector.bindings) = (owner.epoch, bindings);
+        let bound =
+            |binding: Binding| Bound { name: binding.state_key.as_str().into(), is_delta: binding.delta_updates };
+        (connector.epoch, connector.bindings) = (owner.epoch, bindings.into_iter().map(bound).collect());
         (connector.committed, connector.plan) = (transaction, plan);
         let before = self.owner.clone();
         let ignores = self.mistake == Mistake::IgnoreTheFence;
@@ -285,22 +320,24 @@ impl Destination {
     }
 
     fn load(&self, connector: &Connector, load: &Load) -> Option<ToRuntime> {
-        let name = connector.bindings.get(load.binding)?.state_key.as_str();
+        let name = &connector.bindings.get(load.binding)?.name;
         let (mut keys, mut documents) = (KeysBuilder::new(), BatchBuilder::new(load.binding));
+        let lies = self.mistake == Mistake::ExistsOfAnotherRow;
         for key in load.keys.keys() {
-            let lies = self.mistake == Mistake::ExistsOfAnotherRow;
-            let row = self.current(name).and_then(|rows| rows.get(&text(key)));
-            let older = self.before.get(&(name.to_owned(), text(key)));
-            let row = if self.mistake == Mistake::LoadAnOlderRow { older.or(row) } else { row };
-            let document = match row {
-                Some(document) if !load.keys_only => document.clone(),
-                // One that lies has to have the key that was asked for.
-                None if !load.keys_only => format!(r#"{{"id":{}}}"#, text(key).trim_matches(['[', ']'])),
-                Some(_) | None => "{}".to_owned(),
+            let row = self.current(name).and_then(|rows| rows.get(key));
+            let row = match self.mistake == Mistake::LoadAnOlderRow {
+                true => self.before.get(&(Rc::clone(name), Bytes::copy_from_slice(key))).or(row),
+                false => row,
             };
-            if lies || row.is_some() {
-                keys.push(key);
-                documents.push(document.as_bytes());
+            if !lies && row.is_none() {
+                continue;
+            }
+            keys.push(key);
+            match row {
+                Some(document) if !load.keys_only => documents.push(document),
+                // One that lies has to have the key that was asked for.
+                None if !load.keys_only => documents.push(format!(r#"{{"id":{}}}"#, id_of(key)).as_bytes()),
+                Some(_) | None => documents.push(b"{}"),
             }
         }
         Some(ToRuntime::Loaded(Loaded { keys: keys.finish()?, documents: documents.finish()? }))
@@ -308,17 +345,18 @@ impl Destination {
 
     fn store(&mut self, connector: &mut Connector, store: &Store) -> Result<(), Violation> {
         let index = store.documents.binding();
-        let binding = connector.bindings.get(index).ok_or("a Store for a binding that is not there")?.clone();
+        let bound = connector.bindings.get(index).ok_or("a Store for a binding that is not there")?;
+        let Bound { name, is_delta } = bound.clone();
         self.same_as_before(connector, store)?;
-        let name = binding.state_key.as_str().to_owned();
-        let keys: Vec<_> = store.keys.iter().flat_map(|keys| keys.keys()).map(text).collect();
-        if keys.is_empty() != binding.delta_updates {
+        if store.keys.is_some() == is_delta {
             return Err(format!("binding {name}: keys go with standard bindings and with no others"));
         }
-        for (i, document) in store.documents.documents().map(text).enumerate() {
+        let arena = store.documents.arena();
+        for (i, document) in store.documents.documents().enumerate() {
+            let key = store.keys.as_ref().and_then(|keys| Some(keys.arena().slice_ref(keys.key(i)?)));
             // Reduced, one that merges is poison still: so is every document that has the mark.
-            if document.contains(POISON) && !self.is_mended {
-                let key = keys.get(i).cloned().unwrap_or_else(|| key_of(&document));
+            if is_poison(document) && !self.is_mended {
+                let key = key.unwrap_or_else(|| key_of(document));
                 let refused = connector.refused.get_or_insert_with(|| (index, BTreeSet::new()));
                 if refused.0 == index {
                     refused.1.insert(key);
@@ -329,15 +367,16 @@ impl Destination {
                 // Stored now, it would be there before what comes again.
                 continue;
             }
-            let change = match keys.get(i) {
-                None => Change::Append(name.clone(), document),
+            let document = arena.slice_ref(document);
+            let change = match key {
+                None => Change::Append(Rc::clone(&name), document),
                 Some(key) => {
-                    ascending(connector, index, key)?;
+                    ascending(connector, index, &key)?;
                     let exists = store.exists.get(i).copied().unwrap_or(Exists::Unknown);
-                    self.is_true(connector, &name, key, exists)?;
+                    self.is_true(connector, &name, &key, exists)?;
                     match store.deletes.get(i).copied().unwrap_or(false) {
-                        true => Change::Remove(name.clone(), key.clone()),
-                        false => Change::Put(name.clone(), key.clone(), document),
+                        true => Change::Remove(Rc::clone(&name), key),
+                        false => Change::Put(Rc::clone(&name), key, document),
                     }
                 }
             };
@@ -356,37 +395,40 @@ impl Destination {
     }
 
     /// The durable name of a binding of which something is said as a whole; in the model only databases hear of that.
-    fn whole(&self, connector: &Connector, binding: usize) -> Result<String, Violation> {
-        let binding = connector.bindings.get(binding).ok_or("a binding that is not there")?;
-        match binding.delta_updates || self.guarantee != Guarantee::Transactional {
-            true => Err(format!("{}: it did not say that it takes that", binding.state_key.as_str())),
-            false => Ok(binding.state_key.as_str().to_owned()),
+    fn whole(&self, connector: &Connector, binding: usize) -> Result<Name, Violation> {
+        let Bound { name, is_delta } = connector.bindings.get(binding).ok_or("a binding that is not there")?;
+        match *is_delta || self.guarantee != Guarantee::Transactional {
+            true => Err(format!("{name}: it did not say that it takes that")),
+            false => Ok(Rc::clone(name)),
         }
     }
 
     /// What `exists` says is so.
-    fn is_true(&self, connector: &Connector, name: &str, key: &str, exists: Exists) -> Result<(), Violation> {
+    fn is_true(&self, connector: &Connector, name: &str, key: &[u8], exists: Exists) -> Result<(), Violation> {
         // A destination that stores at once has what a replay brings already.
         if self.guarantee == Guarantee::AtLeastOnce {
             return Ok(());
         }
-        let goes = |change: &Change| matches!(change, Change::Empty(of) | Change::Begin(of) if of == name);
+        let goes = |change: &Change| matches!(change, Change::Empty(of) | Change::Begin(of) if **of == *name);
         let there =
             !connector.changes.iter().any(goes) && self.current(name).is_some_and(|rows| rows.contains_key(key));
+        let key = || text(key);
         match exists {
-            Exists::Unknown => Err(format!("{name} {key}: it asked to know what exists and was not told")),
-            Exists::Present if !there => Err(format!("{name} {key}: said to exist and does not")),
-            Exists::Absent if there => Err(format!("{name} {key}: said not to exist and does")),
+            Exists::Unknown => Err(format!("{name} {}: it asked to know what exists and was not told", key())),
+            Exists::Present if !there => Err(format!("{name} {}: said to exist and does not", key())),
+            Exists::Absent if there => Err(format!("{name} {}: said not to exist and does", key())),
             Exists::Present | Exists::Absent => Ok(()),
         }
     }
 
     /// Where the runtime promises it, the same transaction is the same Stores.
     fn same_as_before(&mut self, connector: &mut Connector, store: &Store) -> Result<(), Violation> {
-        let repeats = self.guarantee == Guarantee::AtLeastOnce || self.flushes_state;
+        if self.guarantee != Guarantee::AtLeastOnce && !self.flushes_state {
+            return Ok(());
+        }
         let said = self.said.entry(connector.transaction).or_default();
         match said.get(connector.stored) {
-            Some(before) if repeats && !alike(before, store) => {
+            Some(before) if !alike(before, store) => {
                 return Err(format!(
                     "transaction {}: its Store {} is not what it was",
                     connector.transaction, connector.stored
@@ -436,19 +478,20 @@ impl Destination {
         Ok(ToRuntime::Committed(committed))
     }
 
-    fn current_mut(&mut self, name: &str) -> &mut Rows {
+    fn current_mut(&mut self, name: &Name) -> &mut Rows {
         match self.aside.get_mut(name) {
             Some(aside) => aside,
-            None => self.rows.entry(name.to_owned()).or_default(),
+            None => self.rows.entry(Rc::clone(name)).or_default(),
         }
     }
 
     fn apply(&mut self, change: Change) {
         match change {
-            Change::Put(name, key, document) => {
+            Change::Put(name, key, document) if self.mistake == Mistake::LoadAnOlderRow => {
                 let before = self.current_mut(&name).insert(key.clone(), document);
                 self.before.extend(before.map(|before| ((name, key), before)));
             }
+            Change::Put(name, key, document) => drop(self.current_mut(&name).insert(key, document)),
             Change::Remove(..) if self.mistake == Mistake::LoseDeletes => {}
             Change::Remove(name, key) => drop(self.current_mut(&name).remove(&key)),
             Change::Empty(_) if self.mistake == Mistake::LoseTruncates => {}
@@ -485,27 +528,47 @@ fn transaction_says(transaction: u64) -> When {
 }
 
 /// Of a document that came without.
-fn key_of(document: &str) -> String {
+fn key_of(document: &[u8]) -> Bytes {
+    let document = String::from_utf8_lossy(document);
     let id = document.split_once(r#""id":"#).map_or("", |(_, rest)| rest);
-    format!("[{}]", id.split(',').next().unwrap_or_default())
+    Bytes::from(format!("[{}]", id.split(',').next().unwrap_or_default()))
+}
+
+/// What stands in a key of one part.
+fn id_of(key: &[u8]) -> String {
+    text(key).trim_matches(['[', ']']).to_owned()
 }
 
 /// Bindings together, keys ascending, each once.
-fn ascending(connector: &mut Connector, binding: usize, key: &str) -> Result<(), Violation> {
-    let encoded = longshore_proto::key::encode_json_key(key.as_bytes()).map_err(|error| error.to_string())?;
-    let before = connector.order_of_stores.iter().rev().find(|(other, _)| *other == binding);
-    let apart = before.is_some() && connector.order_of_stores.last().is_some_and(|(other, _)| *other != binding);
-    if apart || before.is_some_and(|(_, before)| *before >= encoded) {
-        return Err(format!("binding {binding}: key {key} does not ascend, or the binding's Stores are apart"));
+fn ascending(connector: &mut Connector, binding: usize, key: &[u8]) -> Result<(), Violation> {
+    let mut encoded = Vec::new();
+    encode_json_key_into(key, &mut encoded).map_err(|error| error.to_string())?;
+    let stored = &mut connector.order_of_stores;
+    let ascends = match stored.last_mut() {
+        Some((last, before)) if *last == binding => {
+            let ascends = *before < encoded;
+            *before = encoded;
+            ascends
+        }
+        Some(_) | None => {
+            let is_new = stored.iter().all(|(other, _)| *other != binding);
+            stored.push((binding, encoded));
+            is_new
+        }
+    };
+    match ascends {
+        true => Ok(()),
+        false => {
+            let key = text(key);
+            Err(format!("binding {binding}: key {key} does not ascend, or the binding's Stores are apart"))
+        }
     }
-    connector.order_of_stores.push((binding, encoded));
-    Ok(())
 }
 
 /// Indexes live in one session: what counts is what is stored. `exists` may have changed with a Store that was not undone.
 fn alike(a: &Store, b: &Store) -> bool {
-    let documents = |store: &Store| store.documents.documents().map(text).collect::<Vec<_>>();
-    documents(a) == documents(b) && a.keys == b.keys && a.deletes == b.deletes
+    let same_documents = a.documents.arena() == b.documents.arena() && a.documents.ends() == b.documents.ends();
+    same_documents && a.keys == b.keys && a.deletes == b.deletes
 }
 
 fn parse_plan(plan: &[u8]) -> Option<(u64, u64)> {

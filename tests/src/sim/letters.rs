@@ -2,22 +2,24 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use longshore::journal::{Control, Entry, Filter, Journal, JournalError, Mark, Resent, Writer};
 use longshore::letters::refused::{self, Order};
 use longshore::letters::settle::{Selection, replay};
 use longshore_proto::Error;
 use longshore_proto::batch::BatchBuilder;
+use longshore_proto::name::StateKey;
 use longshore_proto::state::StatePatch;
 
 use super::Violation;
-use super::source::{BAD, Source};
+use super::source::{Document, Source, is_bad};
 
 /// What the journal holds.
 #[derive(Debug, Clone, Default)]
 pub struct Found {
     /// Documents with where they stand, and among them those that were sent again.
     pub entries: BTreeMap<u64, Said>,
-    letters: BTreeMap<u64, String>,
+    letters: BTreeMap<u64, Bytes>,
     replayed: BTreeSet<u64>,
 }
 
@@ -25,9 +27,9 @@ pub struct Found {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Said {
     /// For everybody.
-    Document(String),
+    Document(Bytes),
     /// For a binding, by its durable name, that refused the one at this offset.
-    Again(String, u64, String),
+    Again(StateKey, u64, Bytes),
     /// Something happened to the collection as a whole.
     Control(Control),
 }
@@ -60,7 +62,7 @@ fn replay_in_two(journal: &dyn Journal, writer: &mut dyn Writer, ends_between: b
     };
     let mut batch = BatchBuilder::new(0);
     let waiting: Vec<u64> = found.letters.keys().copied().filter(|at| !found.replayed.contains(at)).collect();
-    waiting.iter().for_each(|at| batch.push(found.letters[at].as_bytes()));
+    waiting.iter().for_each(|at| batch.push(&found.letters[at]));
     let Some(batch) = batch.finish() else { return Ok(0) };
     writer.documents(local, &batch)?;
     let _durable = writer.commit(&StatePatch::new())?;
@@ -93,16 +95,15 @@ pub fn find(journal: &dyn Journal) -> Result<Found, JournalError> {
     while let Some(entry) = reader.next()? {
         match entry {
             Entry::Documents { first_offset, documents, .. } => {
-                let documents = documents.documents().map(|d| Said::Document(String::from_utf8_lossy(d).into_owned()));
-                found.entries.extend((first_offset..).zip(documents));
+                let arena = documents.arena();
+                let said = documents.documents().map(|document| Said::Document(arena.slice_ref(document)));
+                found.entries.extend((first_offset..).zip(said));
             }
             Entry::Resent { offset, resent, .. } => {
-                let document = String::from_utf8_lossy(&resent.document).into_owned();
-                let said = Said::Again(resent.binding.as_str().to_owned(), resent.letter, document);
-                found.entries.insert(offset, said);
+                found.entries.insert(offset, Said::Again(resent.binding, resent.letter, resent.document));
             }
             Entry::Letter { offset, letter, .. } => {
-                found.letters.insert(offset, String::from_utf8_lossy(&letter.document).into_owned());
+                found.letters.insert(offset, letter.document);
             }
             Entry::Settled { letters, .. } => found.replayed.extend(letters),
             Entry::Control { offset, control, .. } => {
@@ -115,18 +116,15 @@ pub fn find(journal: &dyn Journal) -> Result<Found, JournalError> {
 }
 
 impl Found {
-    /// What was there before a part of it was trimmed, and what is there now.
-    #[must_use]
-    pub fn with(&self, now: Self) -> Self {
-        let mut all = self.clone();
-        all.entries.extend(now.entries);
-        all.letters.extend(now.letters);
-        all.replayed.extend(now.replayed);
-        all
+    /// What is there now, beside what was there before a part of it was trimmed.
+    pub fn add(&mut self, now: Self) {
+        self.entries.extend(now.entries);
+        self.letters.extend(now.letters);
+        self.replayed.extend(now.replayed);
     }
 
     /// Documents for everybody, in their order.
-    pub fn documents(&self) -> impl Iterator<Item = &String> {
+    pub fn documents(&self) -> impl Iterator<Item = &Bytes> {
         self.entries.values().filter_map(|said| match said {
             Said::Document(document) => Some(document),
             Said::Again(..) | Said::Control(_) => None,
@@ -141,23 +139,21 @@ impl Found {
 
     /// Documents in = stored and dead-lettered, each once; and of the letters exactly those are stored that were replayed.
     pub fn verify(&self, source: &Source) -> Result<(), Violation> {
-        let (bad, good): (Vec<_>, Vec<_>) = source.all().into_iter().partition(|document| document.bad);
-        let texts = |documents: Vec<super::source::Document>| documents.into_iter().map(|document| document.json);
-        let (replayed, stored): (Vec<String>, Vec<String>) =
-            self.documents().cloned().partition(|document| document.contains(BAD));
-        if stored != texts(good).collect::<Vec<_>>() {
+        let texts = |bad| source.all().filter(move |document| document.bad == bad).map(|Document { json, .. }| json);
+        let (replayed, stored): (Vec<&Bytes>, Vec<&Bytes>) = self.documents().partition(|document| is_bad(document));
+        if !texts(false).eq(stored.iter().copied()) {
             return Err(format!("the journal does not hold each document once and in order: {stored:?}"));
         }
-        let letters: Vec<String> = self.letters.values().cloned().collect();
-        if letters != texts(bad).collect::<Vec<_>>() {
-            return Err(format!("documents in are not stored + dead-lettered; letters: {letters:?}"));
+        if !texts(true).eq(self.letters.values()) {
+            return Err(format!("documents in are not stored + dead-lettered; letters: {:?}", self.letters));
         }
-        let sorted = |mut documents: Vec<String>| {
+        let sorted = |mut documents: Vec<&Bytes>| {
             documents.sort_unstable();
-            documents
+            documents.into_iter().cloned().collect::<Vec<_>>()
         };
-        let marked = self.replayed.iter().filter_map(|at| self.letters.get(at).cloned()).collect();
-        if sorted(replayed.clone()) != sorted(marked) {
+        let marked = self.replayed.iter().filter_map(|at| self.letters.get(at)).collect();
+        let replayed = sorted(replayed);
+        if replayed != sorted(marked) {
             return Err(format!("letters were not replayed once each: {replayed:?}"));
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! Feeds the shipped materialize machine and does what it says, as its session does, with the shipped reader and comparison. What happens
 //! there on other threads waits here until the dice choose it.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use longshore::store::{Epoch, MemoryStore, TaskChanges, TaskRecord, TaskStore};
 use longshore_proto::materialize::message::{Guarantee, Open, Opened, Rejected, ToConnector, ToRuntime};
 use longshore_proto::session::{Binding, Recorded};
 use longshore_proto::{Error, Side};
+use tokio::sync::watch;
 
 use super::Mistake;
 use super::capture::{Broken, COLLECTION};
@@ -49,11 +51,14 @@ pub struct MaterializeTask {
     /// The stream to the destination's connector.
     pub connector: Connector,
     journal: Arc<dyn Journal>,
+    committed: watch::Receiver<Option<CommittedEnd>>,
     epoch: Epoch,
     spec_version: u64,
     guarantee: Guarantee,
     places: Vec<Place>,
     ours: Checkpoint,
+    /// What was begun and not committed when the session began.
+    extent: Option<Extent>,
     record: TaskRecord,
     write: Option<TaskChanges>,
     work: Option<Work>,
@@ -187,12 +192,14 @@ impl MaterializeTask {
             machine: Transaction::new(beginning, ours.clone()),
             gatherer,
             connector,
+            committed: journal.committed(),
             journal,
             epoch,
             spec_version: spec.version,
             guarantee,
             places,
             ours,
+            extent,
             record,
             write: None,
             work: None,
@@ -205,9 +212,8 @@ impl MaterializeTask {
     }
 
     /// What may happen next.
-    #[must_use]
-    pub fn due(&self) -> Vec<Step> {
-        let end = *self.journal.committed().borrow();
+    pub fn due(&self) -> impl Iterator<Item = Step> + use<> {
+        let end = *self.committed.borrow();
         [
             (Step::ConnectorHears, self.connector.is_due()),
             (Step::Hears, !self.connector.to_runtime.is_empty()),
@@ -218,7 +224,6 @@ impl MaterializeTask {
         ]
         .into_iter()
         .filter_map(|(step, is_due)| is_due.then_some(step))
-        .collect()
     }
 
     /// Lets it happen.
@@ -246,7 +251,7 @@ impl MaterializeTask {
                 self.event(Event::AgeElapsed)
             }
             Step::More => {
-                self.seen = *self.journal.committed().borrow();
+                self.seen = *self.committed.borrow();
                 self.event(Event::MoreToRead)
             }
         }
@@ -319,10 +324,16 @@ impl MaterializeTask {
     }
 
     fn compare(&self, recorded: Option<&Recorded>) -> Result<Resume, Broken> {
-        let extent = self.record.extent.as_ref().map(|extent| Extent::parse(&extent.bytes)).transpose()?;
         let journal = &self.journal;
+        // Of the same position the answer is the same, and most places are at one.
+        let known = RefCell::new(Vec::<(Position, Standing)>::new());
         let standing = |_: &Place, position: Position| {
-            Gatherer::standing(&**journal, position, COLLECTION).unwrap_or(Standing::Differs)
+            let answer = known.borrow().iter().find(|(of, _)| *of == position).map(|(_, answer)| *answer);
+            answer.unwrap_or_else(|| {
+                let answer = Gatherer::standing(&**journal, position, COLLECTION).unwrap_or(Standing::Differs);
+                known.borrow_mut().push((position, answer));
+                answer
+            })
         };
         let remembered = Remembered {
             task: TASK,
@@ -331,7 +342,7 @@ impl MaterializeTask {
             has_delta: true,
             spec_version: self.spec_version,
             ours: &self.ours,
-            extent: extent.as_ref(),
+            extent: self.extent.as_ref(),
             pending: self.record.pending.as_ref().map(|pending| pending.transaction),
             recorded,
             standing: &standing,
@@ -348,7 +359,7 @@ impl MaterializeTask {
         };
         let event = match work {
             Work::Advance(selection, ends) => {
-                self.seen = *self.journal.committed().borrow();
+                self.seen = *self.committed.borrow();
                 if let Some(selection) = selection {
                     self.gatherer.begin(selection);
                 }
@@ -388,7 +399,7 @@ impl MaterializeTask {
         for action in self.machine.step(event)? {
             match action {
                 Action::Persist(mut changes) => {
-                    let committed = *self.journal.committed().borrow();
+                    let committed = *self.committed.borrow();
                     changes.durable = committed.map(|end| end.durable).into_iter().collect();
                     self.write = Some(*changes);
                 }

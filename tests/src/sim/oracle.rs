@@ -2,16 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use longshore::journal::Control;
 use longshore::materialize::skips::JOINED;
 use longshore::store::Skip;
 use longshore_proto::materialize::message::Guarantee;
+use memchr::memmem::Finder;
 use serde_json::Value;
 
 use super::Violation;
 use super::destination::{Destination, Rows};
 use super::letters::{Found, Said};
-use super::source::{Document, POISON, Source};
+use super::source::{Document, Source, is_poison};
 
 /// All there is to be compared.
 #[derive(Debug, Clone, Copy)]
@@ -27,27 +29,26 @@ pub struct All<'a> {
 /// What one binding has to hold.
 struct Meant {
     /// Documents for it, in order, without those that wait.
-    documents: Vec<String>,
+    documents: Vec<Bytes>,
     /// Documents that it refused once, whatever became of them.
-    refused: BTreeSet<String>,
+    refused: BTreeSet<Bytes>,
 }
 
 /// Compares every binding with what the formula says, with what was replayed of it, and with what it refused.
 pub fn verify(all: &All<'_>, standard: &[String], delta: &[String], reduces: bool) -> Result<(), Violation> {
     let All { source, journal, destination, .. } = all;
     journal.verify(source)?;
-    let formula: BTreeMap<String, Document> =
-        source.all().into_iter().map(|document| (document.json.clone(), document)).collect();
+    let formula: BTreeMap<&Bytes, &Document> = source.all().map(|document| (&document.json, document)).collect();
     for name in standard {
         let meant = meant(all, name, reduces, destination.guarantee != Guarantee::Transactional)?;
-        let documents: Vec<&Document> = meant.documents.iter().filter_map(|json| formula.get(json)).collect();
-        let mut got = destination.rows.get(name).cloned().unwrap_or_default();
+        let documents: Vec<&Document> = meant.documents.iter().filter_map(|json| formula.get(json).copied()).collect();
+        let mut got = destination.rows.get(name.as_str()).cloned().unwrap_or_default();
         let mut expected = documents.clone();
         if destination.guarantee == Guarantee::AtLeastOnce {
             // Stored at once, before it refused another one of the key: it may be there or not.
             let keys: BTreeSet<u64> = meant.refused.iter().filter_map(|json| Some(formula.get(json)?.id)).collect();
             expected.retain(|document| !keys.contains(&document.id));
-            keys.iter().for_each(|id| drop(got.remove(&format!("[{id}]"))));
+            keys.iter().for_each(|id| drop(got.remove(&key_of(*id))));
         }
         match reduces {
             true => sums(name, &documents, &got)?,
@@ -55,7 +56,7 @@ pub fn verify(all: &All<'_>, standard: &[String], delta: &[String], reduces: boo
         }
     }
     for name in delta {
-        let got = destination.logs.get(name).cloned().unwrap_or_default();
+        let got = destination.logs.get(name.as_str()).cloned().unwrap_or_default();
         log(name, &meant(all, name, false, true)?, &got, destination.guarantee)?;
     }
     Ok(())
@@ -64,15 +65,16 @@ pub fn verify(all: &All<'_>, standard: &[String], delta: &[String], reduces: boo
 /// Documents in = stored and dead-lettered: whatever is not passed over has to be there, and what is passed over was refused, or waits for one
 /// of its key that was. One that `keeps` has no ear for what happens to the collection as a whole; another begins anew with it.
 fn meant(all: &All<'_>, name: &str, is_reduced: bool, keeps: bool) -> Result<Meant, Violation> {
-    let skips: BTreeMap<u64, &Skip> =
-        all.skips.iter().filter(|skip| skip.at.binding.as_str() == name).map(|skip| (skip.at.offset, skip)).collect();
+    let of_it = || all.skips.iter().filter(|skip| skip.at.binding.as_str() == name);
+    let skips: BTreeMap<u64, &Skip> = of_it().map(|skip| (skip.at.offset, skip)).collect();
+    let keys: BTreeMap<u64, Finder<'_>> = of_it().map(|skip| (skip.at.offset, key_in_a_document(skip))).collect();
     let mut meant = Meant { documents: Vec::new(), refused: BTreeSet::new() };
     let mut again: BTreeMap<u64, u64> = BTreeMap::new();
     let mut poisoned: BTreeSet<Vec<u8>> = BTreeSet::new();
     for (offset, said) in &all.journal.entries {
         let document = match said {
             Said::Document(document) => document,
-            Said::Again(to, letter, document) if to == name => {
+            Said::Again(to, letter, document) if to.as_str() == name => {
                 if let Some(first) = again.insert(*letter, *offset) {
                     return Err(format!("{name}: the letter at {letter} stands again at {first} and at {offset}"));
                 }
@@ -92,10 +94,10 @@ fn meant(all: &All<'_>, name: &str, is_reduced: bool, keeps: bool) -> Result<Mea
             None => {
                 let waits_for = skips.values().find(|skip| {
                     let waits = again.get(&skip.at.offset).is_none_or(|at| at > offset);
-                    skip.at.offset < *offset && waits && has_key(document, &skip.key_json)
+                    skip.at.offset < *offset && waits && keys[&skip.at.offset].find(document).is_some()
                 });
                 if let (Some(skip), true, Said::Document(_)) = (waits_for, is_reduced, said) {
-                    return Err(format!("{name}: {document} did not wait for the letter at {}", skip.at.offset));
+                    return Err(format!("{name}: {document:?} did not wait for the letter at {}", skip.at.offset));
                 }
                 meant.documents.push(document.clone());
             }
@@ -103,7 +105,7 @@ fn meant(all: &All<'_>, name: &str, is_reduced: bool, keeps: bool) -> Result<Mea
                 if skip.code == JOINED && matches!(said, Said::Again(..)) {
                     return Err(format!("{name}: the letter sent again at {offset} waits for another one"));
                 }
-                if document.contains(POISON) {
+                if is_poison(document) {
                     poisoned.insert(skip.key_json.to_vec());
                 }
                 meant.refused.insert(document.clone());
@@ -123,16 +125,21 @@ fn meant(all: &All<'_>, name: &str, is_reduced: bool, keeps: bool) -> Result<Mea
     Ok(meant)
 }
 
-fn has_key(document: &str, key_json: &[u8]) -> bool {
-    let key = String::from_utf8_lossy(key_json);
-    document.contains(&format!(r#""id":{},"#, key.trim_matches(['[', ']'])))
+/// What stands in each document of its key.
+fn key_in_a_document(skip: &Skip) -> Finder<'static> {
+    let key = String::from_utf8_lossy(&skip.key_json);
+    Finder::new(format!(r#""id":{},"#, key.trim_matches(['[', ']'])).as_bytes()).into_owned()
+}
+
+fn key_of(id: u64) -> Bytes {
+    format!("[{id}]").into()
 }
 
 /// The last document of each key.
 fn last(name: &str, all: &[&Document], got: &Rows) -> Result<(), Violation> {
     let mut expected = Rows::new();
     for document in all {
-        let key = format!("[{}]", document.id);
+        let key = key_of(document.id);
         match document.delete {
             true => drop(expected.remove(&key)),
             false => drop(expected.insert(key, document.json.clone())),
@@ -152,9 +159,9 @@ struct Sum {
 
 /// Since each row was made: the sum, what was seen of it in order, and else the last document.
 fn sums(name: &str, all: &[&Document], got: &Rows) -> Result<(), Violation> {
-    let mut expected: BTreeMap<String, Sum> = BTreeMap::new();
+    let mut expected: BTreeMap<Bytes, Sum> = BTreeMap::new();
     for document in all {
-        let key = format!("[{}]", document.id);
+        let key = key_of(document.id);
         if document.delete {
             expected.remove(&key);
             continue;
@@ -176,7 +183,7 @@ fn sums(name: &str, all: &[&Document], got: &Rows) -> Result<(), Violation> {
         }
         let got = got.get(key).map(|got| parsed(got)).transpose()?;
         if got.as_ref() != Some(row) {
-            return Err(format!("row {key} of {name}: expected {row}, got {got:?}"));
+            return Err(format!("row {key:?} of {name}: expected {row}, got {got:?}"));
         }
     }
     if got.len() > expected.len() {
@@ -185,14 +192,14 @@ fn sums(name: &str, all: &[&Document], got: &Rows) -> Result<(), Violation> {
     Ok(())
 }
 
-fn parsed(json: &str) -> Result<Value, Violation> {
-    serde_json::from_str(json).map_err(|error| format!("a document that is none: {json}: {error}"))
+fn parsed(json: &Bytes) -> Result<Value, Violation> {
+    serde_json::from_slice(json).map_err(|error| format!("a document that is none: {json:?}: {error}"))
 }
 
-fn log(name: &str, meant: &Meant, got: &[String], guarantee: Guarantee) -> Result<(), Violation> {
+fn log(name: &str, meant: &Meant, got: &[Bytes], guarantee: Guarantee) -> Result<(), Violation> {
     let all = &meant.documents;
-    let short = |documents: &[String]| {
-        let place = |document: &String| all.iter().position(|other| other == document);
+    let short = |documents: &[Bytes]| {
+        let place = |document: &Bytes| all.iter().position(|other| other == document);
         documents.iter().map(place).collect::<Vec<_>>()
     };
     match guarantee {
@@ -201,15 +208,15 @@ fn log(name: &str, meant: &Meant, got: &[String], guarantee: Guarantee) -> Resul
             Err(format!("documents of {name}: expected each of {} once and in order, got {:?}", all.len(), short(got)))
         }
         Guarantee::AtLeastOnce => {
-            let is_there = |document: &&String| got.contains(document);
+            let is_there = |document: &&Bytes| got.contains(document);
             if let Some(lost) = all.iter().find(|document| !is_there(document)) {
-                return Err(format!("documents of {name}: {lost} is lost"));
+                return Err(format!("documents of {name}: {lost:?} is lost"));
             }
             // What was stored before another of its key was refused came early.
             let mut seen = BTreeSet::new();
-            let straight = |document: &&String| !meant.refused.contains(*document);
-            let first: Vec<&String> = got.iter().filter(straight).filter(|document| seen.insert(*document)).collect();
-            let expected: Vec<&String> = all.iter().filter(straight).collect();
+            let straight = |document: &&Bytes| !meant.refused.contains(*document);
+            let first: Vec<&Bytes> = got.iter().filter(straight).filter(|document| seen.insert(*document)).collect();
+            let expected: Vec<&Bytes> = all.iter().filter(straight).collect();
             if first == expected { Ok(()) } else { Err(format!("documents of {name} in disorder: {:?}", short(got))) }
         }
     }

@@ -1,12 +1,14 @@
 //! The model source: transactions computed from the seed, of which it forgets what it was told is durable.
 
 use std::collections::VecDeque;
+use std::sync::LazyLock;
 
 use bytes::Bytes;
 use longshore_proto::batch::BatchBuilder;
 use longshore_proto::capture::message::{Checkpoint, ToRuntime};
 use longshore_proto::capture::order::Session as Order;
 use longshore_proto::state::{State, StatePatch};
+use memchr::memmem::Finder;
 
 use super::Violation;
 use super::dice::hash;
@@ -15,23 +17,43 @@ use super::dice::hash;
 pub const REDUCED: &str = r#"{"type":"object","reduce":{"strategy":"merge"},"properties":{
     "n":{"type":"integer","reduce":{"strategy":"sum"}},
     "seen":{"type":"array","reduce":{"strategy":"append"}}}}"#;
+/// What fills documents, to one length or another.
+const BODY: &str = match std::str::from_utf8(&[b'x'; 400]) {
+    Ok(body) => body,
+    Err(_) => "",
+};
 /// Keys of the model's rows are below this.
 pub const KEYS: u64 = 7;
 
 /// What is in a document that is not admitted.
-pub const BAD: &str = r#""bad":true,"#;
+const BAD: &str = r#""bad":true,"#;
 /// What is in a document that the destination refuses until it is mended, and in what is reduced from one.
-pub const POISON: &str = r#""poison":true"#;
+const POISON: &str = r#""poison":true"#;
+
+/// Whether a document is not admitted.
+#[must_use]
+pub fn is_bad(document: &[u8]) -> bool {
+    static MARK: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(BAD));
+    MARK.find(document).is_some()
+}
+
+/// Whether the destination refuses a document until it is mended.
+#[must_use]
+pub fn is_poison(document: &[u8]) -> bool {
+    static MARK: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(POISON));
+    MARK.find(document).is_some()
+}
 
 /// What survives the source's connector.
 #[derive(Debug, Clone)]
 pub struct Source {
-    /// Of the run.
-    pub seed: u64,
+    seed: u64,
     /// It has this many transactions.
     pub transactions: u64,
+    /// Their documents.
+    documents: Vec<Vec<Document>>,
     /// All before this one is forgotten.
-    pub forgotten_before: u64,
+    forgotten_before: u64,
 }
 
 /// A document of the model.
@@ -46,44 +68,51 @@ pub struct Document {
     /// It is not admitted.
     pub bad: bool,
     /// As it is captured.
-    pub json: String,
+    pub json: Bytes,
 }
 
-impl Source {
-    /// The documents of transaction `t`, from 1.
-    #[must_use]
-    pub fn documents(&self, t: u64) -> Vec<Document> {
-        let count = 1 + hash(&[self.seed, t]) % 3;
+impl Document {
+    /// Those of transaction `t`.
+    fn of(seed: u64, t: u64) -> Vec<Self> {
+        let count = 1 + hash(&[seed, t]) % 3;
         let document = |i| {
-            let chance = hash(&[self.seed, t, i]);
+            let chance = hash(&[seed, t, i]);
             let bad = (chance >> 32).is_multiple_of(6);
             // Replayed, it comes at any time later: nothing else has its key.
             let id = if bad { KEYS + 10 * t + i } else { chance % KEYS };
             let delete = !bad && (chance >> 8).is_multiple_of(5);
             let poison = !bad && (chance >> 20).is_multiple_of(11);
-            let mark = if bad {
-                BAD.to_owned()
-            } else if poison {
-                format!("{POISON},")
-            } else {
-                String::new()
+            let (mark, comma) = match (bad, poison) {
+                (true, _) => (BAD, ""),
+                (false, true) => (POISON, ","),
+                (false, false) => ("", ""),
             };
             let op = if delete { "d" } else { "u" };
-            let body = "x".repeat(((chance >> 16) % 400) as usize);
+            // Most are short, some go over a sector's border or two.
+            let longest = if (chance >> 28).is_multiple_of(4) { BODY.len() as u64 } else { 40 };
+            let body = &BODY[..((chance >> 16) % longest) as usize];
             let n = Some((chance >> 40) as i64 % 1000 - 500).filter(|n| n % 4 != 0);
             let summed = n.map(|n| format!(r#","n":{n}"#)).unwrap_or_default();
             let json = format!(
-                r#"{{"_meta":{{"op":"{op}"}},"id":{id},"txn":{t},"i":{i},{mark}"seen":["{t}.{i}"],"body":"{body}"{summed}}}"#
+                r#"{{"_meta":{{"op":"{op}"}},"id":{id},"txn":{t},"i":{i},{mark}{comma}"seen":["{t}.{i}"],"body":"{body}"{summed}}}"#
             );
-            Document { id, delete, n, bad, json }
+            Self { id, delete, n, bad, json: json.into() }
         };
         (0..count).map(document).collect()
     }
+}
+
+impl Source {
+    /// Of this seed.
+    #[must_use]
+    pub fn new(seed: u64, transactions: u64) -> Self {
+        let documents = (1..=transactions).map(|t| Document::of(seed, t)).collect();
+        Self { seed, transactions, documents, forgotten_before: 1 }
+    }
 
     /// Everything it ever had.
-    #[must_use]
-    pub fn all(&self) -> Vec<Document> {
-        (1..=self.transactions).flat_map(|t| self.documents(t)).collect()
+    pub fn all(&self) -> impl Iterator<Item = &Document> {
+        self.documents.iter().flatten()
     }
 
     /// Whether its schema is stated anew before transaction `t`.
@@ -170,11 +199,11 @@ impl Connector {
         let (before, behind) = source.controls(t);
         self.to_runtime.extend(before);
         let mut batch = BatchBuilder::new(0);
-        for (i, document) in source.documents(t).iter().enumerate() {
+        for (i, document) in source.documents[t as usize - 1].iter().enumerate() {
             if i == 2 {
                 self.to_runtime.extend(batch.finish().map(ToRuntime::Captured));
             }
-            batch.push(document.json.as_bytes());
+            batch.push(&document.json);
         }
         self.to_runtime.extend(batch.finish().map(ToRuntime::Captured));
         self.to_runtime.extend(behind);

@@ -7,7 +7,7 @@ mod upkeep;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use longshore::capture::transaction::End as CaptureEnd;
 use longshore::journal::storage::sim::{Plan, SimStorage};
@@ -54,7 +54,8 @@ pub fn run(seed: u64, options: &Options) -> Result<Report, Box<Failure>> {
 /// Whose state directory it is.
 #[must_use]
 pub fn installation() -> InstallationId {
-    InstallationId::from_bytes([7; 16])
+    static INSTALLATION: LazyLock<InstallationId> = LazyLock::new(|| InstallationId::from_bytes([7; 16]));
+    INSTALLATION.clone()
 }
 
 /// On whose behalf a session is opened.
@@ -65,8 +66,11 @@ pub fn owner(task: &str, epoch: Epoch) -> Owner {
 
 /// Where what does not fit into memory goes: into memory too, where the system has such a place.
 fn spill_dir() -> PathBuf {
-    let memory = PathBuf::from("/dev/shm");
-    if memory.is_dir() { memory } else { std::env::temp_dir() }
+    static DIR: LazyLock<PathBuf> = LazyLock::new(|| {
+        let memory = PathBuf::from("/dev/shm");
+        if memory.is_dir() { memory } else { std::env::temp_dir() }
+    });
+    DIR.clone()
 }
 
 struct World {
@@ -137,7 +141,7 @@ enum Step {
 impl World {
     fn new(seed: u64, options: Options) -> Self {
         let (mut dice, mut chance) = (Dice::new(seed), Dice::new(hash(&[seed, 1])));
-        let transactions = TRANSACTIONS_MIN + dice.below(10);
+        let transactions = TRANSACTIONS_MIN + dice.below(4);
         let transactions = options.transactions.unwrap_or(transactions);
         let flushes_state = dice.once_in(6);
         let budget_bytes = if dice.once_in(8) { 1_500 } else { 1 << 20 };
@@ -145,7 +149,7 @@ impl World {
         // What may store a transaction twice would count twice.
         let reduces = options.guarantee != Guarantee::AtLeastOnce && dice.once_in(2);
         // Many short days find more than a few long ones, but some things take long.
-        let days = if chance.once_in(8) { 900 } else { 150 };
+        let days = if chance.once_in(16) { 900 } else { 150 };
         let calm_from = match &options.faults {
             Faults::None | Faults::At(..) | Faults::Disk(..) => 0,
             Faults::Random => chance.below(days),
@@ -171,7 +175,7 @@ impl World {
             struck: Vec::new(),
             disk,
             store: MemoryStore::default(),
-            source: Source { seed, transactions, forgotten_before: 1 },
+            source: Source::new(seed, transactions),
             destination,
             runtime: None,
             zombies: Vec::new(),
@@ -200,16 +204,29 @@ impl World {
             }
         }
         let (standard, delta) = self.names();
-        let (journal, skips) = (self.journal()?, self.skips());
-        let all =
-            oracle::All { source: &self.source, journal: &journal, destination: &self.destination, skips: &skips };
+        let skips = self.skips();
+        self.find_all()?;
+        let (source, journal) = (&self.source, &self.archive);
+        let all = oracle::All { source, journal, destination: &self.destination, skips: &skips };
         oracle::verify(&all, &standard, &delta, self.reduces)?;
         if skips.iter().any(|skip| skip.code == longshore::materialize::skips::JOINED) {
             self.count("joined");
         }
+        self.is_a_whole_day()?;
         self.report.operations = self.disk.operations();
         self.report.strikes = self.disk.strikes();
         Ok(())
+    }
+
+    /// Enough happened for the run to count, unless it was asked for less.
+    fn is_a_whole_day(&self) -> Result<(), Violation> {
+        let Report { transactions, sessions, fired, .. } = &self.report;
+        let is_whole = *transactions >= TRANSACTIONS_MIN && *sessions >= SESSIONS_MIN && !fired.is_empty();
+        let is_asked = matches!(self.options.faults, Faults::Random) && self.options.transactions.is_none();
+        match is_asked && !is_whole {
+            true => Err(format!("too little happened: {transactions} transactions, {sessions} sessions, {fired:?}")),
+            false => Ok(()),
+        }
     }
 
     /// A fault, perhaps, and then one of the things that may happen.
@@ -237,13 +254,13 @@ impl World {
 
     fn due(&self) -> Vec<Step> {
         let Some(runtime) = &self.runtime else { return vec![Step::StartRuntime] };
-        let mut due = Vec::new();
+        let mut due = Vec::with_capacity(16);
         match &runtime.capture {
             None if runtime.journal.id().is_some() && !runtime.ends_told => {
                 due.extend([Step::StartCapture, Step::Replay])
             }
             None => due.push(Step::StartCapture),
-            Some(task) => due.extend(task.due().into_iter().map(Step::Capture)),
+            Some(task) => due.extend(task.due().map(Step::Capture)),
         }
         match &runtime.materialization {
             None if runtime.journal.id().is_some() => {
@@ -253,7 +270,7 @@ impl World {
                 }
             }
             None => {}
-            Some(task) => due.extend(task.due().into_iter().map(Step::Materialize)),
+            Some(task) => due.extend(task.due().map(Step::Materialize)),
         }
         let caught_up = runtime.capture.as_ref().is_some_and(|task| task.caught_up.is_some());
         let is_calm = self.calm_since.is_some();
@@ -325,7 +342,7 @@ impl World {
                 Err(broken) => self.session_ended(broken, false),
             },
             Step::Backup => {
-                self.backups.push(self.destination.clone());
+                self.backups.push(self.destination.backup());
                 if self.backups.len() > BACKUPS {
                     self.backups.remove(0);
                 }
@@ -335,9 +352,11 @@ impl World {
         }
     }
 
-    fn journal(&self) -> Result<letters::Found, Violation> {
+    /// What the journal holds now joins what it held before it was trimmed.
+    fn find_all(&mut self) -> Result<(), Violation> {
         let runtime = self.runtime.as_ref().ok_or("no runtime at the end")?;
-        letters::find(&*runtime.journal).map(|now| self.archive.with(now)).map_err(|error| error.to_string())
+        self.archive.add(letters::find(&*runtime.journal).map_err(|error| error.to_string())?);
+        Ok(())
     }
 
     fn start_runtime(&mut self) -> Result<(), Violation> {
@@ -350,7 +369,7 @@ impl World {
         let durable = witnesses.reduce(|a, b| a.newer_of(b));
         let evidence = Evidence { durable, trimmed: of_capture.trimmed, positions: Vec::new() };
         let options = FileJournalOptions {
-            segment_bytes: 3_000,
+            segment_bytes: 2_500,
             ..FileJournalOptions::new(PathBuf::from("journals/capture"), JournalId(fresh), evidence)
         };
         let journal = Arc::new(FileJournal::over(Arc::new(self.disk.clone()), options));

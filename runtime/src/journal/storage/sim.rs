@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Storage, StorageFile};
@@ -63,7 +63,8 @@ pub struct Plan {
 #[derive(Debug, Default)]
 struct Disk {
     files: Vec<SimFile>,
-    dirs: BTreeMap<PathBuf, SimDir>,
+    /// By path, taken as a text.
+    dirs: BTreeMap<String, SimDir>,
     /// Handles of an earlier boot are dead.
     boot: u64,
     operations: u64,
@@ -176,7 +177,7 @@ impl SimStorage {
     pub fn lose(&self, file: &Path) {
         let mut disk = self.lock();
         if let (Some(dir), Some(name)) = (file.parent(), file.file_name().and_then(|n| n.to_str()))
-            && let Some(dir) = disk.dirs.get_mut(dir)
+            && let Some(dir) = dir.to_str().and_then(|dir| disk.dirs.get_mut(dir))
         {
             dir.cache.remove(name);
             dir.durable.remove(name);
@@ -196,7 +197,7 @@ impl Storage for SimStorage {
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
         let mut disk = self.lock();
         disk.operation()?;
-        disk.dirs.entry(dir.to_owned()).or_default();
+        disk.dirs.entry(text(dir)?.to_owned()).or_default();
         Ok(())
     }
 
@@ -223,7 +224,7 @@ impl Storage for SimStorage {
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
         let disk = self.lock();
         disk.alive()?;
-        Ok(disk.dirs.get(dir).map(|d| d.cache.keys().cloned().collect()).unwrap_or_default())
+        Ok(disk.dirs.get(text(dir)?).map(|d| d.cache.keys().cloned().collect()).unwrap_or_default())
     }
 
     fn remove(&self, file: &Path) -> io::Result<()> {
@@ -238,7 +239,7 @@ impl Storage for SimStorage {
         let mut disk = self.lock();
         disk.operation()?;
         let failed = disk.sync_fails();
-        let dir = disk.dirs.get_mut(dir).ok_or(io::ErrorKind::NotFound)?;
+        let dir = disk.dirs.get_mut(text(dir)?).ok_or(io::ErrorKind::NotFound)?;
         if failed {
             return Err(no_medium());
         }
@@ -266,14 +267,13 @@ impl StorageFile for Handle {
     fn append(&mut self, parts: &[&[u8]]) -> io::Result<()> {
         let mut disk = self.lock()?;
         disk.operation()?;
-        let mut bytes = parts.concat();
         let short = disk.write_is_short();
-        if short {
-            bytes.truncate(bytes.len() / 2);
-        }
         let file = &mut disk.files[self.index];
         let start = file.cache.len();
-        file.cache.extend_from_slice(&bytes);
+        parts.iter().for_each(|part| file.cache.extend_from_slice(part));
+        if short {
+            file.cache.truncate(start + (file.cache.len() - start) / 2);
+        }
         file.dirty.push(start..file.cache.len());
         if short { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
     }
@@ -285,6 +285,13 @@ impl StorageFile for Handle {
         let len = into.len().min(cache.len() - start);
         into[..len].copy_from_slice(&cache[start..start + len]);
         Ok(len)
+    }
+
+    fn read_to_vec(&self, bytes: usize, offset: u64) -> io::Result<Vec<u8>> {
+        let disk = self.lock()?;
+        let cache = &disk.files[self.index].cache;
+        let start = usize::try_from(offset).unwrap_or(usize::MAX).min(cache.len());
+        Ok(cache[start..cache.len().min(start + bytes)].to_vec())
     }
 
     fn sync_data(&self) -> io::Result<()> {
@@ -389,7 +396,7 @@ impl SimFile {
                 start = end;
             }
         }
-        self.cache = self.durable.clone();
+        self.cache.clone_from(&self.durable);
     }
 }
 
@@ -418,11 +425,13 @@ impl SimDir {
     }
 }
 
-fn split(file: &Path) -> io::Result<(&Path, &str)> {
-    match (file.parent(), file.file_name().and_then(|n| n.to_str())) {
-        (Some(dir), Some(name)) => Ok((dir, name)),
-        _ => Err(io::ErrorKind::InvalidInput.into()),
-    }
+/// Directory and name.
+fn split(file: &Path) -> io::Result<(&str, &str)> {
+    Ok(text(file)?.rsplit_once('/').ok_or(io::ErrorKind::InvalidInput)?)
+}
+
+fn text(path: &Path) -> io::Result<&str> {
+    Ok(path.to_str().ok_or(io::ErrorKind::InvalidInput)?)
 }
 
 fn stopped() -> io::Error {

@@ -206,13 +206,10 @@ impl World {
         }
         // Newer ones are of a history that is no more: restored later, they would be a destination that knows more than we, a stop.
         self.backups.truncate(self.dice.below(self.backups.len() as u64) as usize + 1);
-        let Some(backup) = self.backups.last().cloned() else { return false };
         drop(self.materialization_over());
         self.zombies.clear();
-        // What it was told is no part of it: who compares replays remembers it.
-        let said = std::mem::take(&mut self.destination.said);
-        self.destination = backup;
-        self.destination.said = said;
+        let Some(backup) = self.backups.last() else { return false };
+        self.destination.restore(backup);
         true
     }
 

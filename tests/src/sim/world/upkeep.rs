@@ -82,7 +82,7 @@ impl World {
         let of_letters = found.first_waiting().filter(|_| !spoils);
         let low_water = of_letters.map_or(of_tasks, |letter| letter.min(of_tasks));
         let Some(trim) = journal.trimmable(low_water) else { return Ok(false) };
-        self.archive = self.archive.with(found);
+        self.archive.add(found);
         // Older ones would be a destination that went back too far, a stop.
         self.backups.clear();
         if self.options.mistake != Mistake::TrimBeforeItIsDurable {
