@@ -65,8 +65,34 @@ impl Peaks {
 /// Name and peak of a process in bytes, while it runs.
 #[must_use]
 pub fn peak(process: u32) -> Option<(String, u64)> {
+    Some((field(process, "Name:")?, bytes(process, "VmHWM:")?))
+}
+
+/// What a process has in memory now, in bytes; 0: it has ended.
+#[must_use]
+pub fn resident_bytes(process: u32) -> u64 {
+    bytes(process, "VmRSS:").unwrap_or(0)
+}
+
+/// How many threads a process has; 0: it has ended.
+#[must_use]
+pub fn threads(process: u32) -> usize {
+    field(process, "Threads:").and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+/// How many files, pipes and sockets a process has open; 0: it has ended.
+#[must_use]
+pub fn descriptors(process: u32) -> usize {
+    std::fs::read_dir(format!("/proc/{process}/fd")).map_or(0, Iterator::count)
+}
+
+fn bytes(process: u32, name: &str) -> Option<u64> {
+    let kibibytes: u64 = field(process, name)?.strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes << 10)
+}
+
+/// Of what the kernel tells of a process.
+fn field(process: u32, name: &str) -> Option<String> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
-    let kibibytes: u64 = field("VmHWM:")?.strip_suffix("kB")?.trim().parse().ok()?;
-    Some((field("Name:")?.to_owned(), kibibytes << 10))
+    Some(status.lines().find_map(|line| line.strip_prefix(name))?.trim().to_owned())
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
 
-/// No single run of the binary may take longer.
+/// No single run of the binary may take longer, where nothing else is said.
 const RUN_LIMIT: Duration = Duration::from_secs(300);
 /// How often a wait looks again.
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
@@ -64,6 +64,7 @@ pub struct Running {
     stdout: Option<JoinHandle<String>>,
     stderr: Option<JoinHandle<String>>,
     started: Instant,
+    limit: Duration,
 }
 
 impl Scene {
@@ -131,7 +132,7 @@ impl Scene {
             .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
         let stdout = child.stdout.take().map(collect);
         let stderr = child.stderr.take().map(collect);
-        Running { child, stdout, stderr, started: Instant::now() }
+        Running { child, stdout, stderr, started: Instant::now(), limit: RUN_LIMIT }
     }
 }
 
@@ -173,6 +174,13 @@ impl Finished {
 }
 
 impl Running {
+    /// It may take so long, and no longer.
+    #[must_use]
+    pub fn within(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
     /// Process id.
     #[must_use]
     pub fn id(&self) -> u32 {
@@ -199,7 +207,7 @@ impl Running {
 
     /// Waits until a condition holds or the process ends; tells which: true, the condition holds.
     pub fn wait_until(&mut self, mut condition: impl FnMut() -> bool) -> bool {
-        while self.started.elapsed() < RUN_LIMIT {
+        while self.started.elapsed() < self.limit {
             if condition() {
                 return true;
             }
@@ -214,12 +222,12 @@ impl Running {
     /// Waits for its end, within the time limit.
     pub fn finish(mut self) -> Finished {
         while self.is_running() {
-            if self.started.elapsed() > RUN_LIMIT {
+            if self.started.elapsed() > self.limit {
                 self.end_group();
                 let finished = self.gather();
                 panic!(
-                    "still running after {RUN_LIMIT:?}\n--- stdout\n{}\n--- stderr\n{}",
-                    finished.stdout, finished.stderr
+                    "still running after {:?}\n--- stdout\n{}\n--- stderr\n{}",
+                    self.limit, finished.stdout, finished.stderr
                 );
             }
             std::thread::park_timeout(LOOK_AGAIN);

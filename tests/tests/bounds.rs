@@ -1,14 +1,17 @@
 //! However large the documents and however slow the destination: it goes on, within its memory, and what is too large is refused by name.
 //!
-//! By default each case moves a few times what the runtime may hold in memory; `LONGSHORE_BOUNDS=full` moves ten times that.
+//! By default each case moves a few times what the runtime may hold in memory; `LONGSHORE_BOUNDS=full` moves ten times that. The slow destination
+//! takes its time for `LONGSHORE_SLOW_SECONDS` (`cargo xtask test --long` asks for 300), under a limit of memory.
 
 #![allow(clippy::disallowed_methods, clippy::print_stdout, reason = "times of runs are part of what is shown")]
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use longshore_tests::destination;
+use longshore_tests::dice::number;
 use longshore_tests::memory::{Peaks, runtime_max_bytes};
-use longshore_tests::scene::{Finished, Scene};
+use longshore_tests::memory_limit::MemoryLimit;
+use longshore_tests::scene::{Finished, Running, Scene};
 
 const RUN: [&str; 5] = ["run", "--until", "caught-up", "--json", "bounds.yaml"];
 const DOCUMENT_MAX_BYTES: usize = 16 << 20;
@@ -20,6 +23,8 @@ const SLOWER: f64 = 100.0;
 const PLAIN_DOCUMENTS: u64 = 6_000;
 /// A capture and a materialization.
 const TASKS: u64 = 2;
+/// What a runtime with a slow destination may have, together with its connectors.
+const LIMIT_BYTES: u64 = 256 << 20;
 
 #[test]
 fn bodies_of_any_size_pass_as_they_are_within_the_budget() {
@@ -84,17 +89,34 @@ fn a_destination_a_hundred_times_slower_neither_stalls_nor_fills_the_memory() {
     let plain_rate = PLAIN_DOCUMENTS as f64 / to_move;
 
     // More than the runtime may hold in memory. Each document waits, so the destination is never faster than this.
-    let documents = 1_100 * times();
     let delay_us = (1e6 * SLOWER * 1.1 / plain_rate).ceil();
+    let lasts = number("LONGSHORE_SLOW_SECONDS", 0);
+    let documents = (1_100 * times()).max((lasts as f64 * 1e6 / delay_us).ceil() as u64);
     let scene = Scene::new();
     into_null(&scene, &of(documents), &format!("delay: {delay_us}us, delay_per: document"));
+    let limit = MemoryLimit::new(LIMIT_BYTES);
     let begun = Instant::now();
-    let finished = within_the_budget(&scene, "slow", body_bytes).expect_code(0);
-    let slow_rate = documents as f64 / begun.elapsed().as_secs_f64();
+    let running = scene.start_command(limit.longshore(&RUN)).within(Duration::from_secs(300 + 2 * lasts));
+    let (finished, peaks) = watched(running, "slow", body_bytes);
+    assert_eq!(
+        (finished.code, limit.kills()),
+        (Some(0), 0),
+        "under a {} of {LIMIT_BYTES} bytes\n{}",
+        limit.kind(),
+        finished.stderr
+    );
+    let seconds = begun.elapsed().as_secs_f64();
+    let slow_rate = documents as f64 / seconds;
     println!(
         "ledger: {}",
-        serde_json::json!({ "test": "slower", "plain_per_second": plain_rate, "slow_per_second": slow_rate, "ratio": plain_rate / slow_rate })
+        serde_json::json!({
+            "test": "slower", "plain_per_second": plain_rate, "slow_per_second": slow_rate, "ratio": plain_rate / slow_rate,
+            "seconds": seconds, "documents": documents, "body_bytes": body_bytes, "limit": limit.kind(), "limit_bytes": LIMIT_BYTES,
+            "runtime_rss_bytes": peaks.runtime_bytes, "connectors_rss_bytes": peaks.connectors_bytes,
+        })
     );
+    assert!(seconds >= lasts as f64, "it took {seconds} s");
+    assert!(peaks.runtime_bytes <= LIMIT_BYTES / 10 * 11, "the runtime had {} bytes", peaks.runtime_bytes);
     assert!(
         plain_rate / slow_rate >= SLOWER,
         "expected a destination {SLOWER} times slower: {plain_rate} and {slow_rate}"
@@ -197,8 +219,11 @@ materializations:
 
 /// Runs it, says what memory it took, and that of the runtime was within its budget.
 fn within_the_budget(scene: &Scene, case: &str, body_bytes: u64) -> Finished {
+    watched(scene.start(RUN), case, body_bytes).0
+}
+
+fn watched(mut running: Running, case: &str, body_bytes: u64) -> (Finished, Peaks) {
     let started = Instant::now();
-    let mut running = scene.start(RUN);
     let peaks = Peaks::of(&mut running);
     let finished = running.finish();
     println!(
@@ -214,7 +239,7 @@ fn within_the_budget(scene: &Scene, case: &str, body_bytes: u64) -> Finished {
     }
     let bytes = peaks.runtime_bytes;
     assert!(bytes <= budget, "{case}, bodies of {body_bytes} bytes: the runtime had {bytes} bytes, over {budget}");
-    finished
+    (finished, peaks)
 }
 
 fn counted(scene: &Scene) -> u64 {

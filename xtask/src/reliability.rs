@@ -106,6 +106,7 @@ fn counts(ledger: &Ledger) -> String {
         let shown = |n: u64| if n == 0 { String::new() } else { n.to_string() };
         writeln!(text, "| {name} | {runs} | {} | {} | {commit} |", shown(kills), shown(values)).ok();
     }
+    text.push_str(&bounds(ledger));
     if let Some(entry) = ledger.entries("recovery").last() {
         text.push_str("\n| killed and started again: until something new is committed | bindings | restarts | p50 | p99 |\n|---|--:|--:|--:|--:|\n");
         for found in entry["recovery"].as_array().into_iter().flatten() {
@@ -118,6 +119,68 @@ fn counts(ledger: &Ledger) -> String {
             )
             .ok();
         }
+    }
+    text
+}
+
+/// How large and how slow it was tried with, and what that took, as the last runs have it.
+fn bounds(ledger: &Ledger) -> String {
+    let seconds = |value: &Value| format!("{:.1} s", value.as_f64().unwrap_or(0.0));
+    let megabytes = |value: &Value| format!("{} MB", number(value) / 1_000_000);
+    let all = |value: &Value| value.as_object().into_iter().flatten().map(|(_, bytes)| number(bytes)).sum::<u64>();
+    let mut rows = Vec::new();
+    if let Some(entry) = ledger.entries("bindings").last() {
+        for run in entry["runs"].as_array().into_iter().flatten() {
+            let what = format!(
+                "{} bindings of one task, each with {}",
+                number(&entry["bindings"]),
+                run["what"].as_str().unwrap_or_default()
+            );
+            let memory = format!(
+                "{}; connectors {} MB",
+                megabytes(&run["runtime_rss_bytes"]),
+                all(&run["connectors_rss_bytes"]) / 1_000_000
+            );
+            rows.push((what, seconds(&run["seconds"]), memory));
+        }
+    }
+    if let Some(entry) = ledger.entries("tasks").last() {
+        let took = format!(
+            "{} to the end; {} to stop",
+            seconds(&entry["seconds_to_the_end"]),
+            seconds(&entry["seconds_to_stop"])
+        );
+        let memory = format!(
+            "{}, {} threads, {} descriptors; {} connectors {}",
+            megabytes(&entry["runtime_rss_bytes"]),
+            number(&entry["threads"]),
+            number(&entry["descriptors"]),
+            number(&entry["connectors"]),
+            megabytes(&entry["connectors_rss_bytes"])
+        );
+        rows.push((format!("{} tasks of one catalog", number(&entry["tasks"])), took, memory));
+    }
+    if let Some(entry) = ledger.entries("deaths").last() {
+        let (tasks, deaths) = (number(&entry["tasks"]), number(&entry["deaths"]));
+        let what = format!("{tasks} connectors that end at once, {deaths} deaths");
+        rows.push((what, String::new(), megabytes(&entry["runtime_rss_bytes"])));
+    }
+    if let Some(entry) = ledger.entries("slower").last() {
+        let what = format!(
+            "a destination {:.0} times slower, under a limit ({}) of {} MiB",
+            entry["ratio"].as_f64().unwrap_or(0.0),
+            entry["limit"].as_str().unwrap_or_default(),
+            number(&entry["limit_bytes"]) >> 20
+        );
+        rows.push((what, seconds(&entry["seconds"]), megabytes(&entry["runtime_rss_bytes"])));
+    }
+    if rows.is_empty() {
+        return String::new();
+    }
+    let mut text = "\n| bound | took | memory of the runtime, at most |\n|---|--:|--:|\n".to_owned();
+    for (what, took, memory) in rows {
+        // Writing into a String cannot fail.
+        writeln!(text, "| {what} | {took} | {memory} |").ok();
     }
     text
 }
@@ -159,6 +222,12 @@ mod tests {
             r#"{"test":"killmatrix","seed":1,"kills":8,"happened":{"step":{"runtime.capture.durable":8}},"commit":"d"}"#,
             r#"{"test":"recovery","bindings":100,"recovery":[{"journal_mib":8,"restarts":3,"p50_ms":40,"p99_ms":90}]}"#,
         ];
+        let lines = lines.into_iter().chain([
+            r#"{"test":"bindings","bindings":10000,"runs":[{"what":"3 documents","seconds":9.81,"runtime_rss_bytes":90000000,"connectors_rss_bytes":{"a":8000000,"b":2000000}}]}"#,
+            r#"{"test":"tasks","tasks":1000,"seconds_to_the_end":60.0,"seconds_to_stop":2.0,"runtime_rss_bytes":90000000,"threads":20,"descriptors":9000,"connectors":1000,"connectors_rss_bytes":9000000000}"#,
+            r#"{"test":"deaths","tasks":167,"deaths":1002,"runtime_rss_bytes":40000000}"#,
+            r#"{"test":"slower","ratio":110.2,"seconds":301.5,"limit":"cgroup","limit_bytes":268435456,"runtime_rss_bytes":150000000}"#,
+        ]).collect::<Vec<_>>();
         let told = counts(&Ledger::of(&lines.join("\n")));
         for line in [
             "9 seeds and 900 steps of the simulator; 30 kills of processes.",
@@ -168,6 +237,10 @@ mod tests {
             "| step | runtime.capture.durable | 8 |",
             "| runtime-kills | 2 | 22 |  | b |",
             "| values | 1 |  | 900 | c |",
+            "| 10000 bindings of one task, each with 3 documents | 9.8 s | 90 MB; connectors 10 MB |",
+            "| 1000 tasks of one catalog | 60.0 s to the end; 2.0 s to stop | 90 MB, 20 threads, 9000 descriptors; 1000 connectors 9000 MB |",
+            "| 167 connectors that end at once, 1002 deaths |  | 40 MB |",
+            "| a destination 110 times slower, under a limit (cgroup) of 256 MiB | 301.5 s | 150 MB |",
         ] {
             assert!(told.contains(line), "{line}\n{told}");
         }

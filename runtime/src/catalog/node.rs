@@ -121,19 +121,20 @@ impl Node {
         }
     }
 
-    /// The same value, wherever it stands; the order of keys does not count.
+    /// The same text for the same value, wherever it stands and however it is spelt: keys are sorted, scalars are as they are written.
     #[must_use]
-    pub fn same_value(&self, other: &Self) -> bool {
-        match (&self.value, &other.value) {
-            (Value::Scalar(a), Value::Scalar(b)) => a.text == b.text,
-            (Value::Sequence(a), Value::Sequence(b)) => {
-                a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.same_value(b))
+    pub fn canonical(&self) -> String {
+        match &self.value {
+            Value::Scalar(scalar) => format!("{:?}", scalar.text),
+            Value::Sequence(items) => {
+                format!("[{}]", items.iter().map(Self::canonical).collect::<Vec<_>>().join(","))
             }
-            (Value::Mapping(a), Value::Mapping(b)) => {
-                a.len() == b.len()
-                    && a.iter().all(|entry| other.get(&entry.key).is_some_and(|value| entry.value.same_value(value)))
+            Value::Mapping(entries) => {
+                let entry = |entry: &Entry| format!("{:?}:{}", entry.key, entry.value.canonical());
+                let mut entries: Vec<String> = entries.iter().map(entry).collect();
+                entries.sort_unstable();
+                format!("{{{}}}", entries.join(","))
             }
-            (Value::Scalar(_) | Value::Sequence(_) | Value::Mapping(_), _) => false,
         }
     }
 

@@ -1,6 +1,6 @@
 //! From the file to a [`Catalog`]: reads tasks and collections out of the tree and joins them by name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -386,9 +386,10 @@ impl Resolver<'_> {
     }
 
     fn duplicates<'n>(&mut self, resources: impl Iterator<Item = &'n Node>, who: &str) {
-        let mut seen: Vec<&Node> = Vec::new();
+        let mut seen: HashMap<String, &Node> = HashMap::new();
         for resource in resources {
-            if let Some(first) = seen.iter().find(|other| other.same_value(resource)) {
+            let first = seen.entry(resource.canonical()).or_insert(resource);
+            if !std::ptr::eq(*first, resource) {
                 let line = self.source.place(first.span.start).line;
                 let message = format!("{who} has this resource in two bindings; the first is in line {line}");
                 let help = "remove one of the two, or let them name different resources";
@@ -396,7 +397,6 @@ impl Resolver<'_> {
                     if matches!(resource.value, Value::Mapping(_)) { resource.span } else { resource.name_span() };
                 self.findings.push(Diagnostic::error(Code::DuplicateBinding, span, message, help));
             }
-            seen.push(resource);
         }
     }
 

@@ -148,6 +148,7 @@ impl<'a> Reader<'a> {
 
     fn mapping(&mut self) -> Read<(Vec<Entry>, usize)> {
         let mut entries: Vec<Entry> = Vec::new();
+        let mut known: HashMap<String, Span> = HashMap::new();
         let mut merged = Vec::new();
         loop {
             let (key, key_span) = match self.next()? {
@@ -167,11 +168,12 @@ impl<'a> Reader<'a> {
             let value = self.value(event, span, Some(key_span))?;
             if key == "<<" {
                 merged.push(value);
-            } else if let Some(first) = entries.iter().find(|entry| entry.key == key) {
-                let line = self.source.place(first.key_span.start).line;
+            } else if let Some(first) = known.get(&key) {
+                let line = self.source.place(first.start).line;
                 let message = format!("the key `{key}` stands here for the second time; the first is in line {line}");
                 self.findings.push(Diagnostic::error(Code::DuplicateKey, key_span, message, "keep one of the two"));
             } else {
+                known.insert(key.clone(), key_span);
                 entries.push(Entry { key, key_span, value });
             }
         }

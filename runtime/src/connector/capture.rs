@@ -38,7 +38,7 @@ impl CaptureClient {
     /// What it is. The first call of a connection.
     pub async fn spec(&self) -> Result<Spec, Error> {
         let call = |channel, request| async move { stub(channel).spec(request).await };
-        let answer = self.connection.call("Spec", SPEC_TIME_OUT, pb::SpecRequest {}, call).await?;
+        let answer = self.connection.ask("Spec", SPEC_TIME_OUT, pb::SpecRequest {}, call).await?;
         Spec::try_from(answer).map_err(|error| self.connection.named("Spec", error))
     }
 
@@ -46,7 +46,7 @@ impl CaptureClient {
     pub async fn discover(&self, discover: Discover) -> Result<Vec<Discovered>, Error> {
         let resources = discover.resources_json.len();
         let call = |channel, request| async move { stub(channel).discover(request).await };
-        let answer = self.connection.call("Discover", DISCOVER_TIME_OUT, discover.into(), call).await?;
+        let answer = self.connection.ask("Discover", DISCOVER_TIME_OUT, discover.into(), call).await?;
         let discovered = Discovered::parse_all(answer, resources);
         let mut discovered = discovered.map_err(|error| self.connection.named("Discover", error))?;
         // It is written into catalogs and journals.
@@ -62,14 +62,14 @@ impl CaptureClient {
     pub async fn validate(&self, validate: Validate) -> Result<Validated, Error> {
         let bindings = validate.bindings.len();
         let call = |channel, request| async move { stub(channel).validate(request).await };
-        let answer = self.connection.call("Validate", VALIDATE_TIME_OUT, validate.into(), call).await?;
+        let answer = self.connection.ask("Validate", VALIDATE_TIME_OUT, validate.into(), call).await?;
         Validated::parse(answer, bindings).map_err(|error| self.connection.named("Validate", error))
     }
 
     /// Prepares the source.
     pub async fn apply(&self, apply: Apply) -> Result<Applied, Error> {
         let call = |channel, request| async move { stub(channel).apply(request).await };
-        let answer = self.connection.call("Apply", APPLY_TIME_OUT, apply.into(), call).await?;
+        let answer = self.connection.ask("Apply", APPLY_TIME_OUT, apply.into(), call).await?;
         Applied::try_from(answer).map_err(|error| self.connection.named("Apply", error))
     }
 

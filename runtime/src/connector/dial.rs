@@ -128,6 +128,31 @@ impl Connection {
         }
     }
 
+    /// One question and its answer, within `limit`. What no peer would take is refused here, by name: on its way it would only break the
+    /// connection.
+    pub(crate) async fn ask<Q: prost::Message, A, F>(
+        &self,
+        doing: &str,
+        limit: Duration,
+        body: Q,
+        call: impl FnOnce(Channel, Request<Q>) -> F,
+    ) -> Result<A, Error>
+    where
+        F: Future<Output = Result<Response<A>, Status>>,
+    {
+        let bytes = body.encoded_len();
+        if bytes > limits::MESSAGE_MAX_BYTES {
+            let message = format!(
+                "{}, {doing}: the bindings of the task, with their schemas, make a message of {bytes} bytes, expected at most {}",
+                self.name,
+                limits::MESSAGE_MAX_BYTES
+            );
+            return Err(Error::config("connector.too_many_bindings", message)
+                .suggest("divide the bindings among several tasks"));
+        }
+        self.call(doing, limit, body, call).await
+    }
+
     /// One call and its answer, within `limit`.
     pub(crate) async fn call<Q, A, F>(
         &self,

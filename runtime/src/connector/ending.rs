@@ -60,7 +60,9 @@ impl Exit {
     pub(crate) fn suggestion(&self) -> &'static str {
         match self.how {
             How::OutOfMemory(_) => "give it more with `limits: { memory: … }` of the task",
-            How::Code(_) | How::Signal(_) | How::Unknown => "",
+            How::Code(_) => "its own words say why; `-v` shows all of them",
+            How::Signal(_) => "it crashed, or something outside ended it: the log of the system may say what",
+            How::Unknown => "",
         }
     }
 }

@@ -36,7 +36,7 @@ impl MaterializeClient {
     /// What it is. The first call of a connection.
     pub async fn spec(&self) -> Result<Spec, Error> {
         let call = |channel, request| async move { stub(channel).spec(request).await };
-        let answer = self.connection.call("Spec", SPEC_TIME_OUT, pb::SpecRequest {}, call).await?;
+        let answer = self.connection.ask("Spec", SPEC_TIME_OUT, pb::SpecRequest {}, call).await?;
         Spec::try_from(answer).map_err(|error| self.connection.named("Spec", error))
     }
 
@@ -44,14 +44,14 @@ impl MaterializeClient {
     pub async fn validate(&self, validate: Validate) -> Result<Validated, Error> {
         let bindings = validate.bindings.len();
         let call = |channel, request| async move { stub(channel).validate(request).await };
-        let answer = self.connection.call("Validate", VALIDATE_TIME_OUT, validate.into(), call).await?;
+        let answer = self.connection.ask("Validate", VALIDATE_TIME_OUT, validate.into(), call).await?;
         Validated::parse(answer, bindings).map_err(|error| self.connection.named("Validate", error))
     }
 
     /// Makes the destination fit the spec.
     pub async fn apply(&self, apply: Apply) -> Result<Applied, Error> {
         let call = |channel, request| async move { stub(channel).apply(request).await };
-        let answer = self.connection.call("Apply", APPLY_TIME_OUT, apply.into(), call).await?;
+        let answer = self.connection.ask("Apply", APPLY_TIME_OUT, apply.into(), call).await?;
         Applied::try_from(answer).map_err(|error| self.connection.named("Apply", error))
     }
 

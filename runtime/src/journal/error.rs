@@ -133,6 +133,9 @@ impl From<JournalError> for Error {
         match error {
             JournalError::Fenced { .. } => Self::fenced("journal.fenced", text),
             // Acquired again, it tells what became of the last write.
+            JournalError::Unknown { source, .. } | JournalError::Io { source, .. } if is_full(&source) => {
+                Self::unavailable("journal.full", text).suggest("make room on the disk of the state directory")
+            }
             JournalError::Unknown { .. } | JournalError::Io { .. } => Self::unavailable("journal.io", text),
             JournalError::Corrupt { .. } => Self::config("journal.corrupt", text),
             JournalError::NewerVersion { .. } => Self::config("journal.newer", text),
@@ -143,4 +146,8 @@ impl From<JournalError> for Error {
             JournalError::Refused { .. } => Self::config("journal.refused", text),
         }
     }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded].contains(&error.kind())
 }

@@ -88,29 +88,14 @@ impl Checkpoint {
         self.places.get(place).copied().unwrap_or(Position::BEGINNING)
     }
 
-    /// Something of this resource is committed, in whichever life of its binding.
+    /// What is committed, by resource.
     #[must_use]
-    pub fn has_read(&self, resource_path: &[String]) -> bool {
-        self.read(resource_path).next().is_some()
-    }
-
-    /// How far an older life of the binding has read this journal: the same resource, in an older generation. If it has read another one, what
-    /// there was of this one is nothing. None: it has read nothing at all.
-    #[must_use]
-    pub fn older_life(&self, journal: JournalId, binding: &StateKey) -> Option<Position> {
-        let path = binding.resource_path();
-        let older = self.read(&path).filter(|(place, _)| place.binding.generation() < binding.generation());
-        let here = |(place, position): (&Place, Position)| {
-            if place.journal == journal { position } else { Position::BEGINNING }
-        };
-        older.map(here).max_by_key(|position| position.offset)
-    }
-
-    fn read(&self, resource_path: &[String]) -> impl Iterator<Item = (&Place, Position)> {
-        let of_it = move |(place, position): &(&Place, &Position)| {
-            **position != Position::BEGINNING && place.binding.resource_path() == resource_path
-        };
-        self.places.iter().filter(of_it).map(|(place, position)| (place, *position))
+    pub fn lives(&self) -> Lives<'_> {
+        let mut lives = Lives::default();
+        for (place, position) in self.places.iter().filter(|(_, position)| **position != Position::BEGINNING) {
+            lives.0.entry(place.binding.resource_path()).or_default().push((place, *position));
+        }
+        lives
     }
 
     /// After this transaction.
@@ -146,6 +131,30 @@ impl Checkpoint {
         let parsed = Self { installation, transaction: read.transaction, places };
         canonical("checkpoint", bytes, &parsed.encode())?;
         Ok(parsed)
+    }
+}
+
+/// What is committed of each resource, in whichever lives of its binding.
+#[derive(Debug, Default)]
+pub struct Lives<'a>(BTreeMap<Vec<String>, Vec<(&'a Place, Position)>>);
+
+impl Lives<'_> {
+    /// Something of this resource is committed.
+    #[must_use]
+    pub fn has_read(&self, resource_path: &[String]) -> bool {
+        self.0.contains_key(resource_path)
+    }
+
+    /// How far an older life of the binding has read this journal: the same resource, in an older generation. If it has read another one, what
+    /// there was of this one is nothing. None: it has read nothing at all.
+    #[must_use]
+    pub fn older_life(&self, journal: JournalId, binding: &StateKey) -> Option<Position> {
+        let lives = self.0.get(&binding.resource_path())?.iter();
+        let older = lives.filter(|(place, _)| place.binding.generation() < binding.generation());
+        let here = |(place, position): &(&Place, Position)| {
+            if place.journal == journal { *position } else { Position::BEGINNING }
+        };
+        older.map(here).max_by_key(|position| position.offset)
     }
 }
 

@@ -3,7 +3,7 @@
 //! The checks come in this order: installation, (epoch: the destination's own fence, see [`refused`]), journal ids and chain CRCs, offsets.
 //! Doubt stops, and a stop names both sides and the ways out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use longshore_proto::materialize::message::Guarantee;
 use longshore_proto::name::{InstallationId, StateKey};
@@ -107,6 +107,7 @@ pub fn at_validate(
     recorded: Option<&Recorded>,
     (bindings, has_delta): (&[StateKey], bool),
 ) -> Result<(), Error> {
+    let bindings: BTreeSet<&StateKey> = bindings.iter().collect();
     let is_committed =
         |(place, position): (&Place, &Position)| bindings.contains(&place.binding) && *position != Position::BEGINNING;
     match recorded {
@@ -263,7 +264,8 @@ fn rerun(known: &Remembered<'_>, extent: &Extent, acknowledge: u64) -> Result<Re
             known.task
         )));
     }
-    if let Some(place) = extent.spans.keys().find(|place| !known.places.contains(place)) {
+    let places: BTreeSet<&Place> = known.places.iter().collect();
+    if let Some(place) = extent.spans.keys().find(|place| !places.contains(place)) {
         let message = format!(
             "task {}: transaction {} was begun and must be finished, it covers {place}, and that journal is not there any more",
             known.task, extent.transaction
@@ -298,9 +300,9 @@ pub fn at_beginning<'a>(
     bindings: impl IntoIterator<Item = (&'a StateKey, &'a str)>,
     holds: &dyn Fn(&str) -> Result<bool, Error>,
 ) -> Result<(), Error> {
+    let known: BTreeSet<&StateKey> = ours.places.keys().map(|place| &place.binding).collect();
     for (index, (binding, collection)) in bindings.into_iter().enumerate() {
-        let is_new = ours.places.keys().all(|place| place.binding != *binding);
-        if is_new && !holds(collection)? {
+        if !known.contains(binding) && !holds(collection)? {
             return Err(begins_too_late(task, binding).at_binding(index));
         }
     }

@@ -179,6 +179,7 @@ struct Facts {
 
 async fn prepare(session: &mut MaterializeSession<'_>) -> Result<(CancellationToken, Facts, Gatherer, Ahead), Error> {
     let ours = Checkpoint::of_record(&session.record, &session.open.owner.installation)?;
+    let lives = ours.lives();
     let target = |(binding, joined): (&Binding, &Joined)| {
         let handling = if binding.delta_updates { Handling::default() } else { joined.handling };
         let renews = joined.renews && handling.backfills;
@@ -188,7 +189,7 @@ async fn prepare(session: &mut MaterializeSession<'_>) -> Result<(CancellationTo
             handling,
             takes_deletes: session.takes_deletes,
             on_truncate: joined.on_truncate,
-            renews_until: renews.then(|| ours.older_life(joined.journal, &binding.state_key)).flatten(),
+            renews_until: renews.then(|| lives.older_life(joined.journal, &binding.state_key)).flatten(),
         }
     };
     let targets: Vec<Target> = session.open.bindings.iter().zip(&session.joined).map(target).collect();

@@ -85,6 +85,12 @@ pub enum StoreError {
         /// What the system said.
         reason: String,
     },
+    /// There is no room on the disk. Nothing of it will be seen, and the store goes on: it may be asked again when there is room.
+    #[error("task store: no room on the disk of the state directory: {reason}")]
+    Full {
+        /// What the system said.
+        reason: String,
+    },
     /// Another runtime owns the state directory.
     #[error("{directory} is in use by {who}: {how}")]
     Held {
@@ -131,6 +137,9 @@ impl From<StoreError> for Error {
             StoreError::Fenced { .. } => Self::fenced("store.fenced", text),
             StoreError::Unknown { .. } => {
                 Self::internal("store.unknown", text).suggest("see that the disk is well, then start again")
+            }
+            StoreError::Full { .. } => {
+                Self::unavailable("store.full", text).suggest("make room on the disk of the state directory")
             }
             StoreError::Held { .. } => Self::config("state.held", text),
             StoreError::Newer { .. } => Self::config("state.newer", text),

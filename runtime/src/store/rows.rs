@@ -8,6 +8,7 @@ use longshore_proto::name::StateKey;
 use longshore_proto::state::State;
 
 use super::record::generation_went_back;
+use super::sqlite::failed;
 use super::{
     Change, Checkpoint, Epoch, Extent, Pending, RememberedBinding, SpecVersion, StoreError, TaskChanges, TaskRecord,
 };
@@ -311,7 +312,7 @@ pub(super) fn reading(error: rusqlite::Error) -> StoreError {
 }
 
 pub(super) fn writing(error: rusqlite::Error) -> StoreError {
-    StoreError::Unknown { doing: "writing", reason: error.to_string() }
+    failed("writing", &error)
 }
 
 pub(super) fn damaged(reason: &str) -> StoreError {

@@ -38,6 +38,8 @@ enum Ran {
     Keep,
     /// It was fenced or refused, alone.
     Drop,
+    /// There was no room under it, and so for nothing that goes with it.
+    Full(String),
     /// The database failed under it: nothing that goes with it may be called durable.
     Failed,
 }
@@ -54,6 +56,7 @@ impl<T: Send, F: FnMut(&Connection) -> Result<T, StoreError> + Send> Piece for A
         let ran = match &result {
             Ok(_) => Ran::Keep,
             Err(StoreError::Unknown { .. }) => Ran::Failed,
+            Err(StoreError::Full { reason }) => Ran::Full(reason.clone()),
             Err(
                 StoreError::Fenced { .. }
                 | StoreError::Refused { .. }
@@ -146,12 +149,19 @@ fn serve(connection: &Connection, waiting: &Receiver<Work>) {
         let mut together = vec![first];
         together.extend(waiting.try_iter());
         let committed = commit_together(connection, &mut together);
-        let failed = committed.is_err();
+        // Without room nothing was synced, and whoever comes next writes over what is there of it.
+        let goes_on = match &committed {
+            Ok(()) => true,
+            Err(error) => matches!(error, StoreError::Full { .. }) && rolled_back(connection),
+        };
         for piece in together {
-            let failed = committed.as_ref().err().map(|error| unknown("committing", &error.to_string()));
-            piece.answer(failed.map_or(Ok(()), Err));
+            piece.answer(match &committed {
+                Ok(()) => Ok(()),
+                Err(StoreError::Full { reason }) if goes_on => Err(StoreError::Full { reason: reason.clone() }),
+                Err(error) => Err(unknown("committing", &error.to_string())),
+            });
         }
-        if failed {
+        if !goes_on {
             // A second sync may succeed falsely: take nothing more. Callers see that the thread has ended.
             return;
         }
@@ -159,18 +169,32 @@ fn serve(connection: &Connection, waiting: &Receiver<Work>) {
 }
 
 fn commit_together(connection: &Connection, together: &mut [Work]) -> Result<(), StoreError> {
-    let run = |sql: &str| connection.execute_batch(sql).map_err(|error| unknown("committing", &error.to_string()));
+    let run = |sql: &str| connection.execute_batch(sql).map_err(|error| failed("committing", &error));
     run("BEGIN IMMEDIATE")?;
     for piece in together {
         run("SAVEPOINT piece")?;
         match piece.run(connection) {
             Ran::Keep => run("RELEASE piece")?,
             Ran::Drop => run("ROLLBACK TO piece; RELEASE piece")?,
+            Ran::Full(reason) => return Err(StoreError::Full { reason }),
             // Whatever was begun is rolled back when the connection closes.
             Ran::Failed => return Err(unknown("writing", "the database failed under one of the tasks")),
         }
     }
     run("COMMIT")
+}
+
+/// SQLite may have done it by itself already.
+fn rolled_back(connection: &Connection) -> bool {
+    connection.is_autocommit() || connection.execute_batch("ROLLBACK").is_ok()
+}
+
+/// What an error of the database means that came while writing.
+pub(super) fn failed(doing: &'static str, error: &rusqlite::Error) -> StoreError {
+    match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::DiskFull) => StoreError::Full { reason: error.to_string() },
+        Some(_) | None => unknown(doing, &error.to_string()),
+    }
 }
 
 pub(super) fn unknown(doing: &'static str, reason: &str) -> StoreError {

@@ -124,3 +124,33 @@ fn tasks_that_commit_at_the_same_time_all_get_through() {
     });
     assert_eq!(store.tasks().expect("tasks"), ["a", "b", "c", "d"]);
 }
+
+#[test]
+fn without_room_it_changes_nothing_and_goes_on_when_there_is_some() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = open(&directory);
+    let epoch = store.take_epoch("lake", Epoch(0)).expect("an epoch");
+    store.commit("lake", epoch, everything()).expect("committed");
+    let before = store.load("lake").expect("loaded");
+    let pages = |count: u32| {
+        let of_database = move |connection: &rusqlite::Connection| {
+            connection.pragma_update(None, "max_page_count", count).map_err(super::rows::writing)
+        };
+        store.ask(of_database).expect("a limit");
+    };
+    pages(1);
+    let large = TaskChanges {
+        checkpoint: Some(Checkpoint { transaction: 8, bytes: Bytes::from(vec![b'x'; 1 << 20]) }),
+        ..TaskChanges::default()
+    };
+    for _ in 0..2 {
+        let error = store.commit("lake", epoch, large.clone()).expect_err("no room");
+        assert!(matches!(error, StoreError::Full { .. }), "{error:?}");
+        let error = longshore_proto::Error::from(error);
+        assert_eq!((error.kind, error.code.as_str()), (longshore_proto::ErrorKind::Unavailable, "store.full"));
+        assert_eq!(store.load("lake").expect("loaded"), before);
+    }
+    pages(1 << 20);
+    store.commit("lake", epoch, large).expect("there is room");
+    assert_eq!(store.load("lake").expect("loaded").expect("known").checkpoint.transaction, 8);
+}

@@ -46,6 +46,8 @@ pub(super) struct Assigned {
 /// `config` when a binding's collection, key or kind changed and the user did not ask to start it over; when it would read everything again
 /// onto rows that hold sums; or two have one path.
 pub(super) fn assign(task: &str, remembered: &[RememberedBinding], wanted: &[Wanted<'_>]) -> Result<Assigned, Error> {
+    let known: BTreeMap<&[String], &RememberedBinding> =
+        remembered.iter().map(|before| (before.resource_path.as_slice(), before)).collect();
     let mut next: BTreeMap<&[String], RememberedBinding> = remembered
         .iter()
         .map(|before| (before.resource_path.as_slice(), RememberedBinding { active: false, ..before.clone() }))
@@ -56,7 +58,7 @@ pub(super) fn assign(task: &str, remembered: &[RememberedBinding], wanted: &[Wan
             let message = format!("task {task}: two bindings have the resource {}", want.path.join("/"));
             return Err(Error::config("binding.duplicate", message).at_binding(index).suggest("remove one of them"));
         }
-        let before = remembered.iter().find(|before| before.resource_path == want.path);
+        let before = known.get(want.path).copied();
         let reads_again = want.taken_over || before.is_some_and(|before| !before.active);
         if want.accumulates && reads_again && !want.fresh && (want.taken_over || !want.renews) {
             return Err(counts_twice(task, index, want));

@@ -1,5 +1,7 @@
 //! What is known of collections: as their journals have them, and as they will be once a capture's plan is in its journal.
 
+use std::collections::BTreeSet;
+
 use longshore_proto::Error;
 use longshore_proto::name::StateKey;
 use longshore_proto::session::Collection;
@@ -21,10 +23,12 @@ pub fn collections(known: &Known) -> Result<Collections, Error> {
 /// # Errors
 /// `config` when a schema is none.
 pub fn after(known: &Known, planned: &[Planned], state_keys: &[StateKey]) -> Result<Collections, Error> {
-    let others = rows(known).filter(|(key, _)| !state_keys.contains(key)).map(|(_, collection)| collection);
+    let own: BTreeSet<&StateKey> = state_keys.iter().collect();
+    let others = rows(known).filter(|(key, _)| !own.contains(key)).map(|(_, collection)| collection);
     let mut will = merged(others.chain(planned.iter().map(|one| one.collection.clone())))?;
     // What nothing writes any more is read by nobody.
-    will.retain(|name, _| planned.iter().any(|one| one.collection.name == *name));
+    let written: BTreeSet<&str> = planned.iter().map(|one| one.collection.name.as_str()).collect();
+    will.retain(|name, _| written.contains(name.as_str()));
     Ok(will)
 }
 

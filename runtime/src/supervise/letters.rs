@@ -162,7 +162,7 @@ struct Held {
 impl Held {
     fn acquire(state: &StateDirectory, capture: &str) -> Result<Self, Problem> {
         let store = state.store();
-        let journal = state.journal(capture, super::evidence(&*store, capture)?)?;
+        let journal = state.journal(capture, super::Witnesses::of(&*store)?.evidence(capture))?;
         let epoch = store.take_epoch(capture, Epoch(0))?;
         let writer = journal.acquire(epoch)?;
         Ok(Self { journal, writer, epoch })

@@ -3,7 +3,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "sessions are timed, and tasks started, here")]
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ use bytes::Bytes;
 use longshore_failpoints::{Step, reached};
 use longshore_proto::Error;
 use longshore_proto::materialize::message::{Apply, Open, Pending, Spec, ValidatedBinding};
+use longshore_proto::name::StateKey;
 use longshore_proto::session::{Binding, Owner};
 use longshore_proto::state::StatePatch;
 
@@ -375,12 +376,13 @@ impl MaterializeRunner {
         let assigned = generation::assign(&self.task.name, &record.remembered, &wanted)?;
         let bindings: Vec<Binding> =
             plan.bindings.iter().zip(assigned.state_keys).map(|(planned, key)| planned.named(key)).collect();
+        let renewing = spec::begins_or_goes_on_renewing(&before);
         let of_spec = |(binding, (planned, said)): (&Binding, (&Planned, &ValidatedBinding))| {
             let keeps_rows = !self.take_over && !self.fresh.covers(&binding.collection.name, &binding.resource_path);
             SpecBinding {
                 binding: binding.clone(),
                 handling: said.into(),
-                renews: planned.renews && keeps_rows && spec::begins_or_goes_on_renewing(&before, &binding.state_key),
+                renews: planned.renews && keeps_rows && renewing(&binding.state_key),
                 given: planned.given.clone(),
             }
         };
@@ -423,7 +425,8 @@ impl MaterializeRunner {
                 tracing::info!(target: "longshore", task = self.task.name, "{action}");
             }
             let mut patch = done.state_patch;
-            for (gone, _) in record.state.parts().filter(|(key, _)| !keys.contains(key)) {
+            let stay: BTreeSet<&StateKey> = keys.iter().collect();
+            for (gone, _) in record.state.parts().filter(|(key, _)| !stay.contains(key)) {
                 patch = patch.with_dropped(gone.clone());
             }
             let changes = self.after_apply(&mut record, &patch, (!done.drained).then_some(&spec))?;

@@ -42,10 +42,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::catalog::Catalog;
 use crate::connector::container;
-use crate::journal::{Evidence, Journal};
+use crate::journal::{Evidence, Journal, JournalId, Position};
 use crate::materialize::checkpoint::Checkpoint;
 use crate::progress::Progress;
-use crate::store::{Epoch, StateDirectory, TaskStore, newest_witness};
+use crate::store::{Epoch, StateDirectory, TaskRecord, TaskStore, newest_witness};
 
 pub use problem::{Problem, is_about_state};
 
@@ -122,15 +122,14 @@ impl Run {
         // We own the state directory: what a killed runtime noted there names processes that died with it.
         crate::connector::forget_notes(state.path());
         let mut journals: BTreeMap<String, Arc<dyn Journal>> = BTreeMap::new();
+        let witnesses = Witnesses::of(&*state.store())?;
         for task in &catalog.captures {
-            let evidence = evidence(&*state.store(), &task.name)?;
-            journals.insert(task.name.clone(), state.journal(&task.name, evidence)?);
+            journals.insert(task.name.clone(), state.journal(&task.name, witnesses.evidence(&task.name))?);
         }
         let running = catalog.materializations.iter().map(|task| task.name.as_str()).filter(|task| chosen.runs(task));
         let mut idle = rerun::forgotten_captures(&catalog, &state, running)?;
         for capture in &idle {
-            let evidence = evidence(&*state.store(), capture)?;
-            journals.insert(capture.clone(), state.journal(capture, evidence)?);
+            journals.insert(capture.clone(), state.journal(capture, witnesses.evidence(capture))?);
         }
         idle.extend(catalog.captures.iter().map(|task| task.name.clone()).filter(|task| !chosen.runs(task)));
         let context = Arc::new(Context {
@@ -256,19 +255,39 @@ impl Context {
     }
 }
 
-/// What the task store remembers of a capture's journal, and the positions of all that read it.
-fn evidence(store: &dyn TaskStore, capture: &str) -> Result<Evidence, Problem> {
-    let names = store.tasks()?;
-    let records = names.into_iter().map(|name| Ok((store.load(&name)?.unwrap_or_default(), name)));
-    let records = records.collect::<Result<Vec<_>, Problem>>()?;
-    let durable = newest_witness(capture, records.iter().map(|(record, name)| (name.as_str(), record)));
-    let mut positions = Vec::new();
-    for (record, _) in records.iter().filter(|(record, _)| !record.checkpoint.bytes.is_empty()) {
-        let places = Checkpoint::parse(&record.checkpoint.bytes)?.places;
-        positions.extend(places.into_iter().map(|(place, position)| (place.journal, position)));
+/// All that the task store has, read once for all journals.
+struct Witnesses {
+    records: Vec<(String, TaskRecord)>,
+    /// Of each journal, the greatest that any reader has been at.
+    positions: BTreeMap<JournalId, Position>,
+}
+
+impl Witnesses {
+    fn of(store: &dyn TaskStore) -> Result<Self, Problem> {
+        let names = store.tasks()?.into_iter();
+        let records = names.map(|name| Ok((name.clone(), store.load(&name)?.unwrap_or_default())));
+        let records = records.collect::<Result<Vec<(String, TaskRecord)>, Problem>>()?;
+        let mut positions = BTreeMap::<_, Position>::new();
+        for (_, record) in records.iter().filter(|(_, record)| !record.checkpoint.bytes.is_empty()) {
+            for (place, position) in Checkpoint::parse(&record.checkpoint.bytes)?.places {
+                let greatest = positions.entry(place.journal).or_insert(position);
+                if position.offset > greatest.offset {
+                    *greatest = position;
+                }
+            }
+        }
+        Ok(Self { records, positions })
     }
-    let trimmed = records.iter().find(|(_, name)| name == capture).and_then(|(record, _)| record.trimmed);
-    Ok(Evidence { durable, positions, trimmed })
+
+    /// What it remembers of a capture's journal, and how far it was read.
+    fn evidence(&self, capture: &str) -> Evidence {
+        let durable = newest_witness(capture, self.records.iter().map(|(name, record)| (name.as_str(), record)));
+        let trimmed = self.records.iter().find(|(name, _)| name == capture).and_then(|(_, record)| record.trimmed);
+        // Of one that nobody noted, nobody knows which it is: then all are held against what is found.
+        let is_it = |journal: &JournalId| durable.is_none_or(|durable| durable.journal == *journal);
+        let positions = self.positions.iter().filter(|(journal, _)| is_it(journal));
+        Evidence { durable, positions: positions.map(|(journal, position)| (*journal, *position)).collect(), trimmed }
+    }
 }
 
 /// What the options say of each task.

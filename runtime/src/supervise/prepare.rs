@@ -313,11 +313,12 @@ pub async fn materialization(
         findings.extend(claims.claim(&task.name, &spec.name, index, said));
     }
     passed(catalog.findings(&task.name, &findings, typed.all()))?;
+    let lives = ours.lives();
     let planned =
         |((proposed, given), said): ((ProposedBinding, Vec<Given>), &materialize::ValidatedBinding)| Planned {
             resource_json: proposed.resource_json,
             resource_path: said.resource_path.clone(),
-            renews: said.backfills && !proposed.delta_updates && ours.has_read(&said.resource_path),
+            renews: said.backfills && !proposed.delta_updates && lives.has_read(&said.resource_path),
             accumulates: super::reducing::accumulates(&proposed.collection, proposed.delta_updates),
             collection: proposed.collection,
             delta_updates: proposed.delta_updates,

@@ -35,6 +35,12 @@ impl Problem {
         matches!(self, Self::Error(error) if error.code == "connector.exited")
     }
 
+    /// The task store takes no more writes: this process cannot go on.
+    #[must_use]
+    pub fn is_of_a_dead_store(&self) -> bool {
+        matches!(self, Self::Error(error) if error.code == "store.unknown")
+    }
+
     /// In words, for the status.
     #[must_use]
     pub fn told(&self) -> Failure {

@@ -12,7 +12,7 @@ use longshore_proto::state::{State, StatePatch};
 
 use super::context::blocking;
 use super::problem::Problem;
-use super::{evidence, spec};
+use super::{Witnesses, spec};
 use crate::connector::{CaptureClient, MaterializeClient};
 use crate::materialize::checkpoint::Extent;
 use crate::store::{Change, Epoch, RememberedBinding, StateDirectory, TaskChanges, TaskRecord};
@@ -35,7 +35,7 @@ impl Removal<'_> {
     /// The connector's, or those of the state directory.
     pub async fn capture(self, client: &CaptureClient, config_json: Bytes) -> Result<Vec<String>, Problem> {
         let (epoch, record) = self.begin().await?;
-        let journal = self.state.journal(self.task, evidence(&*self.state.store(), self.task)?)?;
+        let journal = self.state.journal(self.task, Witnesses::of(&*self.state.store())?.evidence(self.task))?;
         let mut writer = blocking(move || journal.acquire(epoch)).await?;
         let apply = capture::Apply {
             owner: self.owner(epoch),

@@ -4,7 +4,7 @@
 //! stands with which bindings a session of that spec is opened and where their journals are; who opens it is [`super::materialize`], and
 //! whether the two sides fit is [`crate::materialize::resume`]'s to say.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use longshore_proto::session::Binding;
 
@@ -68,14 +68,17 @@ impl Older<'_> {
     /// The bindings of that spec in their order. One that was read from a journal which is gone is left out; if the transaction covers it, the
     /// session will not begin.
     pub(super) fn bindings(self, spec: Vec<SpecBinding>) -> (Vec<Binding>, Vec<Joined>) {
-        let mut free: Vec<Option<&str>> = self.collections.iter().copied().map(Some).collect();
+        let mut free: BTreeMap<&str, VecDeque<usize>> = BTreeMap::new();
+        for (index, collection) in self.collections.iter().enumerate() {
+            free.entry(collection).or_default().push_back(index);
+        }
+        let mut known = BTreeMap::new();
+        for place in self.extent.spans.keys().chain(self.ours.places.keys()) {
+            known.entry(&place.binding).or_insert(place.journal);
+        }
         let joined = |SpecBinding { binding, handling, renews, .. }: SpecBinding| {
-            let journal = self.journal(&binding)?;
-            let collection = binding.collection.name.as_str();
-            let counted_as = free.iter().position(|name| *name == Some(collection));
-            if let Some(counter) = counted_as {
-                free[counter] = None;
-            }
+            let journal = self.journal(&binding, known.get(&binding.state_key).copied())?;
+            let counted_as = free.get_mut(binding.collection.name.as_str()).and_then(VecDeque::pop_front);
             let on_truncate = OnTruncate::default();
             Some((binding, Joined { journal, handling, renews, counted_as, sets_aside: false, on_truncate }))
         };
@@ -83,10 +86,9 @@ impl Older<'_> {
     }
 
     /// Where it was read from last counts; one that was never read has nothing to lose.
-    fn journal(&self, binding: &Binding) -> Option<JournalId> {
-        let mut known = self.extent.spans.keys().chain(self.ours.places.keys());
-        match known.find(|place| place.binding == binding.state_key) {
-            Some(place) => Some(place.journal).filter(|journal| self.journals.contains_key(journal)),
+    fn journal(&self, binding: &Binding, known: Option<JournalId>) -> Option<JournalId> {
+        match known {
+            Some(journal) => Some(journal).filter(|journal| self.journals.contains_key(journal)),
             None => {
                 let holds =
                     |(_, collections): &(&JournalId, &BTreeSet<String>)| collections.contains(&binding.collection.name);

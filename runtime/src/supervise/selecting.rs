@@ -1,10 +1,12 @@
 //! Decides the fields of a materialization's bindings, as [`crate::selection`] says, with what was decided of each before: it is found by its
 //! resource, since what Validate calls it is not known yet.
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
 use longshore_proto::materialize::message::Spec;
 use longshore_proto::session::Collection;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::catalog::{Catalog, Diagnostic, MaterializationBinding};
 use crate::selection::{self, Given, Resolved, Rules, Undecided, Wanted};
@@ -16,7 +18,8 @@ use super::spec::SpecBinding;
 pub(super) struct Selecting<'a> {
     rules: Rules,
     pointers: &'a [String],
-    before: &'a [SpecBinding],
+    /// By what tells its resource from all others.
+    before: HashMap<String, &'a SpecBinding>,
     starts_over: &'a (dyn Fn(&str, &[String]) -> bool + Sync),
     bindings: usize,
     wrong: Vec<Diagnostic>,
@@ -30,7 +33,11 @@ impl<'a> Selecting<'a> {
         starts_over: &'a (dyn Fn(&str, &[String]) -> bool + Sync),
     ) -> Self {
         let (rules, pointers) = (Rules::of(spec), spec.resource_path_pointers.as_slice());
-        Self { rules, pointers, before, starts_over, bindings: 0, wrong: Vec::new(), conflict: None }
+        let mut by_path = HashMap::new();
+        for old in before {
+            by_path.entry(path(pointers, &old.binding.resource_json)).or_insert(old);
+        }
+        Self { rules, pointers, before: by_path, starts_over, bindings: 0, wrong: Vec::new(), conflict: None }
     }
 
     /// Of the next binding. What is wrong is told at the end, by [`Selecting::decided`].
@@ -63,16 +70,18 @@ impl<'a> Selecting<'a> {
     }
 
     fn before(&self, resource: &Bytes) -> &'a [Given] {
-        let path = self.path(resource);
-        let found = self.before.iter().find(|old| self.path(&old.binding.resource_json) == path);
+        let found = self.before.get(&path(self.pointers, resource)).copied();
         let starts_over =
             |old: &&SpecBinding| (self.starts_over)(&old.binding.collection.name, &old.binding.resource_path);
         found.filter(|old| !starts_over(old)).map(|old| old.given.as_slice()).unwrap_or_default()
     }
+}
 
-    /// What tells a resource from all others.
-    fn path(&self, resource: &Bytes) -> Vec<Option<Value>> {
-        let resource: Value = serde_json::from_slice(resource).unwrap_or_default();
-        self.pointers.iter().map(|pointer| resource.pointer(pointer).cloned()).collect()
-    }
+/// What tells a resource from all others, as JSON.
+fn path(pointers: &[String], resource: &Bytes) -> String {
+    let resource: Value = serde_json::from_slice(resource).unwrap_or_default();
+    // What is not there is no null.
+    let parts =
+        pointers.iter().map(|pointer| resource.pointer(pointer).map_or(Value::Array(Vec::new()), |part| json!([part])));
+    Value::Array(parts.collect()).to_string()
 }

@@ -1,6 +1,8 @@
 //! A task's bindings as they were last applied, kept in the task store: the next Apply is told what was before, and a transaction that was
 //! begun under them can be finished under them.
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
 use longshore_proto::Error;
 use longshore_proto::name::StateKey;
@@ -159,9 +161,9 @@ pub fn of_materialization(spec: Option<&SpecVersion>) -> Result<Vec<SpecBinding>
 
 /// Whether a binding that begins under this name renews the rows of an older life, or has begun to: what was applied of it says so, and of a new
 /// name its generation.
-pub(super) fn begins_or_goes_on_renewing(before: &[SpecBinding], state_key: &StateKey) -> bool {
-    let known = before.iter().find(|one| one.binding.state_key == *state_key);
-    known.map_or(state_key.generation() > 0, |known| known.renews)
+pub(super) fn begins_or_goes_on_renewing(before: &[SpecBinding]) -> impl Fn(&StateKey) -> bool {
+    let known: HashMap<&StateKey, bool> = before.iter().map(|one| (&one.binding.state_key, one.renews)).collect();
+    move |state_key| known.get(state_key).copied().unwrap_or(state_key.generation() > 0)
 }
 
 /// The version that follows, or the same one if nothing changed.

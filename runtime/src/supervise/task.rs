@@ -67,7 +67,7 @@ pub(super) async fn live(
                     task.raise_floor(epoch);
                     Duration::ZERO
                 }
-                Refused::StepAside => failed(name, progress, &mut retry, problem, begun)?,
+                Refused::StepAside => failed(name, context, progress, &mut retry, problem, begun)?,
             },
         };
         tokio::select! {
@@ -81,6 +81,7 @@ pub(super) async fn live(
 
 fn failed(
     name: &str,
+    context: &Context,
     progress: &Progress,
     retry: &mut Retry,
     problem: Problem,
@@ -93,6 +94,12 @@ fn failed(
         lasted: begun.elapsed(),
     };
     progress.failed(problem.told(), Instant::now());
+    if problem.is_of_a_dead_store() {
+        // Nothing that any task does can be noted any more: the next process finds out what is on disk.
+        context.stop.cancel();
+        progress.enter(Phase::Ended);
+        return Err(problem);
+    }
     match retry.failed(failed, dice()) {
         Decision::Again(wait) => {
             progress.restarted();

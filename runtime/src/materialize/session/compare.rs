@@ -22,17 +22,25 @@ pub(super) fn compare(
     let recorded = recorded.filter(|_| !is_planted(Plant::DestinationNotAsked));
     let failed = std::cell::RefCell::new(None);
     let collections: BTreeMap<_, _> = facts.places.iter().zip(&facts.collections).collect();
+    // Most bindings of a journal are at one position, and a look reads from the beginning of a segment.
+    let looked = std::cell::RefCell::new(BTreeMap::new());
     let standing = |place: &Place, position: Position| {
+        let known = looked.borrow().get(&(place.journal, position)).copied();
+        if let Some(known) = known.filter(|_| position != Position::BEGINNING) {
+            return known;
+        }
         let source = sources.iter().find(|source| source.journal.id() == Some(place.journal));
         let collection = collections.get(place).map_or("", |collection| collection.as_str());
-        match source.map(|source| Gatherer::standing(&*source.journal, position, collection)) {
+        let standing = match source.map(|source| Gatherer::standing(&*source.journal, position, collection)) {
             Some(Ok(standing)) => standing,
             Some(Err(error)) => {
                 failed.borrow_mut().get_or_insert(error);
                 Standing::Has
             }
             None => Standing::Differs,
-        }
+        };
+        looked.borrow_mut().insert((place.journal, position), standing);
+        standing
     };
     let remembered = Remembered {
         task: &facts.task,

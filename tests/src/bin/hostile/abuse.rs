@@ -137,6 +137,7 @@ impl Capture for Abuser {
     async fn validate(&self, request: Request<pb::ValidateRequest>) -> Result<Response<pb::ValidateResponse>, Status> {
         match self.0.as_str() {
             "never-validates" => std::future::pending().await,
+            "dies-after-spec" => std::process::exit(4),
             "validates-too-much" => {
                 let bindings = vec![pb::Validated { resource_path: vec!["s".into()] }; 9];
                 Ok(Response::new(pb::ValidateResponse { bindings, ..pb::ValidateResponse::default() }))
