@@ -181,7 +181,7 @@ fn sums(name: &str, all: &[&Document], got: &Rows) -> Result<(), Violation> {
         if *poison {
             row["poison"] = Value::from(true);
         }
-        let got = got.get(key).map(|got| parsed(got)).transpose()?;
+        let got = got.get(key).map(parsed).transpose()?;
         if got.as_ref() != Some(row) {
             return Err(format!("row {key:?} of {name}: expected {row}, got {got:?}"));
         }

@@ -106,9 +106,9 @@ async fn what_was_read_on_is_what_would_have_been_read_however_far_it_came() {
         let mut ahead = Ahead::Recipe(Arc::clone(&recipe));
         let guess =
             Foreseen { selection: selection.clone(), ends: Ends::new(), close_bytes, close_documents: u64::MAX };
-        ahead.begin(WORTH_BYTES - 1, Some(guess.clone())).await.expect("nothing done");
+        ahead.begin(Blocking::OnThreads, WORTH_BYTES - 1, Some(guess.clone())).await.expect("nothing done");
         assert!(matches!(ahead, Ahead::Recipe(_)), "too little is stored");
-        ahead.begin(WORTH_BYTES, Some(guess)).await.expect("begun");
+        ahead.begin(Blocking::OnThreads, WORTH_BYTES, Some(guess)).await.expect("begun");
         while is_done && !matches!(&ahead, Ahead::Out(reading) if reading.handle.is_finished()) {
             tokio::task::yield_now().await;
         }
@@ -139,11 +139,11 @@ async fn a_wrong_guess_is_dropped_and_the_next_one_may_be_right() {
         close_bytes: u64::MAX,
         close_documents: u64::MAX,
     };
-    ahead.begin(WORTH_BYTES, Some(of(&Ends::new()))).await.expect("begun");
+    ahead.begin(Blocking::OnThreads, WORTH_BYTES, Some(of(&Ends::new()))).await.expect("begun");
     assert!(!ahead.take_over((&selection, &ends), &mut work, &mut present), "an end was noted meanwhile");
     assert!(matches!(work, Work::Home(_)));
     while !matches!(&ahead, Ahead::Out(reading) if reading.guess.ends == ends) {
-        ahead.begin(WORTH_BYTES, Some(of(&ends))).await.expect("begun when it is free");
+        ahead.begin(Blocking::OnThreads, WORTH_BYTES, Some(of(&ends))).await.expect("begun when it is free");
         tokio::task::yield_now().await;
     }
     assert!(ahead.take_over((&selection, &ends), &mut work, &mut present));
