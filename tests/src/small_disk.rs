@@ -4,6 +4,7 @@
 //! of that process. With this value the disk goes away.
 
 use std::io::Read as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -11,6 +12,9 @@ use crate::scene::{Scene, bin_dir};
 
 /// What takes the room that is given back later.
 const BALLAST: &str = "ballast";
+
+/// Who is root in there only would look for its sockets where those of root are.
+const SOCKETS: &str = "run";
 
 /// See the module.
 #[derive(Debug)]
@@ -29,6 +33,9 @@ impl SmallDisk {
     pub fn new(scene: &Scene, bytes: u64, taken_bytes: u64) -> Self {
         let mounted = scene.join("disk");
         std::fs::create_dir(&mounted).expect("make a directory");
+        let sockets = scene.join(SOCKETS);
+        std::fs::create_dir(&sockets).expect("make a directory");
+        std::fs::set_permissions(&sockets, std::fs::Permissions::from_mode(0o700)).expect("make it private");
         // It ends when its standard input does: with this value, or with the test.
         let script = "mount -t tmpfs -o size=\"$1\" tmpfs \"$2\" && echo mounted && exec cat >/dev/null";
         let mut command = Command::new("unshare");
@@ -47,7 +54,6 @@ impl SmallDisk {
         }
         assert_eq!(said, "mounted\n", "{command:?} has no disk: are user namespaces allowed?");
         let disk = Self { holder, directory: scene.path().to_path_buf(), mounted };
-        // Random bytes or zeros: a tmpfs holds both.
         std::fs::write(disk.join(BALLAST), vec![0; usize::try_from(taken_bytes).expect("it fits")])
             .expect("write onto the disk");
         disk
@@ -78,7 +84,7 @@ impl SmallDisk {
         let mut command = Command::new("nsenter");
         command.args(["--preserve-credentials", "--user", "--mount", "--target", &self.holder.id().to_string()]);
         command.args(["sh", "-c", "cd \"$1\" && shift && exec \"$@\"", "sh"]).arg(&self.directory);
-        command.arg(bin_dir().join("longshore")).args(words);
+        command.arg(bin_dir().join("longshore")).args(words).env("XDG_RUNTIME_DIR", self.directory.join(SOCKETS));
         command
     }
 }

@@ -5,12 +5,13 @@
 
 #![allow(clippy::disallowed_methods, reason = "what is measured is a time")]
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use longshore_tests::destination;
 use longshore_tests::dice::number;
 use longshore_tests::memory::{Peaks, descriptors, peak, resident_bytes, runtime_max_bytes, threads};
-use longshore_tests::scene::{Running, Scene, is_alive, is_connector};
+use longshore_tests::scene::{Running, Scene, bin_dir, is_alive, is_connector};
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -19,7 +20,7 @@ const DOCUMENTS: u64 = 3;
 /// What a binding may cost the runtime beyond the budget of its task.
 const BINDING_BYTES: u64 = 80_000;
 /// What a task may cost the runtime that has nothing to do.
-const TASK_BYTES: u64 = 1_000_000;
+const TASK_BYTES: u64 = 2_000_000;
 /// An orderly stop of tasks that have nothing under way.
 const STOP_MAX: Duration = Duration::from_secs(60);
 /// No single run of a thousand tasks takes longer.
@@ -126,6 +127,14 @@ fn tasks(scene: &Scene, count: u64, documents: u64) {
     );
 }
 
+/// As a shell starts it that allows fewer open files than it needs, and more to who asks.
+fn few_files(scene: &Scene, words: &str) -> Running {
+    let mut command = Command::new("sh");
+    let script = format!("ulimit -S -n 128 && exec \"$0\" {words}");
+    command.args(["-c", &script]).arg(bin_dir().join("longshore"));
+    scene.start_command(command)
+}
+
 /// What a runtime and its connectors take.
 #[derive(Debug, Default)]
 struct Costs {
@@ -153,7 +162,7 @@ fn a_thousand_tasks_of_one_catalog_come_to_their_end_and_stop_in_order() {
     let scene = Scene::new();
     tasks(&scene, count, DOCUMENTS);
     let begun = Instant::now();
-    let mut running = scene.start(["run", "--until", "caught-up"]).within(RUN_MAX);
+    let mut running = few_files(&scene, "run --until caught-up").within(RUN_MAX);
     let ended_peaks = Peaks::of(&mut running);
     running.finish().expect_code(0);
     let to_the_end = begun.elapsed();
@@ -162,7 +171,7 @@ fn a_thousand_tasks_of_one_catalog_come_to_their_end_and_stop_in_order() {
     // Again, with more, and without an end: until all of it is there, and nobody has anything more to do.
     tasks(&scene, count, DOCUMENTS * 2);
     let begun = Instant::now();
-    let mut running = scene.start(["run"]).within(RUN_MAX);
+    let mut running = few_files(&scene, "run").within(RUN_MAX);
     let mut arrived = 0;
     let all = running.wait_until(|| {
         arrived += u64::from(arrived < count / 2 && rows(&scene, arrived) == DOCUMENTS * 2);

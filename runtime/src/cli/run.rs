@@ -39,6 +39,7 @@ pub(super) async fn to_the_end(
 ) -> Result<Left, Failure> {
     let signals = Signals::listen().map_err(|error| Failure::running(format!("cannot listen for signals: {error}")))?;
     let ([], path) = split_words(args.words.clone(), [])?;
+    crate::connector::allow_open_files();
     let catalog = catalogs::load(&path, args.values.values(), output)?;
     confirm(&args)?;
     let state_path = state_directory(global, &catalog.directory);

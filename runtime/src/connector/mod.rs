@@ -20,6 +20,7 @@ mod materialize;
 mod process;
 mod pull;
 mod runs;
+mod shortage;
 mod socket;
 mod stderr;
 mod transact;
@@ -47,6 +48,7 @@ pub use materialize::MaterializeClient;
 pub use process::GRACE;
 pub use pull::{PullReceiver, PullSender};
 pub use runs::{Part, Runs, Way};
+pub use shortage::allow_open_files;
 pub(crate) use socket::SocketDirectory;
 pub use socket::forget_notes;
 pub use transact::{TransactReceiver, TransactSender};
@@ -170,9 +172,11 @@ impl Launched {
         let mut socket = SocketDirectory::create()?;
         let token = random_token()?;
         let path = socket.socket();
-        let cannot_start = |error| {
+        let cannot_start = |error: std::io::Error| {
             let message = format!("starting {} in {}: {error}", program.display(), launch.catalog_directory.display());
-            Error::config("connector.start", message).suggest("see that the program is there and can be executed")
+            shortage::of(&error, &message).unwrap_or_else(|| {
+                Error::config("connector.start", message).suggest("see that the program is there and can be executed")
+            })
         };
         let found = confine::find(program.as_os_str(), &launch.catalog_directory).map_err(cannot_start)?;
         let places = Places {

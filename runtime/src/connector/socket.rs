@@ -16,6 +16,8 @@ use std::sync::Once;
 use longshore_proto::Error;
 use rustix::fs::{FileType, FlockOperation, Mode, OFlags};
 
+use super::shortage;
+
 /// Greatest length of a Unix socket's path, in bytes.
 const SOCKET_PATH_MAX_BYTES: usize = 107;
 /// How often another name is tried before the directory above is called unusable.
@@ -42,8 +44,10 @@ impl SocketDirectory {
         }
         Self::create_in(&shared).map_err(|error| {
             let message = format!("making a private directory for sockets below {}: {error}", shared.display());
-            Error::config("socket.directory", message)
-                .suggest("set XDG_RUNTIME_DIR to a directory of your own (0700), or remove what stands in the way")
+            shortage::of(&error, &message).unwrap_or_else(|| {
+                Error::config("socket.directory", message)
+                    .suggest("set XDG_RUNTIME_DIR to a directory of your own (0700), or remove what stands in the way")
+            })
         })
     }
 
