@@ -123,11 +123,12 @@ fn counts(ledger: &Ledger) -> String {
     text
 }
 
-/// How large and how slow it was tried with, and what that took, as the last runs have it.
+/// How large and how slow it was tried with, and what that took, as the last runs have it. Of debug programs, where the line says so.
 fn bounds(ledger: &Ledger) -> String {
     let seconds = |value: &Value| format!("{:.1} s", value.as_f64().unwrap_or(0.0));
     let megabytes = |value: &Value| format!("{} MB", number(value) / 1_000_000);
     let all = |value: &Value| value.as_object().into_iter().flatten().map(|(_, bytes)| number(bytes)).sum::<u64>();
+    let built = |entry: &Value| if entry["programs"] == "debug" { " (debug programs)" } else { "" };
     let mut rows = Vec::new();
     if let Some(entry) = ledger.entries("bindings").last() {
         for run in entry["runs"].as_array().into_iter().flatten() {
@@ -141,7 +142,7 @@ fn bounds(ledger: &Ledger) -> String {
                 megabytes(&run["runtime_rss_bytes"]),
                 all(&run["connectors_rss_bytes"]) / 1_000_000
             );
-            rows.push((what, seconds(&run["seconds"]), memory));
+            rows.push((what + built(entry), seconds(&run["seconds"]), memory));
         }
     }
     if let Some(entry) = ledger.entries("tasks").last() {
@@ -158,12 +159,12 @@ fn bounds(ledger: &Ledger) -> String {
             number(&entry["connectors"]),
             megabytes(&entry["connectors_rss_bytes"])
         );
-        rows.push((format!("{} tasks of one catalog", number(&entry["tasks"])), took, memory));
+        rows.push((format!("{} tasks of one catalog{}", number(&entry["tasks"]), built(entry)), took, memory));
     }
     if let Some(entry) = ledger.entries("deaths").last() {
         let (tasks, deaths) = (number(&entry["tasks"]), number(&entry["deaths"]));
         let what = format!("{tasks} connectors that end at once, {deaths} deaths");
-        rows.push((what, String::new(), megabytes(&entry["runtime_rss_bytes"])));
+        rows.push((what + built(entry), String::new(), megabytes(&entry["runtime_rss_bytes"])));
     }
     if let Some(entry) = ledger.entries("slower").last() {
         let what = format!(
@@ -172,7 +173,7 @@ fn bounds(ledger: &Ledger) -> String {
             entry["limit"].as_str().unwrap_or_default(),
             number(&entry["limit_bytes"]) >> 20
         );
-        rows.push((what, seconds(&entry["seconds"]), megabytes(&entry["runtime_rss_bytes"])));
+        rows.push((what + built(entry), seconds(&entry["seconds"]), megabytes(&entry["runtime_rss_bytes"])));
     }
     if rows.is_empty() {
         return String::new();
