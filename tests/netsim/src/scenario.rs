@@ -110,16 +110,17 @@ pub struct Scenario {
 
 /// Bodies of each kind, and how many documents and transactions there are of it, so that a run stays short.
 const SIZES: [(u64, Size); 6] = [
-    (40, Size { body_bytes: 20, key_bytes: 8, documents: 6, transactions: 24 }),
-    (30, Size { body_bytes: 200, key_bytes: 8, documents: 20, transactions: 12 }),
-    (20, Size { body_bytes: 64 << 10, key_bytes: 8, documents: 4, transactions: 12 }),
-    (6, Size { body_bytes: 1 << 20, key_bytes: 8, documents: 2, transactions: 6 }),
-    (2, Size { body_bytes: 8 << 20, key_bytes: 8, documents: 1, transactions: 4 }),
+    (500, Size { body_bytes: 20, key_bytes: 8, documents: 6, transactions: 24 }),
+    (350, Size { body_bytes: 200, key_bytes: 8, documents: 20, transactions: 12 }),
+    (130, Size { body_bytes: 64 << 10, key_bytes: 8, documents: 4, transactions: 12 }),
+    (12, Size { body_bytes: 1 << 20, key_bytes: 8, documents: 2, transactions: 6 }),
+    (4, Size { body_bytes: 8 << 20, key_bytes: 8, documents: 1, transactions: 4 }),
     // More keys in a transaction than windows and queues hold, one way and back: who does not listen while it speaks stands still.
-    (2, Size { body_bytes: 20, key_bytes: 1 << 20, documents: 44, transactions: 2 }),
+    (4, Size { body_bytes: 20, key_bytes: 1 << 20, documents: 44, transactions: 2 }),
 ];
-const LATENCIES_MS: [u64; 4] = [0, 2, 20, 150];
-const LASTS_MS: [u64; 5] = [40, 700, 6_000, 45_000, 150_000];
+const LATENCIES_MS: [u64; 4] = [0, 60, 200, 900];
+/// Shorter and longer than it takes until somebody notices.
+const LASTS_MS: [u64; 6] = [100, 1_500, 4_000, 8_000, 45_000, 150_000];
 /// Documents have so many keys.
 const KEYS: u64 = 9;
 
@@ -131,9 +132,9 @@ impl Scenario {
         let size = size(&mut dice);
         let latency = Duration::from_millis(pick(&mut dice, &LATENCIES_MS));
         // The time in which something fails, and in which the source has something to say.
-        let span_ms = pick(&mut dice, &[300, 2_000, 20_000]);
+        let span_ms = pick(&mut dice, &[1_500, 8_000, 30_000]);
         let pace = Duration::from_millis(span_ms / size.transactions);
-        let work = Duration::from_millis(pick(&mut dice, &[0, 3, 40, 4_000]));
+        let work = Duration::from_millis(pick(&mut dice, &[0, 50, 300, 6_000]));
         let mut events: Vec<Event> = (0..1 + dice.below(4)).map(|_| event(&mut dice, span_ms)).collect();
         events.sort_by_key(|event| event.at);
         Self { seed, size, latency, pace, work, events }

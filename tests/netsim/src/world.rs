@@ -25,8 +25,8 @@ use crate::wire::{self, Wire};
 use crate::{PORT, Shared, TOKEN, Violation};
 use longshore_tests::sim::dice::{Dice, hash};
 
-/// The network's clock goes on by so much at a time.
-const TICK: Duration = Duration::from_millis(10);
+/// The network's clock goes on by so much at a time, and a message goes no further: what happens on a machine meanwhile takes no time.
+const TICK: Duration = Duration::from_millis(40);
 /// After the last fault, and what it takes to find out about it, all must be done within this, or it stands still.
 const REST_MAX: Duration = Duration::from_secs(1_200);
 /// Between the end of a connector's process, and of a runtime's, and the next one.
