@@ -80,7 +80,7 @@ fn counts(ledger: &Ledger) -> String {
         kills += number(&entry["kills"]);
     }
     let mut text = format!(
-        "{seeds} seeds and {steps} steps of the simulator; {sims} of the simulated network; {kills} kills of processes. Nothing was lost, \
+        "{seeds} seeds and {steps} steps of the simulator; {sims} scenarios of the simulated network; {kills} kills of processes. Nothing was lost, \
          nothing came twice, and nothing stood still: a run where it does is no line of the ledger.\n"
     );
     // Writing into a String cannot fail.
@@ -217,6 +217,7 @@ mod tests {
         let lines = [
             r#"{"test":"sim","from":0,"to":7,"seeds":7,"steps":700,"happened":{"fault":{"PowerCut":5},"disk":{"names lost":2}}}"#,
             r#"{"test":"sim","from":7,"to":9,"seeds":2,"steps":200,"happened":{"fault":{"PowerCut":1}}}"#,
+            r#"{"test":"netsim","from":0,"to":3,"sims":3,"happened":{"network":{"Cut":4}}}"#,
             r#"{"test":"runtime-kills","kills":10,"commit":"a"}"#,
             r#"{"test":"runtime-kills","kills":12,"commit":"b"}"#,
             r#"{"test":"values","values":900,"commit":"c"}"#,
@@ -231,7 +232,8 @@ mod tests {
         ]).collect::<Vec<_>>();
         let told = counts(&Ledger::of(&lines.join("\n")));
         for line in [
-            "9 seeds and 900 steps of the simulator; 30 kills of processes.",
+            "9 seeds and 900 steps of the simulator; 3 scenarios of the simulated network; 30 kills of processes.",
+            "| network | Cut | 4 |",
             "| fault | PowerCut | 6 |",
             "| disk | names lost | 2 |",
             "| 8 MiB in the journal | 100 | 3 | 40 ms | 90 ms |",
