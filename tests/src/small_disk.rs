@@ -1,6 +1,6 @@
 //! A disk that is soon full: a small tmpfs in a mount namespace of its own, so that an ordinary user may have one too.
 //!
-//! A process that only waits holds the namespace; what is started by [`SmallDisk::command`] joins it, and from outside the disk is seen by way
+//! A process that only waits holds the namespace; what is started by [`SmallDisk::longshore`] joins it, and from outside the disk is seen by way
 //! of that process. With this value the disk goes away.
 
 use std::io::Read as _;
