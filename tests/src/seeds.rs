@@ -5,6 +5,9 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// How often people are told how far it is.
+const PROGRESS: Duration = Duration::from_secs(5);
+
 /// What runs are added up to.
 pub trait Sum: Default + Send {
     /// What a run tells.
@@ -38,7 +41,7 @@ pub struct Outcome<S, F> {
     /// Of the runs that did not fail.
     pub sum: S,
     /// Of the failures that were met, that of the lowest seed.
-    pub failure: Option<(u64, F)>,
+    pub failure: Option<F>,
     /// How long it took.
     pub elapsed: Duration,
 }
@@ -85,6 +88,25 @@ impl Seeds {
         };
         thread::scope(|scope| (0..self.threads.max(1)).for_each(|_| drop(scope.spawn(work))));
         let (sum, failure) = found.into_inner().unwrap_or_else(PoisonError::into_inner);
-        Outcome { sum, failure, elapsed: begun.elapsed() }
+        Outcome { sum, failure: failure.map(|(_, failure)| failure), elapsed: begun.elapsed() }
+    }
+}
+
+/// As many threads as there are cores.
+#[must_use]
+pub fn cores() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Passes on what is told only once in a while, for who reads it.
+pub fn now_and_then<S>(tell: impl Fn(&S, Duration) + Sync) -> impl Fn(&S, Duration) + Sync {
+    let told = Mutex::new(Duration::ZERO);
+    move |sum, elapsed| {
+        if let Ok(mut told) = told.try_lock()
+            && elapsed >= *told + PROGRESS
+        {
+            *told = elapsed;
+            tell(sum, elapsed);
+        }
     }
 }

@@ -91,7 +91,7 @@ fn found(mistake: Mistake) -> Failure {
     // On one thread: always the same seed.
     let campaign = Campaign { from: 0, seeds: MUTANT_SEEDS, within: Duration::MAX, threads: 1, mistake };
     let found = campaign.run(&|_, _| {}).failure;
-    found.unwrap_or_else(|| panic!("{mistake:?} was not found in {MUTANT_SEEDS} seeds"))
+    *found.unwrap_or_else(|| panic!("{mistake:?} was not found in {MUTANT_SEEDS} seeds"))
 }
 
 fn sim() -> PathBuf {

@@ -9,7 +9,7 @@ use crate::{Problem, release_binaries};
 
 pub(crate) const NETSIM: Campaign =
     Campaign { name: "netsim", begins: ("--from", "to"), not_recorded: &["--seed", "--mutants", "--from"] };
-/// What `--help` says of the words without building anything; the program takes them (`tests/src/bin/netsim.rs`), but for the last.
+/// What `--help` says of the words without building anything; the program takes them (`tests/netsim/src/bin/netsim.rs`), but for the last.
 pub(crate) const WORDS: &str = "\
 Words:
   --sims N           So many (20000)

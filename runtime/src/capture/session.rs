@@ -60,8 +60,19 @@ pub struct CaptureSession {
 
 /// Runs it to its end. After an error nothing that was not acknowledged is lost: the next session begins at the journal's last commit.
 pub async fn run(session: CaptureSession) -> Result<End, Error> {
-    let CaptureSession { client, owner, config_json, bindings, limits, grace, stop, caught_up, progress, .. } = session;
-    let (mut writer, blocking) = (session.writer, session.blocking);
+    let CaptureSession {
+        client,
+        owner,
+        config_json,
+        bindings,
+        mut writer,
+        limits,
+        grace,
+        stop,
+        caught_up,
+        progress,
+        blocking,
+    } = session;
     progress.enter(Phase::Starting);
     let state = writer.state().clone();
     let intake = Intake::new(client.name(), &bindings, &mut *writer)?;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::output::Failure;
 use super::shell;
+use crate::journal::is_full;
 
 /// The names of what lies in it.
 pub(super) const CATALOG: &str = "longshore.yaml";
@@ -77,8 +78,7 @@ fn write_all(directory: &Path) -> Result<(), (PathBuf, io::Error)> {
 }
 
 fn cannot(path: &Path, error: &io::Error) -> Failure {
-    let is_full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded].contains(&error.kind());
-    let failure = if is_full { Failure::running } else { Failure::configuration };
+    let failure = if is_full(error) { Failure::running } else { Failure::configuration };
     failure(format!("cannot make {}: {error}", path.display()))
         .help("name a folder that you may write: `longshore quickstart --into DIR`")
 }

@@ -148,6 +148,7 @@ impl From<JournalError> for Error {
     }
 }
 
-fn is_full(error: &io::Error) -> bool {
+/// There is no room on the disk, or none for this user.
+pub(crate) fn is_full(error: &io::Error) -> bool {
     [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded].contains(&error.kind())
 }

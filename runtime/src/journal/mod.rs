@@ -42,6 +42,7 @@ use longshore_proto::state::{State, StatePatch};
 pub use binding::{BindingRow, BindingTable, Filter, LocalId, NewBinding, SchemaVersion, Schemas};
 pub use entry::{Control, Entry, Letter, Mark, Resent};
 pub use error::JournalError;
+pub(crate) use error::is_full;
 pub use file::{FileJournal, FileJournalOptions, SEGMENT_BYTES, TRANSACTION_MAX_BYTES, journal_dir};
 pub use inspect::{Checked, Inspection, SegmentReport, TornTail, journal_names};
 pub use position::{Committed, CommittedEnd, Durable, DurableLength, Evidence, JournalId, Position, SegmentName};

@@ -60,7 +60,7 @@ fn main() -> ExitCode {
         eprintln!("killmatrix: a release build has no steps to die at: build it without --release");
         return ExitCode::FAILURE;
     }
-    let workers = wanted.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let workers = wanted.workers.unwrap_or_else(longshore_tests::seeds::cores);
     if wanted.mutants {
         return mutants(wanted.seed, workers);
     }

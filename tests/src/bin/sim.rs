@@ -7,12 +7,11 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Mutex;
 use std::time::Duration;
 
 use clap::Parser;
-use longshore_tests::seeds::Sum as _;
-use longshore_tests::sim::campaign::{Campaign, Outcome};
+use longshore_tests::seeds::{Outcome, Sum as _, cores, now_and_then};
+use longshore_tests::sim::campaign::Campaign;
 use longshore_tests::sim::shrink::shrink;
 use longshore_tests::sim::tally::Tally;
 use longshore_tests::sim::{Failure, Mistake, Options, run};
@@ -21,8 +20,6 @@ use serde_json::{Value, json};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// How often it says how far it is.
-const PROGRESS: Duration = Duration::from_secs(5);
 /// A mistake has to be found within so many seeds, and this time.
 const MUTANT_SEEDS: u64 = 20_000;
 const MUTANT_TIME: Duration = Duration::from_secs(30);
@@ -62,7 +59,7 @@ struct Wanted {
 
 fn main() -> ExitCode {
     let wanted = Wanted::parse();
-    let threads = wanted.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let threads = wanted.threads.unwrap_or_else(cores);
     match wanted.seed {
         Some(seed) => one(seed),
         None if wanted.mutants => mutants(wanted.from, threads),
@@ -104,18 +101,12 @@ fn many(wanted: &Wanted, threads: usize) -> ExitCode {
         threads,
         mistake: Mistake::None,
     };
-    let told = Mutex::new(Duration::ZERO);
-    let outcome = campaign.run(&|tally, elapsed| {
-        if let Ok(mut told) = told.try_lock()
-            && elapsed >= *told + PROGRESS
-        {
-            *told = elapsed;
-            eprintln!("{:>4} s  {} seeds, {} steps", elapsed.as_secs(), tally.seeds, tally.steps);
-        }
+    let progress = now_and_then(|tally: &Tally, elapsed| {
+        eprintln!("{:>4} s  {} seeds, {} steps", elapsed.as_secs(), tally.seeds, tally.steps);
     });
-    let Outcome { tally, failure, elapsed } = outcome;
+    let Outcome { sum: tally, failure, elapsed } = campaign.run(&progress);
     if let Some(failure) = failure {
-        return failed(failure);
+        return failed(*failure);
     }
     print!("{}", tally.table());
     println!(
@@ -152,9 +143,9 @@ fn mutants(from: u64, threads: usize) -> ExitCode {
     let mut missed = 0;
     for mistake in Mistake::ALL {
         let campaign = Campaign { from, seeds: MUTANT_SEEDS, within: MUTANT_TIME, threads, mistake };
-        let Outcome { tally, failure, elapsed } = campaign.run(&|_, _| {});
+        let Outcome { sum: tally, failure, elapsed } = campaign.run(&|_, _| {});
         let (name, seconds) = (format!("{mistake:?}"), elapsed.as_secs_f64());
-        match failure {
+        match failure.as_deref() {
             Some(Failure { seed, violation, .. }) => {
                 let short: String = violation.chars().take(90).collect();
                 println!("{name:<34} seed {seed:<6} {:>6} seeds {seconds:>6.1} s  {short}", tally.seeds + 1);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Mistake;
 use super::tally::Tally;
 use super::world::{Failure, Options, run};
-use crate::seeds::{self, Seeds};
+use crate::seeds::{Outcome, Seeds};
 
 /// A thread adds up so many runs before it tells the others.
 const CHUNK: u64 = 64;
@@ -25,24 +25,11 @@ pub struct Campaign {
     pub mistake: Mistake,
 }
 
-/// What it came to.
-#[derive(Debug)]
-pub struct Outcome {
-    /// Of the runs without a violation.
-    pub tally: Tally,
-    /// Of the failures that were met, that of the lowest seed.
-    pub failure: Option<Failure>,
-    /// How long it took.
-    pub elapsed: Duration,
-}
-
 impl Campaign {
     /// Runs it. `progress` is told from time to time how far it is.
-    pub fn run(&self, progress: &(dyn Fn(&Tally, Duration) + Sync)) -> Outcome {
+    pub fn run(&self, progress: &(dyn Fn(&Tally, Duration) + Sync)) -> Outcome<Tally, Box<Failure>> {
         let Self { from, seeds, within, threads, mistake } = *self;
         let seeds = Seeds { from, seeds, within, threads, chunk: CHUNK };
-        let day = |seed| run(seed, &Options::of_seed(seed).with(mistake));
-        let seeds::Outcome { sum, failure, elapsed } = seeds.run(day, progress);
-        Outcome { tally: sum, failure: failure.map(|(_, failure)| *failure), elapsed }
+        seeds.run(|seed| run(seed, &Options::of_seed(seed).with(mistake)), progress)
     }
 }

@@ -5,21 +5,18 @@
 #![allow(clippy::disallowed_methods, reason = "it tells how long things took")]
 
 use std::process::ExitCode;
-use std::sync::Mutex;
 use std::time::Duration;
 
 use clap::Parser;
 use longshore_failpoints::{Plant, plant_here};
 use longshore_netsim::tally::Tally;
 use longshore_netsim::{Failure, Report, Scenario, run};
-use longshore_tests::seeds::{Outcome, Seeds, Sum as _};
+use longshore_tests::seeds::{Outcome, Seeds, Sum as _, cores, now_and_then};
 use serde_json::json;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// How often it says how far it is.
-const PROGRESS: Duration = Duration::from_secs(5);
 /// A thread adds up so many runs before it tells the others.
 const CHUNK: u64 = 8;
 /// A mistake has to be found within so many seeds.
@@ -57,7 +54,7 @@ struct Wanted {
 
 fn main() -> ExitCode {
     let wanted = Wanted::parse();
-    let threads = wanted.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let threads = wanted.threads.unwrap_or_else(cores);
     match wanted.seed {
         Some(seed) => one(seed),
         None if wanted.mutants => mutants(wanted.from, threads),
@@ -82,17 +79,11 @@ fn one(seed: u64) -> ExitCode {
 fn many(wanted: &Wanted, threads: usize) -> ExitCode {
     let within = wanted.seconds.map_or(Duration::MAX, Duration::from_secs);
     let seeds = Seeds { from: wanted.from, seeds: wanted.sims, within, threads, chunk: CHUNK };
-    let told = Mutex::new(Duration::ZERO);
-    let outcome: Outcome<Tally, _> = seeds.run(|seed| run(Scenario::of_seed(seed)), &|tally: &Tally, elapsed| {
-        if let Ok(mut told) = told.try_lock()
-            && elapsed >= *told + PROGRESS
-        {
-            *told = elapsed;
-            eprintln!("{:>4} s  {} sims, {} sessions", elapsed.as_secs(), tally.sims, tally.sum.sessions);
-        }
+    let progress = now_and_then(|tally: &Tally, elapsed| {
+        eprintln!("{:>4} s  {} sims, {} sessions", elapsed.as_secs(), tally.sims, tally.sum.sessions);
     });
-    let Outcome { sum: tally, failure, elapsed } = outcome;
-    if let Some((_, failure)) = failure {
+    let Outcome { sum: tally, failure, elapsed } = seeds.run(|seed| run(Scenario::of_seed(seed)), &progress);
+    if let Some(failure) = failure {
         return failed(&failure);
     }
     print!("{}", tally.table());
@@ -130,7 +121,7 @@ fn mutants(from: u64, threads: usize) -> ExitCode {
         planted += 1;
         let (name, seconds) = (plant.name(), elapsed.as_secs_f64());
         match failure {
-            Some((seed, failure)) => println!("{name:<26} seed {seed:<6} {seconds:>6.1} s  {}", failure.violation),
+            Some(failure) => println!("{name:<26} seed {:<6} {seconds:>6.1} s  {}", failure.seed, failure.violation),
             None => {
                 missed += 1;
                 println!("{name:<26} MISSED in {} sims {seconds:>6.1} s", sum.sims);
