@@ -19,6 +19,7 @@ pub mod place;
 pub mod schema;
 pub mod testing;
 pub mod time;
+pub mod verify;
 
 #[doc = include_str!("../GUIDE.md")]
 pub mod guide {}

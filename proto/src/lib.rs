@@ -26,6 +26,7 @@ pub mod session;
 pub mod state;
 pub mod stream;
 pub mod tls;
+pub mod verify;
 
 pub use error::{Error, ErrorKind};
 pub use session::Side;

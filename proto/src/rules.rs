@@ -52,6 +52,7 @@ rules! { COMMON:
     STATUS = "X-15", "An error ends the call as a gRPC status whose details hold an ErrorDetail with one of the six kinds. An error status may end a session in any state.";
     TRANSACTION_NUMBER = "X-16", "Transaction numbers are dense for a task and never used again; 0 stands for none.";
     SELECTION = "X-17", "A binding of a materialization says which values of a document are kept: each field has a JSON pointer and a name, names are not empty and stand once, the document's among them, fields of one pointer have types, none twice, and each part of the key is a field alone. A capture's binding says nothing of it.";
+    VERIFY = "X-18", "Verify changes nothing. It tells each row that is there once, as one moment shows them all: checksums of the 4,096 key ranges and then the end, or the rows of the ranges asked for and the end. The values compared are named once each; ranges ascend.";
 }
 
 rules! { CAPTURE:

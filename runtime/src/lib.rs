@@ -3,7 +3,7 @@
 //! The folders follow a document's journey: [`connector`] starts the processes, [`capture`] pulls, [`journal`] keeps, [`materialize`]
 //! stores; [`letters`] are the documents that were not admitted. Beside them [`catalog`] turns what the user wrote into tasks, [`document`] looks into documents, [`progress`] counts for
 //! people, [`store`] keeps what is small and mutable, [`supervise`] runs and restarts tasks, [`control`] tells another process how they
-//! do, [`secret`] keeps what must not be told, [`selection`] decides which fields a destination keeps, [`blocking`] has the threads for what
+//! do, [`verify`] compares what came of it with the source, [`secret`] keeps what must not be told, [`selection`] decides which fields a destination keeps, [`blocking`] has the threads for what
 //! blocks, [`cli`] is what people see.
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests have time limits and play the other side"))]
@@ -31,3 +31,4 @@ mod secret;
 pub mod selection;
 pub mod store;
 pub mod supervise;
+pub mod verify;

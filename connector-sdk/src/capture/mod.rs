@@ -24,6 +24,7 @@ pub use spec::{CaptureSpec, Discovered};
 pub(crate) use service::CaptureService;
 
 use crate::binding::{Bound, Proposed};
+use crate::verify::{Tally, Verify, verifies_nothing};
 use crate::{Result, serve};
 
 /// A connector that pulls documents out of a system.
@@ -76,6 +77,18 @@ pub trait Capture: Send + Sync + 'static {
         open: PullOpen<Self::Config, Self::Resource>,
         emitter: Emitter,
     ) -> impl Future<Output = Result<()>> + Send;
+
+    /// Reads all that is in the source of one binding, each row once and as one moment shows them all, and hands each to the tally as the
+    /// document that a capture from the beginning would make of it. Changes nothing. Only called if the spec says [`CaptureSpec::verifies`].
+    fn verify(
+        &self,
+        verify: Verify<Self::Config, Self::Resource>,
+        tally: &mut Tally,
+    ) -> impl Future<Output = Result<()>> + Send {
+        drop(verify);
+        let _ = tally;
+        std::future::ready(Err(verifies_nothing()))
+    }
 }
 
 /// Prepares the source for a task.

@@ -7,8 +7,10 @@ use longshore_proto::capture::message;
 use longshore_proto::limits::MESSAGE_MAX_BYTES;
 use longshore_proto::pb::capture::v1 as pb;
 use longshore_proto::pb::capture::v1::capture_server::CaptureServer;
+use longshore_proto::pb::common::v1 as common;
 use longshore_proto::session::Finding;
 use longshore_proto::stream;
+use longshore_proto::verify::Verify;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
@@ -17,7 +19,7 @@ use super::{Apply, Capture, CaptureSpec};
 use crate::epochs::Epochs;
 use crate::outgoing::OutgoingStream;
 use crate::serve::{Drain, Served};
-use crate::{Error, Result, binding, config, panics};
+use crate::{Error, Result, binding, config, panics, verify};
 
 /// A capture behind its wire form.
 #[derive(Debug)]
@@ -85,6 +87,15 @@ impl<C: Capture> CaptureService<C> {
         Ok(message::Validated { resource_paths: checked.resource_paths, findings })
     }
 
+    pub(crate) fn verify(&self, asked: common::VerifyRequest) -> Result<OutgoingStream<common::VerifyResponse>> {
+        let capture = Arc::clone(&self.0.capture);
+        let begun = verify::begin::<C::Config, C::Resource>(Verify::of_capture(asked)?)?;
+        Ok(begun.answered(self.0.drain.clone(), async move |verify, mut tally| {
+            let read = capture.verify(verify, &mut tally).await;
+            (tally, read)
+        }))
+    }
+
     pub(crate) async fn apply(&self, apply: message::Apply) -> Result<message::Applied> {
         self.0.epochs.admit_apply(&apply.owner)?;
         let apply = Apply {
@@ -117,6 +128,7 @@ impl<C: Capture> stream::Session for Shared<C> {
 #[async_trait]
 impl<C: Capture> pb::capture_server::Capture for CaptureService<C> {
     type PullStream = OutgoingStream<pb::PullResponse>;
+    type VerifyStream = OutgoingStream<common::VerifyResponse>;
 
     async fn spec(&self, _: Request<pb::SpecRequest>) -> Result<Response<pb::SpecResponse>, Status> {
         Ok(Response::new(self.spec().to_message::<C::Config, C::Resource>().into()))
@@ -133,6 +145,10 @@ impl<C: Capture> pb::capture_server::Capture for CaptureService<C> {
 
     async fn apply(&self, request: Request<pb::ApplyRequest>) -> Result<Response<pb::ApplyResponse>, Status> {
         Ok(Response::new(self.apply(request.into_inner().try_into()?).await?.into()))
+    }
+
+    async fn verify(&self, request: Request<common::VerifyRequest>) -> Result<Response<Self::VerifyStream>, Status> {
+        Ok(Response::new(CaptureService::verify(self, request.into_inner())?))
     }
 
     async fn pull(&self, request: Request<Streaming<pb::PullRequest>>) -> Result<Response<Self::PullStream>, Status> {

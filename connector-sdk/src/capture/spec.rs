@@ -18,6 +18,7 @@ pub struct CaptureSpec {
     pub(crate) change_tracking: ChangeTracking,
     pub(crate) mechanism: Mechanism,
     pub(crate) endless: bool,
+    pub(crate) verifies: bool,
 }
 
 impl CaptureSpec {
@@ -32,6 +33,7 @@ impl CaptureSpec {
             change_tracking: ChangeTracking::AppendOnly,
             mechanism: Mechanism::Cursor,
             endless: false,
+            verifies: false,
         }
     }
 
@@ -71,6 +73,12 @@ impl CaptureSpec {
         self
     }
 
+    /// It can read all that is in the source of a binding now ([`Capture::verify`](super::Capture::verify)).
+    pub fn verifies(mut self) -> Self {
+        self.verifies = true;
+        self
+    }
+
     pub(crate) fn to_message<C: JsonSchema, R: JsonSchema>(&self) -> message::Spec {
         message::Spec {
             name: self.name.clone(),
@@ -83,6 +91,7 @@ impl CaptureSpec {
             change_tracking: self.change_tracking,
             mechanism: self.mechanism,
             endless: self.endless,
+            verifies: self.verifies,
         }
     }
 

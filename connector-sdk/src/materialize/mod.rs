@@ -60,6 +60,7 @@ pub use service::serve_materialize;
 pub use stores::{Checkpoint, Load, Next, Row, Rows, StoreBatch, Stored, Stores};
 pub use transactional::{Opened, Transactional, TransactionalDoor, TransactionalSession, transactional};
 
+use crate::verify::{Tally, Verify, verifies_nothing};
 use crate::{Error, Result};
 
 /// What every materialization says and does outside of a session. The session belongs to one of the three doors.
@@ -85,6 +86,18 @@ pub trait Materialize: Send + Sync + 'static {
         &self,
         request: ApplyRequest<Self::Config, Self::Resource>,
     ) -> impl Future<Output = Result<Vec<String>>> + Send;
+
+    /// Reads all rows of one binding that are in the destination, each once and as one moment shows them all, and hands each to the tally.
+    /// Changes nothing, and raises no fence. Only called if [`MaterializeSpec::verifies`] says so, for a standard binding.
+    fn verify(
+        &self,
+        verify: Verify<Self::Config, Self::Resource>,
+        tally: &mut Tally,
+    ) -> impl Future<Output = Result<()>> + Send {
+        drop(verify);
+        let _ = tally;
+        std::future::ready(Err(verifies_nothing()))
+    }
 }
 
 /// What a session without an answer to Load says.

@@ -34,6 +34,8 @@ pub struct MaterializeSpec {
     pub identifier_forbidden_characters: &'static str,
     /// Its delta bindings keep `_meta` where nobody chose fields: a delete is a row there, which `_meta` tells.
     pub keeps_meta: bool,
+    /// It can read all rows of a standard binding ([`Materialize::verify`](super::Materialize::verify)).
+    pub verifies: bool,
 }
 
 impl MaterializeSpec {
@@ -50,6 +52,7 @@ impl MaterializeSpec {
             identifier_case_insensitive: false,
             identifier_forbidden_characters: "",
             keeps_meta: false,
+            verifies: false,
         }
     }
 }
@@ -189,6 +192,7 @@ pub(crate) fn spec<S: Materialize>(sink: &S, guarantee: Guarantee) -> message::S
         identifier_case_insensitive: spec.identifier_case_insensitive,
         identifier_forbidden_characters: spec.identifier_forbidden_characters.to_owned(),
         keeps_meta: spec.keeps_meta,
+        verifies: spec.verifies,
     }
 }
 

@@ -6,18 +6,20 @@ use std::sync::Arc;
 use longshore_failpoints::{Step, reached};
 use longshore_proto::limits::MESSAGE_MAX_BYTES;
 use longshore_proto::materialize::message;
+use longshore_proto::pb::common::v1 as common;
 use longshore_proto::pb::materialize::v1 as pb;
 use longshore_proto::pb::materialize::v1::materialize_server::{Materialize as Service, MaterializeServer};
 use longshore_proto::stream;
+use longshore_proto::verify::Verify;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::door::Door;
-use super::{Materialize as _, request, session};
+use super::{Materialize, request, session};
 use crate::epochs::Epochs;
 use crate::outgoing::OutgoingStream;
 use crate::serve::{Drain, Served, serve};
-use crate::{Result, panics, schema};
+use crate::{Result, panics, schema, verify};
 
 /// The whole `main` of a materialization: `serve_materialize(transactional(MySink))`.
 pub fn serve_materialize<D: Door>(door: D) -> ExitCode {
@@ -109,6 +111,15 @@ impl<D: Door> Server<D> {
         Ok(message::Applied { actions, ..message::Applied::default() })
     }
 
+    pub(crate) fn verify(&self, asked: common::VerifyRequest) -> Result<OutgoingStream<common::VerifyResponse>> {
+        let door = Arc::clone(&self.door);
+        let begun = verify::begin::<ConfigOf<D>, ResourceOf<D>>(Verify::of_materialization(asked)?)?;
+        Ok(begun.answered(self.drain.clone(), async move |verify, mut tally| {
+            let read = door.sink().verify(verify, &mut tally).await;
+            (tally, read)
+        }))
+    }
+
     pub(crate) fn transact(
         &self,
         requests: impl futures_util::Stream<Item = Result<pb::TransactRequest, Status>> + Send + Unpin + 'static,
@@ -120,6 +131,7 @@ impl<D: Door> Server<D> {
 #[tonic::async_trait]
 impl<D: Door> Service for Server<D> {
     type TransactStream = OutgoingStream<pb::TransactResponse>;
+    type VerifyStream = OutgoingStream<common::VerifyResponse>;
 
     async fn spec(&self, _: Request<pb::SpecRequest>) -> Result<Response<pb::SpecResponse>, Status> {
         Ok(Response::new(Server::spec(self).into()))
@@ -133,6 +145,10 @@ impl<D: Door> Service for Server<D> {
         Ok(Response::new(Server::apply(self, asked.into_inner()).await?.into()))
     }
 
+    async fn verify(&self, asked: Request<common::VerifyRequest>) -> Result<Response<Self::VerifyStream>, Status> {
+        Ok(Response::new(Server::verify(self, asked.into_inner())?))
+    }
+
     async fn transact(
         &self,
         requests: Request<Streaming<pb::TransactRequest>>,
@@ -140,6 +156,9 @@ impl<D: Door> Service for Server<D> {
         Ok(Response::new(Server::transact(self, requests.into_inner())))
     }
 }
+
+type ConfigOf<D> = <<D as Door>::Sink as Materialize>::Config;
+type ResourceOf<D> = <<D as Door>::Sink as Materialize>::Resource;
 
 /// The spec for people and files.
 fn printed<D: Door>(spec: &message::Spec) -> serde_json::Value {

@@ -58,6 +58,7 @@ impl Materialize for Memory {
             identifier_case_insensitive: false,
             identifier_forbidden_characters: "",
             keeps_meta: false,
+            verifies: false,
         }
     }
 

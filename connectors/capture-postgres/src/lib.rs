@@ -4,7 +4,7 @@
 //! ([`open`]), reads the stream of the log ([`source`], whose messages are read by [`pgoutput`]) and walks over each table once ([`walk`]),
 //! both at the same time: what keeps them in order is [`window`], what neither would see [`writers`]. What a table is made of is in
 //! [`table`], how rows are read in [`copy`] and held in [`rows`], how one becomes a document in [`layout`] and [`value`] and goes out by [`outlet`].
-//! What it promises is in README.md.
+//! All rows at once are read for a comparison with a destination ([`mod@verify`]). What it promises is in README.md.
 //!
 //! A second connector, for where the log cannot be read, is in [`query`].
 
@@ -14,7 +14,6 @@ mod copy;
 mod covered;
 mod discover;
 mod faults;
-mod kinds;
 mod lag;
 mod layout;
 mod lsn;
@@ -31,9 +30,8 @@ mod source;
 mod state;
 mod stream;
 mod table;
-mod types;
 mod validate;
-mod value;
+mod verify;
 mod walk;
 mod watched;
 mod window;
@@ -41,12 +39,14 @@ mod writers;
 
 use std::time::Duration;
 
+use longshore_postgres::document::{kinds, types, value};
 use longshore_sdk::Result;
 use longshore_sdk::binding::Proposed;
 use longshore_sdk::capture::{
     Applied, Apply, Capture, CaptureSpec, ChangeTracking, Discovered, Emitter, Mechanism, PullOpen,
 };
 use longshore_sdk::finding::Finding;
+use longshore_sdk::verify::{Tally, Verify};
 
 pub use config::{Config, Resource, Truncate};
 pub use query::{Config as QueryConfig, LookBack, PostgresQuery, Resource as QueryResource};
@@ -103,6 +103,7 @@ impl Capture for Postgres {
             .change_tracking(ChangeTracking::KeyOnly)
             .mechanism(Mechanism::Log)
             .explicit_acknowledgements()
+            .verifies()
     }
 
     async fn discover(&self, config: Config, resources: Vec<Resource>) -> Result<Vec<Discovered>> {
@@ -119,5 +120,9 @@ impl Capture for Postgres {
 
     async fn pull(&self, open: PullOpen<Config, Resource>, emitter: Emitter) -> Result<()> {
         session::pull(open, self.pace, emitter).await
+    }
+
+    async fn verify(&self, asked: Verify<Config, Resource>, tally: &mut Tally) -> Result<()> {
+        verify::verify(&asked, tally).await
     }
 }

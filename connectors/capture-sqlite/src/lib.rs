@@ -3,7 +3,8 @@
 //! Apply ([`apply`]) puts triggers on the tables ([`triggers`]) that write the keys of what changes, and nothing else, into a table of ours
 //! ([`log`]). A session ([`session`]) walks over each table once ([`walk`]) and all the while reads for each key in the log the row as it is
 //! now ([`follow`]). There is no hand-off between the two: both always run, and whichever reads a row later has its newer state. What a table
-//! is made of is in [`table`], what a binding takes of it in [`plan`], what a value becomes in [`value`]. What it promises is in README.md.
+//! is made of is in [`table`], what a binding takes of it in [`plan`], what a value becomes in [`value`]. All rows
+//! at once are read for a comparison with a destination ([`mod@verify`]). What it promises is in README.md.
 
 mod apply;
 mod config;
@@ -26,6 +27,7 @@ mod table;
 mod triggers;
 mod validate;
 mod value;
+mod verify;
 mod walk;
 mod watched;
 
@@ -34,7 +36,8 @@ use longshore_sdk::capture::{
     Applied, Apply, Capture, CaptureSpec, ChangeTracking, Discovered, Emitter, Mechanism, PullOpen,
 };
 use longshore_sdk::finding::Finding;
-use longshore_sdk::{Error, Result};
+use longshore_sdk::verify::{Tally, Verify};
+use longshore_sdk::{Error, Result, blocking};
 
 pub use config::{Config, Resource};
 
@@ -75,6 +78,7 @@ impl Capture for Sqlite {
             .change_tracking(ChangeTracking::Full)
             .mechanism(Mechanism::Trigger)
             .explicit_acknowledgements()
+            .verifies()
     }
 
     async fn discover(&self, config: Config, resources: Vec<Resource>) -> Result<Vec<Discovered>> {
@@ -91,6 +95,10 @@ impl Capture for Sqlite {
 
     async fn pull(&self, open: PullOpen<Config, Resource>, emitter: Emitter) -> Result<()> {
         pull::pull(open, self.piece, emitter).await
+    }
+
+    async fn verify(&self, asked: Verify<Config, Resource>, tally: &mut Tally) -> Result<()> {
+        blocking(|| verify::verify(&asked, tally))
     }
 }
 

@@ -32,6 +32,7 @@ impl Materialize for Files {
             identifier_case_insensitive: false,
             identifier_forbidden_characters: "",
             keeps_meta: false,
+            verifies: false,
         }
     }
 

@@ -38,6 +38,7 @@ impl Materialize for Null {
             identifier_case_insensitive: false,
             identifier_forbidden_characters: "",
             keeps_meta: false,
+            verifies: false,
         }
     }
 

@@ -37,6 +37,7 @@ impl Materialize for Parquet {
             identifier_case_insensitive: true,
             identifier_forbidden_characters: "\0",
             keeps_meta: true,
+            verifies: false,
         }
     }
 

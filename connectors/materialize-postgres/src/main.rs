@@ -26,6 +26,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod value;
+mod verify;
 mod widen;
 
 use std::process::ExitCode;

@@ -5,6 +5,7 @@ use longshore_sdk::materialize::{
     Accepts, ApplyRequest, ClosePolicy, Constraint, Fence, FieldConstraint, Finding, Materialize, MaterializeSpec,
     Modes, OpenRequest, Opened, Proposed, Transactional, ValidateRequest, Validation,
 };
+use longshore_sdk::verify::{Tally, Verify};
 use longshore_sdk::{Error, Result, finding};
 
 use crate::apply::{apply, in_the_way};
@@ -14,6 +15,7 @@ use crate::meta;
 use crate::session::Session;
 use crate::shape::{RESERVED, Shape};
 use crate::table::{self, TableName};
+use crate::verify::verify;
 
 /// What a session sets beside what every client sets. Whoever sits in a transaction for so long is stopped somewhere, and must not keep its
 /// successor from the fence for ever; a commit that was told is on the disk, whatever the database is set to. Its statements are
@@ -44,6 +46,7 @@ impl Materialize for Postgres {
             identifier_case_insensitive: false,
             identifier_forbidden_characters: "\0",
             keeps_meta: true,
+            verifies: true,
         }
     }
 
@@ -61,6 +64,10 @@ impl Materialize for Postgres {
 
     async fn apply(&self, request: ApplyRequest<Config, Resource>) -> Result<Vec<String>> {
         apply(&connect(&request.config).await?, &request).await
+    }
+
+    async fn verify(&self, asked: Verify<Config, Resource>, tally: &mut Tally) -> Result<()> {
+        verify(&connect(&asked.config).await?, &asked, tally).await
     }
 }
 

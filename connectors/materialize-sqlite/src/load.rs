@@ -14,6 +14,10 @@ use crate::database::failed;
 use crate::session::execute_query;
 use crate::shape::Shape;
 
+/// Of a column.
+pub(crate) const UNCLEAR: &str =
+    "holds values of several types or of any, and does not tell a string from an object or a boolean from a number";
+
 /// What this shape's rows give back, and why it is no more.
 pub(crate) fn loads(shape: &Shape) -> (Loads, String) {
     if shape.document().is_some() {
@@ -23,13 +27,20 @@ pub(crate) fn loads(shape: &Shape) -> (Loads, String) {
     match shape.fields.iter().enumerate().find(unclear) {
         None => (Loads::Fields, String::new()),
         Some((_, field)) => {
-            let reason = format!(
-                "column {:?} holds values of several types or of any, and does not tell a string from an object or a boolean from a number",
-                field.name
-            );
+            let reason = format!("column {:?} {UNCLEAR}", field.name);
             (Loads::Nothing, reason)
         }
     }
+}
+
+/// Whether it can be told what this value was stored from: of many it can, also where the field's types alone do not say so.
+pub(crate) fn is_clear(value: ValueRef<'_>, types: &[JsonType]) -> bool {
+    tells(types)
+        || match value {
+            ValueRef::Integer(integer) => !matches!(integer, 0 | 1),
+            ValueRef::Text(text) => !matches!(text.first(), Some(b'{' | b'[')),
+            ValueRef::Null | ValueRef::Real(_) | ValueRef::Blob(_) => true,
+        }
 }
 
 /// Whether SQLite's type of a value says which of these it was.
@@ -174,7 +185,7 @@ impl Node {
 }
 
 /// The value that was stored; none: null.
-fn json(value: ValueRef<'_>, types: &[JsonType]) -> Result<Option<String>, ()> {
+pub(crate) fn json(value: ValueRef<'_>, types: &[JsonType]) -> Result<Option<String>, ()> {
     let has = |of: JsonType| types.contains(&of);
     Ok(match value {
         ValueRef::Null => None,

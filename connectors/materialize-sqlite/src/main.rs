@@ -18,6 +18,7 @@ mod sink;
 mod table;
 #[cfg(test)]
 mod tests;
+mod verify;
 
 use std::process::ExitCode;
 

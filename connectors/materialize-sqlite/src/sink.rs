@@ -7,6 +7,7 @@ use longshore_sdk::materialize::{
     Accepts, ApplyRequest, ClosePolicy, Constraint, Fence, FieldConstraint, Finding, Materialize, MaterializeSpec,
     Modes, OpenRequest, Opened, Proposed, Transactional, ValidateRequest, Validation,
 };
+use longshore_sdk::verify::{Tally, Verify};
 use longshore_sdk::{Error, Result, blocking, finding, place};
 use rusqlite::{Connection, TransactionBehavior};
 
@@ -19,6 +20,7 @@ use crate::meta;
 use crate::session::Session;
 use crate::shape::Shape;
 use crate::table;
+use crate::verify::verify;
 
 /// A commit is one sync of a file: rows need not wait for each other longer than this.
 const CLOSE_POLICY: ClosePolicy = ClosePolicy { least_bytes: None, greatest_age_ms: Some(100), when_idle: false };
@@ -43,6 +45,7 @@ impl Materialize for Sqlite {
             identifier_case_insensitive: true,
             identifier_forbidden_characters: "\0",
             keeps_meta: true,
+            verifies: true,
         }
     }
 
@@ -57,6 +60,10 @@ impl Materialize for Sqlite {
             let mut connection = if nothing_yet { database::open_in_memory()? } else { database::open(path)? };
             apply(&mut connection, &request)
         })
+    }
+
+    async fn verify(&self, asked: Verify<Config, Resource>, tally: &mut Tally) -> Result<()> {
+        blocking(|| verify(&asked, tally))
     }
 }
 

@@ -21,6 +21,7 @@ impl Materialize for Webhook {
         MaterializeSpec {
             deletes: false,
             keeps_meta: true,
+            verifies: false,
             ..MaterializeSpec::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"), &["/path"])
         }
     }

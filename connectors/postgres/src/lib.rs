@@ -1,9 +1,10 @@
-//! What a connector for PostgreSQL knows before it knows what it is for: how a server is reached, what its errors mean for a task, and how names are
-//! written in SQL. A library, and no connector.
+//! What a connector for PostgreSQL knows before it knows what it is for: how a server is reached, what its errors mean for a task, how names are
+//! written in SQL, and what its values are in documents. A library, and no connector.
 
 #![warn(missing_docs, missing_debug_implementations)]
 
 mod client;
+pub mod document;
 mod endpoint;
 mod faults;
 mod identifier;

@@ -33,6 +33,7 @@ impl From<Spec> for pb::SpecResponse {
             change_tracking: pb::ChangeTracking::from(spec.change_tracking).into(),
             mechanism: mechanism.into(),
             endless: spec.endless,
+            verifies: spec.verifies,
         }
     }
 }

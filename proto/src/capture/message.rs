@@ -29,6 +29,8 @@ pub struct Spec {
     pub mechanism: Mechanism,
     /// It has no present end, so it never catches up.
     pub endless: bool,
+    /// It answers Verify.
+    pub verifies: bool,
 }
 
 /// How much of a change the source tells.

@@ -46,6 +46,7 @@ impl TryFrom<pb::SpecResponse> for Spec {
             change_tracking,
             mechanism,
             endless: pb.endless,
+            verifies: pb.verifies,
         })
     }
 }

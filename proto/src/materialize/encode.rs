@@ -40,6 +40,7 @@ impl From<Spec> for pb::SpecResponse {
                 forbidden_characters: spec.identifier_forbidden_characters,
             }),
             keeps_meta: spec.keeps_meta,
+            verifies: spec.verifies,
         }
     }
 }

@@ -36,6 +36,8 @@ pub struct Spec {
     pub identifier_forbidden_characters: String,
     /// Its delta bindings keep `_meta` where nobody chose fields.
     pub keeps_meta: bool,
+    /// It answers Verify.
+    pub verifies: bool,
 }
 
 /// What a materialization can promise.

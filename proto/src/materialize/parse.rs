@@ -51,6 +51,7 @@ impl TryFrom<pb::SpecResponse> for Spec {
             identifier_case_insensitive: identifier_rules.case_insensitive,
             identifier_forbidden_characters: identifier_rules.forbidden_characters,
             keeps_meta: pb.keeps_meta,
+            verifies: pb.verifies,
         })
     }
 }

@@ -16,6 +16,7 @@ fn spec() -> Spec {
         change_tracking: ChangeTracking::AppendOnly,
         mechanism: Mechanism::Cursor,
         endless: false,
+        verifies: true,
     }
 }
 

@@ -39,6 +39,7 @@ fn spec() -> Spec {
         identifier_case_insensitive: true,
         identifier_forbidden_characters: "\0.".to_owned(),
         keeps_meta: true,
+        verifies: true,
     }
 }
 

@@ -134,6 +134,17 @@ pub(super) enum Verb {
         should not be there is gone then, and nobody sees half of it. Elsewhere they are stored over what is there. Of a capture, that is so\n\
         where the connector says when it is complete (postgres, sqlite). The source is not asked where a materialization is backfilled.")]
     Backfill(BackfillArgs),
+    /// Compare what destinations have with their sources, and explain what differs
+    #[command(after_help = "Examples:\n  \
+        longshore verify                         all that can be compared, of longshore.yaml\n  \
+        longshore verify copy/shop/orders        one binding of a materialization: its collection or resource\n  \
+        longshore verify --json | jq -c 'select(.type == \"difference\")'\n\n\
+        The flow is first run until it is caught up. Then both ends give checksums by key range, so no rows are moved where they are the\n\
+        same; where they are not, rows are looked at one by one, and the journal tells on which side a difference came about. The source\n\
+        may change meanwhile: what is on its way is looked at again. Compared are the fields that the destination keeps. Both connectors\n\
+        must be able to answer (postgres, sqlite); nothing else may run meanwhile: `longshore stop` first.\n\n\
+        Exit code 0: all is the same. 1: something differs, or could not be compared to its end.")]
+    Verify(VerifyArgs),
     /// Take away what a task made at its source or destination: slots, publications, checkpoints
     #[command(after_help = "Examples:\n  \
         longshore remove shop                  the replication slot and publication of a capture, of longshore.yaml\n  \
@@ -365,6 +376,18 @@ pub(super) struct BackfillArgs {
     pub(super) values: ValueArgs,
     /// The capture, or one of its bindings, then the catalog
     #[arg(value_name = "TASK[/BINDING] [CATALOG]", required = true)]
+    pub(super) words: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct VerifyArgs {
+    /// Show so many differences of each binding
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 20)]
+    pub(super) limit: usize,
+    #[command(flatten)]
+    pub(super) values: ValueArgs,
+    /// A materialization or one of its bindings, if only that is meant, then the catalog
+    #[arg(value_name = "[TASK[/BINDING]] [CATALOG]")]
     pub(super) words: Vec<String>,
 }
 

@@ -37,6 +37,7 @@ mod state;
 mod status;
 mod stop;
 mod table;
+mod verify;
 mod view;
 mod visit;
 
@@ -91,6 +92,7 @@ async fn dispatch(cli: Cli, output: &Output) -> Result<(), Failure> {
         Verb::Status(args) => status::status(&global, args, output).await,
         Verb::Stop(args) => stop::stop(&global, args, output).await,
         Verb::Backfill(args) => backfill::backfill(&global, args, output).await,
+        Verb::Verify(args) => verify::verify(&global, args, output).await,
         Verb::Remove(args) => remove::remove(&global, args, output).await,
         Verb::Secret { verb } => secret::secret(verb, output),
         Verb::Connector { verb } => connectors::connector(&global, verb, output).await,

@@ -37,6 +37,33 @@ pub(super) async fn to_the_end(
     output: &Output,
     view: Option<MultiProgress>,
 ) -> Result<Left, Failure> {
+    let (ended, state) = ended(global, args, output, view).await?;
+    summarise(&ended.tasks, &state, output);
+    ended.left
+}
+
+/// The same, and only what goes wrong is told.
+pub(super) async fn untold(
+    global: &Global,
+    args: RunArgs,
+    output: &Output,
+    view: Option<MultiProgress>,
+) -> Result<Left, Failure> {
+    ended(global, args, output, view).await?.0.left
+}
+
+/// A run that has ended.
+struct All {
+    tasks: Vec<Ended>,
+    left: Result<Left, Failure>,
+}
+
+async fn ended(
+    global: &Global,
+    args: RunArgs,
+    output: &Output,
+    view: Option<MultiProgress>,
+) -> Result<(All, PathBuf), Failure> {
     let signals = Signals::listen().map_err(|error| Failure::running(format!("cannot listen for signals: {error}")))?;
     let ([], path) = split_words(args.words.clone(), [])?;
     crate::connector::allow_open_files();
@@ -73,17 +100,13 @@ pub(super) async fn to_the_end(
         () = signals.stop(stop.clone()) => unreachable!("there is always one signal more to wait for"),
     };
     let ended = ended.map_err(|problem| catalogs::failure(problem, output))?;
-    summarise(&ended, &state_path, output);
-    match ended
-        .iter()
-        .filter_map(|task| task.problem.as_ref())
-        .map(catalogs::exit_code)
-        .max_by_key(|&code| (code != 3, code == 1))
-    {
+    let codes = ended.iter().filter_map(|task| task.problem.as_ref()).map(catalogs::exit_code);
+    let left = match codes.max_by_key(|&code| (code != 3, code == 1)) {
         None if stop.is_cancelled() => Ok(Left::Stopped),
         None => Ok(Left::Done),
         Some(code) => Err(Failure::with_exit(code).already_told()),
-    }
+    };
+    Ok((All { tasks: ended, left }, state_path))
 }
 
 /// Answers `status` and `stop`, where they can reach us.

@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use crate::catalog::{Exec, Values};
 
 /// Where the values of a catalog's `${…}` may come from.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(super) struct ValueArgs {
     /// Run the commands that the catalog writes as `${exec:…}`
     #[arg(long)]
@@ -19,7 +19,7 @@ pub(super) struct ValueArgs {
 }
 
 /// What decrypts.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(super) struct IdentityArgs {
     /// Decrypt what the catalog writes as `${age:…}` with the identity in this file
     #[arg(long, value_name = "FILE", env = "LONGSHORE_IDENTITY")]

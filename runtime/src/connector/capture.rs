@@ -5,11 +5,14 @@ use std::time::Duration;
 use longshore_proto::capture::message::{Applied, Apply, Discover, Discovered, Open, Spec, Validate, Validated};
 use longshore_proto::pb::capture::v1 as pb;
 use longshore_proto::pb::capture::v1::capture_client::CaptureClient as Stub;
+use longshore_proto::session::Progress;
+use longshore_proto::verify::Verify;
 use longshore_proto::{Error, limits};
 use tonic::transport::Channel;
 
 use super::dial::Connection;
 use super::pull::{self, PullReceiver, PullSender};
+use super::verify::{self, Verified};
 use crate::secret::Door;
 
 const SPEC_TIME_OUT: Duration = Duration::from_secs(30);
@@ -76,6 +79,12 @@ impl CaptureClient {
     /// Begins a session: sends Open. Its answer is the first thing to receive.
     pub async fn pull(&self, open: Open) -> Result<(PullSender, PullReceiver), Error> {
         pull::begin(&self.connection, open).await
+    }
+
+    /// What is in the source now; `told` hears how far it is.
+    pub async fn verify(&self, asked: Verify, told: impl FnMut(&Progress) + Send) -> Result<Verified, Error> {
+        let call = |channel, request| async move { stub(channel).verify(request).await };
+        verify::verify(&self.connection, asked, call, told).await
     }
 }
 

@@ -5,11 +5,14 @@ use std::time::Duration;
 use longshore_proto::materialize::message::{Applied, Apply, Open, Spec, Validate, Validated};
 use longshore_proto::pb::materialize::v1 as pb;
 use longshore_proto::pb::materialize::v1::materialize_client::MaterializeClient as Stub;
+use longshore_proto::session::Progress;
+use longshore_proto::verify::Verify;
 use longshore_proto::{Error, limits};
 use tonic::transport::Channel;
 
 use super::dial::Connection;
 use super::transact::{self, TransactReceiver, TransactSender};
+use super::verify::{self, Verified};
 
 const SPEC_TIME_OUT: Duration = Duration::from_secs(30);
 const VALIDATE_TIME_OUT: Duration = Duration::from_secs(120);
@@ -58,6 +61,12 @@ impl MaterializeClient {
     /// Begins a session: sends Open. Its answer is the first thing to receive.
     pub async fn transact(&self, open: Open) -> Result<(TransactSender, TransactReceiver), Error> {
         transact::begin(&self.connection, open).await
+    }
+
+    /// What is in the destination now; `told` hears how far it is.
+    pub async fn verify(&self, asked: Verify, told: impl FnMut(&Progress) + Send) -> Result<Verified, Error> {
+        let call = |channel, request| async move { stub(channel).verify(request).await };
+        verify::verify(&self.connection, asked, call, told).await
     }
 }
 

@@ -25,6 +25,7 @@ mod socket;
 mod stderr;
 mod transact;
 mod turn;
+mod verify;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -52,6 +53,7 @@ pub use shortage::allow_open_files;
 pub(crate) use socket::SocketDirectory;
 pub use socket::forget_notes;
 pub use transact::{TransactReceiver, TransactSender};
+pub use verify::Verified;
 
 use confine::{Confined, Places, confine};
 use container::{Around, Container, Image, Pinned, Sandbox};

@@ -92,7 +92,7 @@ impl From<Binding> for SpecBinding {
 ///
 /// # Errors
 /// `internal` when the task store holds something else.
-pub(super) fn parse(spec: Option<&SpecVersion>) -> Result<Vec<Binding>, Error> {
+pub fn parse(spec: Option<&SpecVersion>) -> Result<Vec<Binding>, Error> {
     Ok(whole(spec)?.into_iter().map(|kept| kept.binding).collect())
 }
 

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use longshore_proto::limits;
 use longshore_proto::pb::capture::v1::capture_server::{Capture, CaptureServer};
 use longshore_proto::pb::capture::v1::{self as pb, capture_client::CaptureClient};
-use longshore_proto::pb::common::v1::{Documents, Encoding};
+use longshore_proto::pb::common::v1::{Documents, Encoding, VerifyRequest, VerifyResponse};
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::UnixListenerStream;
 use tonic::transport::{Endpoint, Server};
@@ -116,6 +116,7 @@ impl Raw {
 #[tonic::async_trait]
 impl Capture for Raw {
     type PullStream = std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<pb::PullResponse, Status>> + Send>>;
+    type VerifyStream = tokio_stream::Empty<Result<VerifyResponse, Status>>;
 
     async fn pull(&self, _: Request<Streaming<pb::PullRequest>>) -> Result<Response<Self::PullStream>, Status> {
         let in_batch = (BATCH_BYTES / self.bytes).max(1) as u64;
@@ -138,6 +139,10 @@ impl Capture for Raw {
     }
 
     async fn apply(&self, _: Request<pb::ApplyRequest>) -> Result<Response<pb::ApplyResponse>, Status> {
+        Err(Status::unimplemented("a yardstick"))
+    }
+
+    async fn verify(&self, _: Request<VerifyRequest>) -> Result<Response<Self::VerifyStream>, Status> {
         Err(Status::unimplemented("a yardstick"))
     }
 }

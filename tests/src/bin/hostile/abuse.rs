@@ -13,7 +13,7 @@ use longshore_proto::limits;
 use longshore_proto::pb::capture::v1 as pb;
 use longshore_proto::pb::capture::v1::capture_server::{Capture, CaptureServer};
 use longshore_proto::pb::capture::v1::pull_response::Kind;
-use longshore_proto::pb::common::v1::{Documents, Encoding, State};
+use longshore_proto::pb::common::v1::{Documents, Encoding, State, VerifyRequest, VerifyResponse};
 use tokio::net::UnixListener;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::{ReceiverStream, UnixListenerStream};
@@ -113,6 +113,8 @@ struct Abuser(String);
 
 #[tonic::async_trait]
 impl Capture for Abuser {
+    type VerifyStream = tokio_stream::Empty<Result<VerifyResponse, Status>>;
+
     async fn spec(&self, _: Request<pb::SpecRequest>) -> Result<Response<pb::SpecResponse>, Status> {
         let schema = if self.0 == "broken-schema" { "{\"type\":" } else { "{}" };
         Ok(Response::new(pb::SpecResponse {
@@ -128,6 +130,10 @@ impl Capture for Abuser {
             mechanism: pb::Mechanism::Cursor.into(),
             ..pb::SpecResponse::default()
         }))
+    }
+
+    async fn verify(&self, _: Request<VerifyRequest>) -> Result<Response<Self::VerifyStream>, Status> {
+        Err(Status::unimplemented("Verify"))
     }
 
     async fn discover(&self, _: Request<pb::DiscoverRequest>) -> Result<Response<pb::DiscoverResponse>, Status> {

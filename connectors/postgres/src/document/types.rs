@@ -3,22 +3,23 @@
 
 use std::collections::HashMap;
 
-use longshore_postgres::{Client, failed};
+use crate::{Client, failed};
 use longshore_sdk::Result;
 
-use crate::value::Form;
+use super::value::Form;
 
 /// A column's type.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Type {
-    pub(crate) form: Form,
+pub struct Type {
+    /// How its values are read.
+    pub form: Form,
     /// None for those that JSON Schema alone tells apart (`bigint`, `text`, `boolean`), and those of an extension or a user.
-    pub(crate) format: Option<String>,
+    pub format: Option<String>,
 }
 
 /// Those asked for so far.
 #[derive(Debug, Default)]
-pub(crate) struct Types(HashMap<(u32, i32), Type>);
+pub struct Types(HashMap<(u32, i32), Type>);
 
 const ASK: &str = "SELECT format_type(t.oid, $2), t.typtype = 'd', t.typbasetype, t.typtypmod, coalesce(e.oid, 0), \
                    coalesce(e.typdelim::text, ','), n.nspname = 'pg_catalog', coalesce(m.nspname = 'pg_catalog', false) \
@@ -29,7 +30,7 @@ const DEPTH_MAX: usize = 16;
 
 impl Types {
     /// The type of this number and modifier.
-    pub(crate) async fn of(&mut self, client: &Client, oid: u32, typmod: i32) -> Result<Type> {
+    pub async fn of(&mut self, client: &Client, oid: u32, typmod: i32) -> Result<Type> {
         if let Some(known) = self.0.get(&(oid, typmod)) {
             return Ok(known.clone());
         }

@@ -4,20 +4,27 @@ use serde_json::{Value, json};
 
 /// A set of types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Kinds(u8);
+pub struct Kinds(u8);
 
 impl Kinds {
-    pub(crate) const NONE: Kinds = Kinds(0);
-    pub(crate) const NULL: Kinds = Kinds(1);
-    pub(crate) const BOOLEAN: Kinds = Kinds(2);
-    pub(crate) const INTEGER: Kinds = Kinds(4);
+    /// No type.
+    pub const NONE: Kinds = Kinds(0);
+    /// null
+    pub const NULL: Kinds = Kinds(1);
+    /// true or false
+    pub const BOOLEAN: Kinds = Kinds(2);
+    /// A number without a fraction.
+    pub const INTEGER: Kinds = Kinds(4);
     /// Holds integers too.
-    pub(crate) const NUMBER: Kinds = Kinds(8 | 4);
-    pub(crate) const STRING: Kinds = Kinds(16);
-    pub(crate) const OBJECT: Kinds = Kinds(32);
-    pub(crate) const ARRAY: Kinds = Kinds(64);
+    pub const NUMBER: Kinds = Kinds(8 | 4);
+    /// A text.
+    pub const STRING: Kinds = Kinds(16);
+    /// Names and values.
+    pub const OBJECT: Kinds = Kinds(32);
+    /// A list.
+    pub const ARRAY: Kinds = Kinds(64);
     /// Every value.
-    pub(crate) const ANY: Kinds = Kinds(127);
+    pub const ANY: Kinds = Kinds(127);
 
     const NAMED: [(Kinds, &str); 7] = [
         (Kinds::BOOLEAN, "boolean"),
@@ -29,20 +36,23 @@ impl Kinds {
         (Kinds::NULL, "null"),
     ];
 
-    pub(crate) fn with(self, other: Kinds) -> Kinds {
+    /// Those of both.
+    pub fn with(self, other: Kinds) -> Kinds {
         Kinds(self.0 | other.0)
     }
 
-    pub(crate) fn has(self, other: Kinds) -> bool {
+    /// All of these are among them.
+    pub fn has(self, other: Kinds) -> bool {
         self.0 & other.0 == other.0
     }
 
-    pub(crate) fn meets(self, other: Kinds) -> bool {
+    /// One of these is among them.
+    pub fn meets(self, other: Kinds) -> bool {
         self.0 & other.0 != 0
     }
 
     /// What a schema's `type` admits; without one: everything.
-    pub(crate) fn of_schema(types: Option<&Value>) -> Kinds {
+    pub fn of_schema(types: Option<&Value>) -> Kinds {
         let named =
             |name: &str| Kinds::NAMED.iter().find(|(_, known)| *known == name).map_or(Kinds::NONE, |known| known.0);
         match types {
@@ -56,7 +66,7 @@ impl Kinds {
     }
 
     /// For a schema's `type`; none: every value.
-    pub(crate) fn to_schema(self) -> Option<Value> {
+    pub fn to_schema(self) -> Option<Value> {
         let is_told = |kinds: Kinds| self.has(kinds) && !(kinds == Kinds::INTEGER && self.has(Kinds::NUMBER));
         let names: Vec<&str> =
             Kinds::NAMED.iter().filter(|(kinds, _)| is_told(*kinds)).map(|(_, name)| *name).collect();

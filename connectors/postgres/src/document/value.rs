@@ -6,12 +6,14 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::kinds::Kinds;
+use super::kinds::Kinds;
 
 /// How the text of a type is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Form {
+pub enum Form {
+    /// `t` or `f`.
     Boolean,
+    /// Digits.
     Integer,
     /// With NaN and the infinities as strings.
     Number,
@@ -29,7 +31,7 @@ pub(crate) enum Form {
 
 impl Form {
     /// What its values are in JSON, but for those that have no other form than a string.
-    pub(crate) fn kinds(&self) -> Kinds {
+    pub fn kinds(&self) -> Kinds {
         match self {
             Form::Boolean => Kinds::BOOLEAN,
             Form::Integer => Kinds::INTEGER,
@@ -42,7 +44,7 @@ impl Form {
 }
 
 /// Appends the JSON of a value and says of which type it is; an error says what was expected.
-pub(crate) fn write(form: &Form, text: &str, arena: &mut Vec<u8>) -> Result<Kinds, String> {
+pub fn write(form: &Form, text: &str, arena: &mut Vec<u8>) -> Result<Kinds, String> {
     match form {
         Form::Boolean => match text {
             "t" => arena.extend_from_slice(b"true"),
@@ -85,7 +87,7 @@ fn unexpected(expected: &str, text: &str) -> String {
 }
 
 /// Appends a text as JSON has it.
-pub(crate) fn string(text: &str, arena: &mut Vec<u8>) {
+pub fn string(text: &str, arena: &mut Vec<u8>) {
     arena.push(b'"');
     escaped(text, arena);
     arena.push(b'"');

@@ -1,0 +1,177 @@
+//! Asks the connectors of both ends, each started once for all that it is asked.
+
+use bytes::Bytes;
+use longshore_proto::session::{Binding, Owner, Progress};
+use longshore_proto::verify::{Checksums, Verify};
+use longshore_proto::{Error, ErrorKind};
+
+use super::super::view::grouped;
+use super::super::visit::Visited;
+use super::{Flow, State};
+use crate::catalog::{CaptureTask, MaterializationTask};
+use crate::connector::{CaptureClient, Launched, MaterializeClient, Verified};
+use crate::supervise::Problem;
+use crate::verify::subject::Subject;
+
+/// What one end told of a subject.
+pub(super) struct Sums(Vec<Verified>);
+
+impl Sums {
+    /// Of all places it has rows in.
+    pub(super) fn checksums(self) -> Result<Checksums, String> {
+        self.0.into_iter().try_fold(Checksums::default(), |mut all, told| match told {
+            Verified::Checksums(sums) => {
+                all += &sums;
+                Ok(all)
+            }
+            Verified::Rows(_) => Err("rows were told where checksums were asked for".to_owned()),
+        })
+    }
+
+    /// The same, row by row.
+    pub(super) fn rows(self) -> Result<Vec<Bytes>, String> {
+        self.0.into_iter().try_fold(Vec::new(), |mut all, told| match told {
+            Verified::Rows(rows) => {
+                all.extend(rows);
+                Ok(all)
+            }
+            Verified::Checksums(_) => Err("checksums were told where rows were asked for".to_owned()),
+        })
+    }
+}
+
+/// A subject, and the key ranges whose rows are asked for; empty: checksums of all.
+type Asked<'s> = (&'s Subject, Vec<u32>);
+
+/// Who is asked.
+pub(super) struct Ends<'a> {
+    state: &'a State,
+    flow: &'a Flow<'a>,
+}
+
+impl<'a> Ends<'a> {
+    pub(super) fn new(state: &'a State, flow: &'a Flow<'a>) -> Self {
+        Self { state, flow }
+    }
+
+    /// What the sources have, of each subject in order; the inner error is why it cannot be compared.
+    pub(super) async fn sources(&self, asked: &[Asked<'_>]) -> Result<Vec<Result<Sums, String>>, Problem> {
+        let mut told: Vec<Result<Sums, String>> = asked.iter().map(|_| Ok(Sums(Vec::new()))).collect();
+        for task in &self.state.catalog.captures {
+            let of_task = |subject: &Subject| subject.sources.iter().any(|(capture, _)| *capture == task.name);
+            if !asked.iter().any(|(subject, _)| of_task(subject)) {
+                continue;
+            }
+            let visited = Visited::capture(&self.state.catalog, task);
+            visited.ask(async |connector| self.of_capture(task, connector, asked, &mut told).await).await?;
+        }
+        Ok(told)
+    }
+
+    async fn of_capture(
+        &self,
+        task: &CaptureTask,
+        connector: &Launched,
+        asked: &[Asked<'_>],
+        told: &mut [Result<Sums, String>],
+    ) -> Result<(), Problem> {
+        let client: CaptureClient = connector.capture();
+        let spec = client.spec().await?;
+        let config = self.state.catalog.typed(
+            &task.config,
+            &spec.config_schema_json,
+            &format!("the config of {}", task.name),
+        )?;
+        for ((subject, ranges), told) in asked.iter().zip(told) {
+            let ours = subject.sources.iter().filter(|(capture, _)| *capture == task.name);
+            for (_, binding) in ours {
+                if !spec.verifies {
+                    *told = Err(format!("{} cannot tell what is in its source", spec.name));
+                    continue;
+                }
+                let question = self.question(&task.name, &config.json, binding, subject, ranges);
+                let answer = client.verify(question, |progress| self.tell(&task.name, subject, progress)).await;
+                add(told, answer)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The same of the destinations.
+    pub(super) async fn destinations(&self, asked: &[Asked<'_>]) -> Result<Vec<Result<Sums, String>>, Problem> {
+        let mut told: Vec<Result<Sums, String>> = asked.iter().map(|_| Ok(Sums(Vec::new()))).collect();
+        for task in &self.state.catalog.materializations {
+            if !asked.iter().any(|(subject, _)| subject.task == task.name) {
+                continue;
+            }
+            let visited = Visited::materialization(&self.state.catalog, task);
+            visited.ask(async |connector| self.of_materialization(task, connector, asked, &mut told).await).await?;
+        }
+        Ok(told)
+    }
+
+    async fn of_materialization(
+        &self,
+        task: &MaterializationTask,
+        connector: &Launched,
+        asked: &[Asked<'_>],
+        told: &mut [Result<Sums, String>],
+    ) -> Result<(), Problem> {
+        let client: MaterializeClient = connector.materialize();
+        let spec = client.spec().await?;
+        let config = self.state.catalog.typed(
+            &task.config,
+            &spec.config_schema_json,
+            &format!("the config of {}", task.name),
+        )?;
+        for ((subject, ranges), told) in asked.iter().zip(told).filter(|((subject, _), _)| subject.task == task.name) {
+            if !spec.verifies {
+                *told = Err(format!("{} cannot tell what is in its destination", spec.name));
+                continue;
+            }
+            let question = self.question(&task.name, &config.json, &subject.destination, subject, ranges);
+            let answer = client.verify(question, |progress| self.tell(&task.name, subject, progress)).await;
+            add(told, answer)?;
+        }
+        Ok(())
+    }
+
+    fn question(&self, task: &str, config: &Bytes, binding: &Binding, subject: &Subject, ranges: &[u32]) -> Verify {
+        let installation = self.state.look.installation().clone();
+        Verify {
+            owner: Owner { task: task.to_owned(), installation, epoch: 0 },
+            config_json: config.clone(),
+            binding: binding.clone(),
+            values: subject.values.clone(),
+            ranges: ranges.to_vec(),
+        }
+    }
+
+    /// To whoever waits.
+    fn tell(&self, task: &str, subject: &Subject, progress: &Progress) {
+        let rows = progress.parts.first().map_or(0, |part| part.rows);
+        if self.flow.output.watched() {
+            let line = format!("verify: {task} reads {}: {} rows", subject.collection(), grouped(rows));
+            match &self.flow.view {
+                Some(view) => drop(view.println(line)),
+                None => self.flow.output.to_stderr(&format!("{line}\n")),
+            }
+        }
+    }
+}
+
+/// What the connector finds wrong with one binding says nothing of the others.
+fn add(told: &mut Result<Sums, String>, answer: Result<Verified, Error>) -> Result<(), Problem> {
+    match (told, answer) {
+        (Ok(Sums(all)), Ok(answer)) => all.push(answer),
+        (Err(_), _) => {}
+        (told, Err(error)) if matches!(error.kind, ErrorKind::Config | ErrorKind::Data) => {
+            *told = Err(match error.suggestion.as_str() {
+                "" => error.message.clone(),
+                suggestion => format!("{} ({suggestion})", error.message),
+            });
+        }
+        (_, Err(error)) => return Err(error.into()),
+    }
+    Ok(())
+}

@@ -1,0 +1,330 @@
+//! `longshore verify`: brings a flow up to date, compares its destinations with their sources, and looks again at what was on its way. What is
+//! compared, and what a difference means, is in [`crate::verify`]; both ends are asked in [`ends`], and the outcome is told in [`tell`].
+
+mod ends;
+mod tell;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use indicatif::MultiProgress;
+use longshore_proto::Error;
+use longshore_proto::key::KeyPointers;
+use longshore_proto::session::Binding;
+use longshore_proto::verify::{Checksums, Hasher};
+
+use super::args::{Global, RunArgs, Until, VerifyArgs, split_word};
+use super::output::{Failure, Output};
+use super::run::{self, Left, state_directory};
+use super::{catalogs, logs};
+use crate::catalog::Catalog;
+use crate::journal::{Filter, Inspection, Position};
+use crate::store::{Skip, StateDirectory, StateLook};
+use crate::supervise::{Problem, spec};
+use crate::verify::compare::{self, Difference, Rows};
+use crate::verify::explain::{self, Because};
+use crate::verify::history;
+use crate::verify::subject::{Subject, is_named};
+
+use ends::{Ends, Sums};
+
+/// Times that rows which were on their way are looked at again.
+const ROUNDS: usize = 5;
+/// Rows of the ranges that are looked at one by one, of a binding in one round, about.
+const ROWS_MAX: u64 = 10_000;
+
+pub(super) async fn verify(global: &Global, args: VerifyArgs, output: &Output) -> Result<(), Failure> {
+    let view = output.watched().then(MultiProgress::new);
+    logs::start_calmly_above(global, view.clone());
+    let (name, path) = split_word(args.words.clone())?;
+    let flow = Flow { global, args: &args, output, view, path };
+    let Some(mut state) = flow.caught_up().await? else { return Ok(stopped(output)) };
+    let (mut compared, not_compared) = state.subjects(name.as_deref())?;
+    state.sums(&flow, &mut compared).await?;
+    for _ in 0..ROUNDS {
+        let mut open: Vec<&mut Comparison> = compared.iter_mut().filter(|one| !one.open.is_empty()).collect();
+        if open.is_empty() {
+            break;
+        }
+        let sources = state.rows_of_sources(&flow, &open).await?;
+        let ends = state.ends(&open)?;
+        drop(state);
+        let Some(now) = flow.caught_up().await? else { return Ok(stopped(output)) };
+        state = now;
+        let destinations = state.rows_of_destinations(&flow, &open).await?;
+        for ((comparison, source), destination) in open.iter_mut().zip(sources).zip(destinations) {
+            state.compare(comparison, (source, destination), &ends)?;
+        }
+    }
+    for comparison in &mut compared {
+        state.explain(comparison, args.limit)?;
+    }
+    tell::tell(&compared, &not_compared, args.limit, output)
+}
+
+fn stopped(output: &Output) {
+    output.line("stopped before all was compared");
+}
+
+/// What is verified, and how the user asked for it.
+struct Flow<'a> {
+    global: &'a Global,
+    args: &'a VerifyArgs,
+    output: &'a Output,
+    view: Option<MultiProgress>,
+    path: PathBuf,
+}
+
+impl Flow<'_> {
+    /// Runs it until it is caught up, and holds its state from then on; `None`: somebody stopped it.
+    async fn caught_up(&self) -> Result<Option<State>, Failure> {
+        let args = RunArgs {
+            until: Some(Until::CaughtUp),
+            values: self.args.values.clone(),
+            ..RunArgs::until_caught_up(&self.path)
+        };
+        // The future of a run is large.
+        match Box::pin(run::untold(self.global, args, self.output, self.view.clone())).await? {
+            Left::Done => {}
+            Left::Stopped => return Ok(None),
+        }
+        let catalog = catalogs::load(&self.path, self.args.values.values(), self.output)?;
+        let path = state_directory(self.global, &catalog.directory);
+        let held = StateDirectory::open(&path, false)?;
+        let look = StateLook::open(&path)?.ok_or_else(|| super::look::no_state(&path))?;
+        Ok(Some(State { catalog, look, _held: held }))
+    }
+
+    fn failure(&self, problem: Problem) -> Failure {
+        catalogs::failure(problem, self.output)
+    }
+}
+
+/// A binding that is compared.
+struct Comparison {
+    subject: Subject,
+    hasher: Hasher,
+    source: Checksums,
+    destination: Checksums,
+    /// Key ranges that are to be looked at row by row.
+    open: BTreeSet<usize>,
+    /// Key ranges that differ and are too many to be looked at.
+    passed_over: BTreeSet<usize>,
+    differences: BTreeMap<Vec<u8>, (Difference, Option<Because>)>,
+    /// Why the rest could not be compared.
+    fault: Option<String>,
+}
+
+/// A binding that is not compared, and why.
+struct NotCompared {
+    task: String,
+    collection: String,
+    why: String,
+}
+
+/// A flow that is caught up. Nobody else runs it as long as this is there.
+struct State {
+    catalog: Catalog,
+    look: StateLook,
+    _held: StateDirectory,
+}
+
+/// Where the journals of some captures end.
+type JournalEnds = BTreeMap<String, Position>;
+
+impl State {
+    /// The bindings that can be compared, and those that cannot; of those that are named, if any is.
+    fn subjects(&self, name: Option<&str>) -> Result<(Vec<Comparison>, Vec<NotCompared>), Failure> {
+        let captures = self.catalog.captures.iter().map(|task| Ok((task.name.clone(), self.bindings(&task.name)?)));
+        let captures: Vec<(String, Vec<Binding>)> = captures.collect::<Result<_, Failure>>()?;
+        let (mut compared, mut not_compared) = (Vec::new(), Vec::new());
+        for task in &self.catalog.materializations {
+            for binding in self.bindings(&task.name)? {
+                if name.is_some_and(|name| !is_named(&task.name, &binding, name)) {
+                    continue;
+                }
+                match Subject::new(&task.name, binding, &captures) {
+                    Ok(subject) => compared.push(Comparison::new(subject)?),
+                    Err((binding, why)) => not_compared.push(NotCompared {
+                        task: task.name.clone(),
+                        collection: binding.collection.name.clone(),
+                        why,
+                    }),
+                }
+            }
+        }
+        match name.filter(|_| compared.is_empty() && not_compared.is_empty()) {
+            None => Ok((compared, not_compared)),
+            Some(name) => {
+                let tasks: Vec<&str> = self.catalog.materializations.iter().map(|task| task.name.as_str()).collect();
+                let message = format!("expected a materialization or one of its bindings, got `{name}`");
+                Err(Failure::configuration(message).help(format!("its materializations are: {}", tasks.join(", "))))
+            }
+        }
+    }
+
+    /// As they were applied last.
+    fn bindings(&self, task: &str) -> Result<Vec<Binding>, Failure> {
+        let record = self.look.task(task)?;
+        Ok(spec::parse(record.and_then(|record| record.spec).as_ref())?)
+    }
+
+    async fn sums(&self, flow: &Flow<'_>, compared: &mut Vec<Comparison>) -> Result<(), Failure> {
+        let all: Vec<(&Subject, Vec<u32>)> = compared.iter().map(|one| (&one.subject, Vec::new())).collect();
+        let ends = Ends::new(self, flow);
+        let (sources, destinations) = tokio::join!(ends.sources(&all), ends.destinations(&all));
+        let sums = sources.and_then(|sources| Ok((sources, destinations?))).map_err(|problem| flow.failure(problem))?;
+        for ((comparison, source), destination) in compared.iter_mut().zip(sums.0).zip(sums.1) {
+            match (source.and_then(Sums::checksums), destination.and_then(Sums::checksums)) {
+                (Ok(source), Ok(destination)) => {
+                    comparison.open = source.differing(&destination).collect();
+                    (comparison.source, comparison.destination) = (source, destination);
+                    comparison.pass_over();
+                }
+                (Err(why), _) | (_, Err(why)) => comparison.fault = Some(why),
+            }
+        }
+        Ok(())
+    }
+
+    async fn rows_of_sources(
+        &self,
+        flow: &Flow<'_>,
+        open: &[&mut Comparison],
+    ) -> Result<Vec<Result<Sums, String>>, Failure> {
+        let all: Vec<_> = open.iter().map(|one| (&one.subject, one.ranges())).collect();
+        Ends::new(self, flow).sources(&all).await.map_err(|problem| flow.failure(problem))
+    }
+
+    async fn rows_of_destinations(
+        &self,
+        flow: &Flow<'_>,
+        open: &[&mut Comparison],
+    ) -> Result<Vec<Result<Sums, String>>, Failure> {
+        let all: Vec<_> = open.iter().map(|one| (&one.subject, one.ranges())).collect();
+        Ends::new(self, flow).destinations(&all).await.map_err(|problem| flow.failure(problem))
+    }
+
+    /// Where the journals of these bindings' captures end.
+    fn ends(&self, of: &[&mut Comparison]) -> Result<JournalEnds, Failure> {
+        let mut ends = JournalEnds::new();
+        for (capture, _) in of.iter().flat_map(|one| &one.subject.sources) {
+            if let Some(journal) = self.journal(capture)? {
+                ends.insert(capture.clone(), journal.end().position);
+            }
+        }
+        Ok(ends)
+    }
+
+    fn journal(&self, capture: &str) -> Result<Option<Inspection>, Failure> {
+        let evidence = self.look.evidence(capture)?;
+        self.look.journal(capture, evidence).map_err(super::look::damaged)
+    }
+
+    /// Compares the rows of a binding's open ranges, of which those of the source were read where journals ended at `since`.
+    fn compare(
+        &self,
+        comparison: &mut Comparison,
+        rows: (Result<Sums, String>, Result<Sums, String>),
+        since: &JournalEnds,
+    ) -> Result<(), Failure> {
+        comparison.open.clear();
+        let hasher = &comparison.hasher;
+        let keyed = |rows: Result<Sums, String>| {
+            let rows = compare::by_key(hasher, rows?.rows()?);
+            rows.map_err(|error| error.message.clone())
+        };
+        let (source, destination): (Rows, Rows) = match (keyed(rows.0), keyed(rows.1)) {
+            (Ok(source), Ok(destination)) => (source, destination),
+            (Err(why), _) | (_, Err(why)) => {
+                comparison.fault = Some(why);
+                return Ok(());
+            }
+        };
+        let touched = self.touched(&comparison.subject, since)?;
+        let found = compare::compare(hasher, &source, &destination, touched.as_ref())?;
+        comparison.open = found.undecided;
+        comparison.differences.extend(found.differences.into_iter().map(|one| (one.key.clone(), (one, None))));
+        Ok(())
+    }
+
+    /// Keys that were on their way; `None`: any may have been.
+    fn touched(&self, subject: &Subject, since: &JournalEnds) -> Result<Option<BTreeSet<Vec<u8>>>, Failure> {
+        let key = KeyPointers::compile(&subject.destination.collection.key)?;
+        let mut touched = BTreeSet::new();
+        for (capture, _) in &subject.sources {
+            let Some(journal) = self.journal(capture)? else { continue };
+            let Some(behind) = since.get(capture) else { return Ok(None) };
+            let mut reader = journal.reader(Filter::All);
+            match history::touched(&mut *reader, *behind, subject.collection(), &key)? {
+                Some(keys) => touched.extend(keys),
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(touched))
+    }
+
+    /// Says of the first differences why they are there.
+    fn explain(&self, comparison: &mut Comparison, limit: usize) -> Result<(), Failure> {
+        let Comparison { subject, hasher, differences, .. } = comparison;
+        let keys: BTreeSet<Vec<u8>> = differences.keys().take(limit).cloned().collect();
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let key = KeyPointers::compile(&subject.destination.collection.key)?;
+        let skips = self.look.skips(&subject.task)?;
+        let mut said = BTreeMap::new();
+        let mut begins_at = 0;
+        for (capture, _) in &subject.sources {
+            let Some(journal) = self.journal(capture)? else { continue };
+            let mut reader = journal.reader(Filter::All);
+            begins_at = begins_at.max(journal.begins_at());
+            let last = history::last_of(&mut *reader, subject.collection(), &key, &keys)?;
+            said.extend(last.into_iter().map(|(key, last)| (key, (journal.id(), last))));
+        }
+        for (key, (difference, because)) in differences.iter_mut().take(limit) {
+            let last = said.get(key);
+            let is_set_aside = |offset| {
+                let of_journal = |skip: &Skip| Some(skip.at.journal) == last.map(|(id, _)| *id);
+                skips.iter().any(|skip| skip.at.offset == offset && of_journal(skip) && skip.replayed_at.is_none())
+            };
+            let last = last.map(|(_, last)| last);
+            *because = Some(explain::because(hasher, difference, last, begins_at, is_set_aside)?);
+        }
+        Ok(())
+    }
+}
+
+impl Comparison {
+    fn new(subject: Subject) -> Result<Self, Error> {
+        let hasher = Hasher::new(&subject.destination.collection.key, &subject.values)?;
+        Ok(Self {
+            subject,
+            hasher,
+            source: Checksums::default(),
+            destination: Checksums::default(),
+            open: BTreeSet::new(),
+            passed_over: BTreeSet::new(),
+            differences: BTreeMap::new(),
+            fault: None,
+        })
+    }
+
+    /// So many ranges stay open that their rows can be looked at.
+    fn pass_over(&mut self) {
+        let mut rows = 0;
+        for range in std::mem::take(&mut self.open) {
+            if rows < ROWS_MAX {
+                rows += self.source.rows_in(range).max(self.destination.rows_in(range));
+                self.open.insert(range);
+            } else {
+                self.passed_over.insert(range);
+            }
+        }
+    }
+
+    /// The open ranges, as they are asked for.
+    fn ranges(&self) -> Vec<u32> {
+        self.open.iter().filter_map(|range| u32::try_from(*range).ok()).collect()
+    }
+}

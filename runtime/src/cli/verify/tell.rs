@@ -1,0 +1,180 @@
+//! Tells what a comparison came to.
+
+use serde_json::{Value, json};
+
+use super::super::output::{Failure, Output};
+use super::super::view::grouped;
+use super::{Comparison, NotCompared};
+use crate::verify::compare::Difference;
+use crate::verify::explain::Because;
+
+/// Letters of a value that is shown.
+const SHOWN: usize = 60;
+
+/// How a comparison ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Same,
+    Differs,
+    /// Some rows kept changing.
+    Changing,
+    NotCompared,
+}
+
+impl Outcome {
+    fn of(comparison: &Comparison) -> Self {
+        match comparison {
+            Comparison { fault: Some(_), .. } => Self::NotCompared,
+            Comparison { differences, passed_over, .. } if !differences.is_empty() || !passed_over.is_empty() => {
+                Self::Differs
+            }
+            Comparison { open, .. } if !open.is_empty() => Self::Changing,
+            Comparison { .. } => Self::Same,
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Same => "same",
+            Self::Differs => "differs",
+            Self::Changing => "changing",
+            Self::NotCompared => "not_compared",
+        }
+    }
+}
+
+/// Prints all of it.
+///
+/// # Errors
+/// Exit code 1: something differs, or could not be compared to its end; 2: there was nothing to compare.
+pub(super) fn tell(
+    compared: &[Comparison],
+    not_compared: &[NotCompared],
+    limit: usize,
+    output: &Output,
+) -> Result<(), Failure> {
+    let mut all_same = true;
+    for comparison in compared {
+        let result = Outcome::of(comparison);
+        all_same &= result == Outcome::Same;
+        tell_one(comparison, result, limit, output);
+    }
+    for NotCompared { task, collection, why } in not_compared {
+        output.line(format_args!("{task}/{collection}  not compared: {why}"));
+        output.object(
+            "verified",
+            json!({ "task": task, "collection": collection, "result": Outcome::NotCompared.word(), "reason": why }),
+        );
+    }
+    let same = compared.iter().filter(|one| Outcome::of(one) == Outcome::Same).count();
+    output
+        .line(format_args!("{same} of {} bindings have what their sources have", compared.len() + not_compared.len()));
+    match (all_same, compared.is_empty()) {
+        (true, false) => Ok(()),
+        (true, true) => Err(Failure::configuration("expected a binding that can be compared, got none")
+            .help("both ends must be able to answer, such as postgres and sqlite, and rows be as the source has them")),
+        (false, _) => Err(Failure::with_exit(1).already_told()),
+    }
+}
+
+fn tell_one(comparison: &Comparison, result: Outcome, limit: usize, output: &Output) {
+    let Comparison { subject, source, destination, differences, open, passed_over, fault, .. } = comparison;
+    let (task, collection) = (&subject.task, subject.collection());
+    output.object(
+        "verified",
+        json!({
+            "task": task, "collection": collection, "result": result.word(), "source_rows": source.rows(),
+            "destination_rows": destination.rows(), "differences": differences.len(), "ranges_not_looked_at": passed_over.len(),
+            "ranges_changing": open.len(), "reason": fault,
+        }),
+    );
+    let rows = |rows: u64| grouped(rows);
+    match result {
+        Outcome::Same => output.line(format_args!("{task}/{collection}  same: {} rows", rows(source.rows()))),
+        Outcome::NotCompared => {
+            let why = fault.as_deref().unwrap_or_default();
+            output.line(format_args!("{task}/{collection}  not compared: {why}"));
+        }
+        Outcome::Changing => output.line(format_args!(
+            "{task}/{collection}  not compared to its end: rows in {} of 4,096 key ranges changed each time they were looked at; all \
+             others are the same ({} rows)",
+            open.len(),
+            rows(source.rows()),
+        )),
+        Outcome::Differs => output.line(format_args!(
+            "{task}/{collection}  DIFFERS: {} rows ({} in the source, {} in the destination)",
+            rows(differences.len() as u64),
+            rows(source.rows()),
+            rows(destination.rows()),
+        )),
+    }
+    for (difference, because) in differences.values().take(limit) {
+        tell_difference(comparison, difference, *because, output);
+    }
+    if differences.len() > limit {
+        output.line(format_args!("  and {} more (--limit N shows them)", rows((differences.len() - limit) as u64)));
+    }
+    if !passed_over.is_empty() {
+        output.line(format_args!(
+            "  and at least one in each of {} more key ranges, which were not looked at row by row",
+            rows(passed_over.len() as u64)
+        ));
+    }
+}
+
+fn tell_difference(comparison: &Comparison, difference: &Difference, because: Option<Because>, output: &Output) {
+    let Comparison { subject, hasher, .. } = comparison;
+    let row = |row: &Option<bytes::Bytes>| -> Option<Vec<Value>> { serde_json::from_slice(row.as_ref()?).ok() };
+    let (source, destination) = (row(&difference.source), row(&difference.destination));
+    let key_parts = hasher.key_parts();
+    let key = source.as_ref().or(destination.as_ref()).map(|row| Value::from(row[..key_parts].to_vec()));
+    let key = key.unwrap_or_default();
+    let what = match (&source, &destination) {
+        (Some(_), None) => "missing",
+        (None, Some(_)) => "surplus",
+        (_, _) => "differs",
+    };
+    let fields: Vec<Value> = difference
+        .places
+        .iter()
+        .filter_map(|place| {
+            let of = |row: &Option<Vec<Value>>| row.as_ref().and_then(|row| row.get(key_parts + place).cloned());
+            let pointer = &subject.values.get(*place)?.pointer;
+            Some(json!({ "pointer": pointer, "source": of(&source), "destination": of(&destination) }))
+        })
+        .collect();
+    output.object(
+        "difference",
+        json!({
+            "task": subject.task, "collection": subject.collection(), "key": key, "what": what, "fields": fields,
+            "because": because.map(Because::word), "offset": because.and_then(Because::offset),
+            "explanation": because.map(|because| because.to_string()),
+        }),
+    );
+    let what = match what {
+        "missing" => "is missing in the destination",
+        "surplus" => "is in the destination alone",
+        _ => "differs",
+    };
+    output.line(format_args!("  key {key} {what}"));
+    for field in &fields {
+        let shown = |end: &str| cut(&field[end]);
+        output.line(format_args!(
+            "    {}: source {}, destination {}",
+            field["pointer"].as_str().unwrap_or_default(),
+            shown("source"),
+            shown("destination")
+        ));
+    }
+    if let Some(because) = because {
+        output.line(format_args!("    {because}"));
+    }
+}
+
+fn cut(value: &Value) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(SHOWN) {
+        None => text,
+        Some((at, _)) => format!("{}…", &text[..at]),
+    }
+}
