@@ -32,6 +32,7 @@ fn every_value_of_every_type_is_in_the_copy_as_it_is() {
     scene.longshore(RUN).expect_code(0);
     let values = compare(&server, &columns);
     assert!(values >= wanted, "{values} values are fewer than {wanted}");
+    scene.longshore(["verify"]).expect_code(0);
     let line = serde_json::json!({ "test": "postgres-values", "seed": dice.seed, "values": values, "changed": 0 });
     println!("ledger: {line}");
 }

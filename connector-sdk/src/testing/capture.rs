@@ -162,6 +162,12 @@ impl<C: Capture> CaptureTask<C> {
         Ok(message::Validated::parse(validated.into(), asked)?.findings)
     }
 
+    /// What Verify tells of the binding added first, compared by these values: a JSON array of key and values for each row, sorted.
+    pub async fn verify(&self, pointers: &[&str]) -> Result<Vec<String>> {
+        let question = (self.owner.reading(), self.config_json.clone());
+        super::verify::rows(question, &self.bindings[0], pointers, |asked| self.service.verify(asked)).await
+    }
+
     /// Applies, makes what it returns durable, and tells what was done.
     pub async fn apply(&mut self) -> Result<Vec<String>> {
         let apply = message::Apply {

@@ -223,6 +223,12 @@ impl<D: Door> Runtime<D> {
         self.server.validate(asked.into()).await
     }
 
+    /// What Verify tells of the first binding, compared by these values: a JSON array of key and values for each row, sorted.
+    pub async fn verify(&self, pointers: &[&str]) -> Result<Vec<String>> {
+        let question = (self.owner.clone(), self.config.to_string().into());
+        super::verify::rows(question, &self.bound()?[0], pointers, |asked| self.server.verify(asked)).await
+    }
+
     /// Calls Apply with the epoch of the session that comes next, and again after it drained a plan.
     pub async fn apply(&mut self) -> Result<Vec<String>> {
         self.apply_with(|_| {}).await

@@ -10,6 +10,7 @@ mod capture_tests;
 pub mod crashing;
 pub mod materialize;
 pub mod network;
+mod verify;
 pub mod wholes;
 
 use std::time::Duration;

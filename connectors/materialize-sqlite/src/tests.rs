@@ -15,6 +15,7 @@ use crate::sink::Sqlite;
 mod aside;
 mod fields;
 mod load;
+mod verify;
 
 struct Lake {
     directory: TempDir,

@@ -30,7 +30,9 @@ pub(crate) fn verify(asked: &Verify<Config, Resource>, tally: &mut Tally) -> Res
     each(&connection, &select, doing, |row| match shape.document() {
         Some(_) => match row.get_ref(0).map_err(doing)? {
             ValueRef::Text(document) => tally.document(document),
-            _ => Err(altered(table, "the whole document", "a row without one")),
+            ValueRef::Null | ValueRef::Integer(_) | ValueRef::Real(_) | ValueRef::Blob(_) => {
+                Err(altered(table, "the whole document", "a row without one"))
+            }
         },
         None => {
             let mut values = Vec::with_capacity(shape.fields.len());

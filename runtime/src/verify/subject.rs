@@ -26,13 +26,9 @@ pub struct Subject {
 
 impl Subject {
     /// Of a materialization's binding; `captures` are all there are, with their bindings. The error is why it cannot be compared with its source.
-    pub fn new(
-        task: &str,
-        destination: Binding,
-        captures: &[(String, Vec<Binding>)],
-    ) -> Result<Self, (Binding, String)> {
-        if let Some(why) = not_a_copy(&destination) {
-            return Err((destination, why));
+    pub fn new(task: &str, destination: &Binding, captures: &[(String, Vec<Binding>)]) -> Result<Self, String> {
+        if let Some(why) = not_a_copy(destination) {
+            return Err(why);
         }
         let of_collection = |binding: &&Binding| binding.collection.name == destination.collection.name;
         let sources: Vec<(String, Binding)> = captures
@@ -42,12 +38,10 @@ impl Subject {
             })
             .collect();
         if sources.is_empty() {
-            return Err((destination, "no capture of the catalog writes its collection any more".to_owned()));
+            return Err("no capture of the catalog writes its collection any more".to_owned());
         }
-        match values(&destination) {
-            Ok(values) => Ok(Self { task: task.to_owned(), destination, sources, values }),
-            Err(error) => Err((destination, error.message.clone())),
-        }
+        let values = values(destination).map_err(|error| error.message.clone())?;
+        Ok(Self { task: task.to_owned(), destination: destination.clone(), sources, values })
     }
 
     /// Its collection.

@@ -18,4 +18,5 @@ mod snapshot;
 mod spec;
 mod truncate;
 mod values;
+mod verify;
 mod waiting;

@@ -18,3 +18,4 @@ mod snapshot;
 mod spec;
 mod validate;
 mod values;
+mod verify;

@@ -38,7 +38,7 @@ pub(super) async fn verify(global: &Global, args: VerifyArgs, output: &Output) -
     logs::start_calmly_above(global, view.clone());
     let (name, path) = split_word(args.words.clone())?;
     let flow = Flow { global, args: &args, output, view, path };
-    let Some(mut state) = flow.caught_up().await? else { return Ok(stopped(output)) };
+    let Some(mut state) = flow.caught_up().await? else { return stopped(output) };
     let (mut compared, not_compared) = state.subjects(name.as_deref())?;
     state.sums(&flow, &mut compared).await?;
     for _ in 0..ROUNDS {
@@ -49,7 +49,7 @@ pub(super) async fn verify(global: &Global, args: VerifyArgs, output: &Output) -
         let sources = state.rows_of_sources(&flow, &open).await?;
         let ends = state.ends(&open)?;
         drop(state);
-        let Some(now) = flow.caught_up().await? else { return Ok(stopped(output)) };
+        let Some(now) = flow.caught_up().await? else { return stopped(output) };
         state = now;
         let destinations = state.rows_of_destinations(&flow, &open).await?;
         for ((comparison, source), destination) in open.iter_mut().zip(sources).zip(destinations) {
@@ -62,8 +62,10 @@ pub(super) async fn verify(global: &Global, args: VerifyArgs, output: &Output) -
     tell::tell(&compared, &not_compared, args.limit, output)
 }
 
-fn stopped(output: &Output) {
+/// Nothing can be said of what was not compared.
+fn stopped(output: &Output) -> Result<(), Failure> {
     output.line("stopped before all was compared");
+    Err(Failure::with_exit(1).already_told())
 }
 
 /// What is verified, and how the user asked for it.
@@ -110,6 +112,8 @@ struct Comparison {
     open: BTreeSet<usize>,
     /// Key ranges that differ and are too many to be looked at.
     passed_over: BTreeSet<usize>,
+    /// Times that rows were looked at.
+    rounds: usize,
     differences: BTreeMap<Vec<u8>, (Difference, Option<Because>)>,
     /// Why the rest could not be compared.
     fault: Option<String>,
@@ -143,9 +147,9 @@ impl State {
                 if name.is_some_and(|name| !is_named(&task.name, &binding, name)) {
                     continue;
                 }
-                match Subject::new(&task.name, binding, &captures) {
+                match Subject::new(&task.name, &binding, &captures) {
                     Ok(subject) => compared.push(Comparison::new(subject)?),
-                    Err((binding, why)) => not_compared.push(NotCompared {
+                    Err(why) => not_compared.push(NotCompared {
                         task: task.name.clone(),
                         collection: binding.collection.name.clone(),
                         why,
@@ -169,7 +173,7 @@ impl State {
         Ok(spec::parse(record.and_then(|record| record.spec).as_ref())?)
     }
 
-    async fn sums(&self, flow: &Flow<'_>, compared: &mut Vec<Comparison>) -> Result<(), Failure> {
+    async fn sums(&self, flow: &Flow<'_>, compared: &mut [Comparison]) -> Result<(), Failure> {
         let all: Vec<(&Subject, Vec<u32>)> = compared.iter().map(|one| (&one.subject, Vec::new())).collect();
         let ends = Ends::new(self, flow);
         let (sources, destinations) = tokio::join!(ends.sources(&all), ends.destinations(&all));
@@ -229,6 +233,7 @@ impl State {
         since: &JournalEnds,
     ) -> Result<(), Failure> {
         comparison.open.clear();
+        comparison.rounds += 1;
         let hasher = &comparison.hasher;
         let keyed = |rows: Result<Sums, String>| {
             let rows = compare::by_key(hasher, rows?.rows()?);
@@ -305,6 +310,7 @@ impl Comparison {
             destination: Checksums::default(),
             open: BTreeSet::new(),
             passed_over: BTreeSet::new(),
+            rounds: 0,
             differences: BTreeMap::new(),
             fault: None,
         })

@@ -85,7 +85,7 @@ fn tell_one(comparison: &Comparison, result: Outcome, limit: usize, output: &Out
         json!({
             "task": task, "collection": collection, "result": result.word(), "source_rows": source.rows(),
             "destination_rows": destination.rows(), "differences": differences.len(), "ranges_not_looked_at": passed_over.len(),
-            "ranges_changing": open.len(), "reason": fault,
+            "ranges_changing": open.len(), "rounds": comparison.rounds, "reason": fault,
         }),
     );
     let rows = |rows: u64| grouped(rows);

@@ -5,6 +5,7 @@ use longshore_proto::batch::{BatchBuilder, KeysBuilder};
 use longshore_proto::limits;
 use longshore_proto::materialize::message::{Load, Loaded, Open, Opened, ToConnector, ToRuntime};
 use longshore_proto::name::{InstallationId, StateKey};
+use longshore_proto::pb::common::v1::{VerifyRequest, VerifyResponse};
 use longshore_proto::pb::materialize::v1 as pb;
 use longshore_proto::pb::materialize::v1::materialize_server::{Materialize, MaterializeServer};
 use longshore_proto::pb::materialize::v1::transact_request::Kind as Asked;
@@ -57,6 +58,12 @@ where
     F: Fn(Requests, Responses) -> S + Send + Sync + 'static,
     S: Future<Output = ()> + Send + 'static,
 {
+    type VerifyStream = tokio_stream::Empty<Result<VerifyResponse, Status>>;
+
+    async fn verify(&self, _: Request<VerifyRequest>) -> Result<Response<Self::VerifyStream>, Status> {
+        Err(Status::unimplemented("Verify"))
+    }
+
     async fn spec(&self, _: Request<pb::SpecRequest>) -> Result<Response<pb::SpecResponse>, Status> {
         Err(Status::unimplemented("Spec"))
     }

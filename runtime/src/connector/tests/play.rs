@@ -7,6 +7,7 @@ use longshore_proto::capture::message::{Checkpoint, ToRuntime};
 use longshore_proto::pb::capture::v1 as pb;
 use longshore_proto::pb::capture::v1::capture_server::{Capture, CaptureServer};
 use longshore_proto::pb::capture::v1::pull_request::Kind as Request_;
+use longshore_proto::pb::common::v1::{VerifyRequest, VerifyResponse};
 use longshore_proto::state::StatePatch;
 use longshore_proto::{batch::BatchBuilder, limits};
 use tokio::net::UnixListener;
@@ -184,6 +185,12 @@ async fn perform(
 
 #[tonic::async_trait]
 impl Capture for Play {
+    type VerifyStream = tokio_stream::Empty<Result<VerifyResponse, Status>>;
+
+    async fn verify(&self, _: Request<VerifyRequest>) -> Result<Response<Self::VerifyStream>, Status> {
+        Err(Status::unimplemented("Verify"))
+    }
+
     async fn spec(&self, _: Request<pb::SpecRequest>) -> Result<Response<pb::SpecResponse>, Status> {
         Err(Status::unimplemented("Spec"))
     }

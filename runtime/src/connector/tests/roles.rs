@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use longshore_proto::capture::message::ToRuntime;
 use longshore_proto::pb::capture::v1 as pb;
 use longshore_proto::pb::capture::v1::capture_server::{Capture, CaptureServer};
+use longshore_proto::pb::common::v1::{VerifyRequest, VerifyResponse};
 use tokio::net::UnixListener;
 use tokio_stream::wrappers::{ReceiverStream, UnixListenerStream};
 use tonic::{Request, Response, Status, Streaming};
@@ -154,6 +155,12 @@ impl Small {
 
 #[tonic::async_trait]
 impl Capture for Small {
+    type VerifyStream = tokio_stream::Empty<Result<VerifyResponse, Status>>;
+
+    async fn verify(&self, _: Request<VerifyRequest>) -> Result<Response<Self::VerifyStream>, Status> {
+        Err(Status::unimplemented("Verify"))
+    }
+
     async fn spec(&self, request: Request<pb::SpecRequest>) -> Result<Response<pb::SpecResponse>, Status> {
         let secret = self.admit(&request)?;
         let mut response = Response::new(pb::SpecResponse {
