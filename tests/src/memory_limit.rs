@@ -3,8 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::scene::bin_dir;
+
+/// Of the limits of this process.
+static NUMBER: AtomicU64 = AtomicU64::new(0);
 
 /// See the module. A cgroup goes away with it.
 #[derive(Debug)]
@@ -30,7 +34,8 @@ impl MemoryLimit {
     #[must_use]
     pub fn new(bytes: u64) -> Self {
         let root = Path::new("/sys/fs/cgroup");
-        let name = format!("longshore-test-{}", std::process::id());
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("longshore-test-{}-{number}", std::process::id());
         let two = Cgroup::make(&root.join(&name), Version::Two, bytes);
         Self { bytes, cgroup: two.or_else(|| Cgroup::make(&root.join("memory").join(&name), Version::One, bytes)) }
     }

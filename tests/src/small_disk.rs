@@ -66,6 +66,17 @@ impl SmallDisk {
         PathBuf::from(format!("/proc/{}/root", self.holder.id())).join(within).join(relative)
     }
 
+    /// A copy of a SQLite database, in the scene: SQLite would follow the name of the disk to where it is not mounted.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn copy_database(&self, name: &str) -> PathBuf {
+        for name in [name.to_owned(), format!("{name}-wal")].into_iter().filter(|name| self.join(name).exists()) {
+            std::fs::copy(self.join(&name), self.directory.join(&name)).expect("copy the database");
+        }
+        self.directory.join(name)
+    }
+
     /// What was taken is free.
     pub fn make_room(&self) {
         std::fs::remove_file(self.join(BALLAST)).expect("remove the ballast");

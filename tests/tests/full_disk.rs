@@ -160,11 +160,7 @@ fn a_full_disk_under_a_database_is_told_and_waited_for() {
     running.signal(Signal::TERM);
     running.finish().expect_code(0);
     scene.start_command(disk.longshore(&["run", "--until", "caught-up"])).finish().expect_code(0);
-    // SQLite follows the name of the disk to where it is not mounted: it reads a copy.
-    for name in ["out.db", "out.db-wal"].into_iter().filter(|name| disk.join(name).exists()) {
-        std::fs::copy(disk.join(name), scene.join(name)).expect("copy the database");
-    }
-    all_once_in_table(&scene.join("out.db"));
+    all_once_in_table(&disk.copy_database("out.db"));
 }
 
 #[test]

@@ -20,6 +20,7 @@ const MUTANT_DAYS: u64 = 150;
 /// Kills the runtime and its connectors where orders say so, and compares what arrives with what the source had
 ///
 /// A day is a capture that forgets what it was told is durable, into SQLite, files and PostgreSQL, and five orders: to die at a step of the protocol.
+/// On some the disk is full for a while, there is little memory, or the server ends its sessions.
 /// Zombies: one order, to stand still.
 #[derive(Debug, Parser)]
 #[command(name = "killmatrix", bin_name = "cargo xtask killmatrix", max_term_width = 120)]
@@ -140,7 +141,7 @@ fn told(wanted: &Wanted, tally: &Tally) -> ExitCode {
     if wanted.ledger {
         let steps: serde_json::Map<_, _> = tally.steps().map(|(step, times)| (step.to_owned(), json!(times))).collect();
         let found = json!({
-            "seed": wanted.seed, "days": tally.days, wanted.what(): tally.all(), "lost": 0, "twice": 0, "happened": { "step": steps },
+            "seed": wanted.seed, "days": tally.days, wanted.what(): tally.all(), "lost": 0, "twice": 0, "happened": { "step": steps, "trouble": tally.troubles },
         });
         println!("ledger: {found}");
     }

@@ -8,7 +8,7 @@ use longshore_postgres::testing::Server;
 
 use super::day::Day;
 use super::destination::{ACCOUNTS, AGAIN, BODIES, DOCUMENTS, EVERY, MOVES, SUMS, TRANSACTIONS};
-use crate::scene::Scene;
+use super::trouble::Place;
 
 /// So many of each kind are shown.
 const SHOWN: usize = 5;
@@ -54,7 +54,7 @@ impl fmt::Display for Audit {
     }
 }
 
-pub(super) fn audit(scene: &Scene, server: &Server, day: &Day) -> Audit {
+pub(super) fn audit(place: &Place<'_>, server: &Server, day: &Day) -> Audit {
     let (moves, sums) = (documents(day, MOVES), documents(day, SUMS));
     let every: Vec<String> = moves.iter().map(|one| format!("{}|{}|{}", one.txn, one.n, one.sum)).collect();
     let newest: BTreeMap<u64, &Document> = moves.iter().map(|one| (one.id, one)).collect();
@@ -74,7 +74,7 @@ pub(super) fn audit(scene: &Scene, server: &Server, day: &Day) -> Audit {
     let mut audit = Audit::default();
     for &destination in day.destinations() {
         for (table, fields, expected) in tables.iter().filter(|(table, ..)| destination.has(table)) {
-            let found = destination.rows((scene, server), day.number, table, fields);
+            let found = destination.rows((place, server), day.number, table, fields);
             audit.compare(&format!("{destination:?} {table}"), expected, found);
         }
     }

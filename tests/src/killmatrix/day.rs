@@ -1,7 +1,9 @@
 //! One day: a capture into one to three destinations, and the orders that its processes die of, or stand still at.
 
 use std::fmt;
-use std::process::Command;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use longshore_failpoints::{Deed, Obeyed, Often, Order, Plant, Step, VARIABLE, give, obeyed, plant};
 use longshore_postgres::testing::Server;
@@ -9,8 +11,9 @@ use longshore_postgres::testing::Server;
 use super::audit::{Audit, audit};
 use super::destination::{Destination, catalog};
 use super::frozen::Meanwhile;
+use super::trouble::{Place, Trouble};
 use crate::dice::Dice;
-use crate::scene::{Scene, bin_dir};
+use crate::scene::{Running, Scene};
 
 const RUN: [&str; 3] = ["run", "--until", "caught-up"];
 /// Orders of a day. Five deaths of a connector in a row, without progress, would end a run, and rightly: at least one is for the runtime, or
@@ -34,6 +37,8 @@ pub struct Day {
     destinations: Vec<Destination>,
     /// While somebody is frozen.
     meanwhile: Meanwhile,
+    /// Where processes die.
+    trouble: Trouble,
 }
 
 /// What came of a day that went well.
@@ -41,6 +46,8 @@ pub struct Day {
 pub struct Report {
     /// The orders that were obeyed.
     pub obeyed: Vec<Obeyed>,
+    /// What else went wrong.
+    pub trouble: Option<&'static str>,
 }
 
 /// What came of one that did not.
@@ -79,7 +86,11 @@ impl Day {
             true => Meanwhile::CutOff,
             false => Meanwhile::TakenOver,
         };
-        Self { seed, number, deed, planted: None, orders, destinations, meanwhile }
+        let trouble = match deed {
+            Deed::Die => Trouble::some(&destinations, &mut dice),
+            Deed::Freeze => Trouble::None,
+        };
+        Self { seed, number, deed, planted: None, orders, destinations, meanwhile, trouble }
     }
 
     /// With a mistake that all processes make.
@@ -100,11 +111,12 @@ impl Day {
             plant(&orders, mistake).expect("to plant a mistake");
         }
         self.destinations.iter().for_each(|destination| destination.prepare(server, self.number));
-        scene.write("longshore.yaml", catalog(&scene, server, self));
+        let place = Place::new(&scene, self.trouble);
+        scene.write("longshore.yaml", catalog(&place, server, self));
         let failed = |audit, what| Box::new(Failure { day: self.clone(), audit, what });
         let start = || {
-            let mut command = Command::new(bin_dir().join("longshore"));
-            command.args(RUN).env(VARIABLE, &orders);
+            let mut command = place.longshore(&RUN);
+            command.env(VARIABLE, &orders);
             scene.start_command(command)
         };
         if self.deed == Deed::Freeze {
@@ -115,25 +127,23 @@ impl Day {
                 self.meanwhile.happens(day, &frozen, first, start).map_err(|what| failed(Audit::default(), what))?;
             }
         }
-        for number in 1.. {
-            let before = obeyed(&orders).len();
-            let finished = start().finish();
-            match finished.code {
-                Some(0) => break,
-                None if obeyed(&orders).len() > before && number < STARTS_MAX => {}
-                code => {
-                    let expected = "expected 0, or a death that was ordered";
-                    let what = format!("start {number} ended with {code:?}, {expected}\n{}", finished.stderr);
-                    return Err(failed(Audit::default(), what));
-                }
-            }
+        let is_over = AtomicBool::new(false);
+        let ran = thread::scope(|scope| {
+            scope.spawn(|| place.trouble(server, self.number, &is_over));
+            let ran = to_the_end(&orders, start);
+            is_over.store(true, Ordering::SeqCst);
+            ran
+        });
+        if let Some(what) = ran.err().or_else(|| place.fault()) {
+            return Err(failed(Audit::default(), what));
         }
-        let audit = audit(&scene, server, self);
+        let audit = audit(&place, server, self);
         if !audit.is_clean() {
             return Err(failed(audit, String::new()));
         }
         self.destinations.iter().for_each(|destination| destination.forget(server, self.number));
-        Ok(Report { obeyed: obeyed(&orders) })
+        let trouble = self.trouble.word().filter(|_| place.happened.load(Ordering::SeqCst));
+        Ok(Report { obeyed: obeyed(&orders), trouble })
     }
 
     /// What its documents follow from.
@@ -147,11 +157,31 @@ impl Day {
     }
 }
 
+/// Starts it again as long as it dies of orders. The error is what else it ended with.
+fn to_the_end(orders: &Path, start: impl Fn() -> Running) -> Result<(), String> {
+    for number in 1.. {
+        let before = obeyed(orders).len();
+        let finished = start().finish();
+        match finished.code {
+            Some(0) => break,
+            None if obeyed(orders).len() > before && number < STARTS_MAX => {}
+            code => {
+                let expected = "expected 0, or a death that was ordered";
+                return Err(format!("start {number} ended with {code:?}, {expected}\n{}", finished.stderr));
+            }
+        }
+    }
+    Ok(())
+}
+
 impl fmt::Display for Day {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { seed, number, orders, destinations, .. } = self;
         write!(f, "day {number} of seed {seed}, into {destinations:?}:")?;
         orders.iter().try_for_each(|order| write!(f, " [{order}]"))?;
+        if let Some(trouble) = self.trouble.word() {
+            write!(f, ", {trouble}")?;
+        }
         if self.deed == Deed::Freeze { write!(f, " {}", self.meanwhile) } else { Ok(()) }
     }
 }

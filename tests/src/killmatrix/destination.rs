@@ -5,8 +5,8 @@ use longshore_postgres::testing::Server;
 use rusqlite::Connection;
 
 use super::day::Day;
+use super::trouble::Place;
 use crate::dice::Dice;
-use crate::scene::Scene;
 
 /// A kind of destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,14 +78,14 @@ impl Destination {
     /// Rows of a query over its tables, fields with bars between them.
     pub(super) fn rows(
         self,
-        (scene, server): (&Scene, &Server),
+        (place, server): (&Place<'_>, &Server),
         day: u64,
         table: &str,
         fields: &[&str],
     ) -> Vec<String> {
         match self {
             Self::Sqlite => {
-                let connection = Connection::open(scene.join("copy.db")).expect("a database");
+                let connection = Connection::open(place.database("copy.db")).expect("a database");
                 let select = format!("SELECT {} FROM {table}", fields.join(" || '|' || "));
                 let mut select = connection.prepare(&select).unwrap_or_else(|error| panic!("{select}: {error}"));
                 let rows = select.query_map([], |row| row.get::<_, String>(0)).expect("rows");
@@ -102,7 +102,7 @@ impl Destination {
                 let row = |document: &serde_json::Value| {
                     fields.iter().map(|name| field(document, name)).collect::<Vec<_>>().join("|")
                 };
-                crate::destination::documents(&scene.join("out").join(table)).iter().map(row).collect()
+                crate::destination::documents(&place.join("out").join(table)).iter().map(row).collect()
             }
         }
     }
@@ -115,10 +115,10 @@ impl Destination {
         }
     }
 
-    fn written(self, server: &Server, day: u64) -> String {
+    fn written(self, directory: &str, server: &Server, day: u64) -> String {
         match self {
             Self::Sqlite => format!(
-                "  to-sqlite:\n    connector: sqlite\n    config: {{ path: ./copy.db }}\n    bindings:\n{TABLES}"
+                "  to-sqlite:\n    connector: sqlite\n    config: {{ path: {directory}/copy.db }}\n    bindings:\n{TABLES}"
             ),
             Self::Postgres => {
                 let url = server.url(&database(day));
@@ -131,16 +131,19 @@ impl Destination {
                     format!("      - {{ collection: bank/moves, resource: {{ name: {name} }}, delta_updates: true }}\n")
                 };
                 let bindings: String = [EVERY, AGAIN].map(binding).concat();
-                format!("  to-files:\n    connector: files\n    config: {{ path: ./out }}\n    bindings:\n{bindings}")
+                format!(
+                    "  to-files:\n    connector: files\n    config: {{ path: {directory}/out }}\n    bindings:\n{bindings}"
+                )
             }
         }
     }
 }
 
 /// A source that forgets what is acknowledged: who does that too early loses what nobody has any more.
-pub(super) fn catalog(scene: &Scene, server: &Server, day: &Day) -> String {
-    let memory = scene.join("bank.memory");
-    let into: String = day.destinations().iter().map(|destination| destination.written(server, day.number)).collect();
+pub(super) fn catalog(place: &Place<'_>, server: &Server, day: &Day) -> String {
+    let memory = place.scene.join("bank.memory");
+    let written = |destination: &Destination| destination.written(place.directory(), server, day.number);
+    let into: String = day.destinations().iter().map(written).collect();
     format!(
         "captures:
   bank:

@@ -9,6 +9,7 @@ pub mod day;
 mod destination;
 mod frozen;
 pub mod tally;
+mod trouble;
 
 pub use day::Day;
 pub use longshore_failpoints::{Deed, Plant, Step};

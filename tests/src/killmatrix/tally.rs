@@ -12,12 +12,17 @@ pub struct Tally {
     pub days: u64,
     /// By step and program.
     times: BTreeMap<Step, BTreeMap<String, u64>>,
+    /// Days on which something else went wrong, by what.
+    pub troubles: BTreeMap<&'static str, u64>,
 }
 
 impl Tally {
     /// One more day.
     pub fn add(&mut self, report: Report) {
         self.days += 1;
+        if let Some(trouble) = report.trouble {
+            *self.troubles.entry(trouble).or_default() += 1;
+        }
         for Obeyed { order, program, .. } in report.obeyed {
             *self.times.entry(order.step).or_default().entry(program).or_default() += 1;
         }
@@ -54,6 +59,8 @@ impl Tally {
             let programs: Vec<String> = programs.map(|(program, times)| format!("{program} {times}")).collect();
             format!("{:<40}{:>6}  {}\n", step.name(), self.at(*step), programs.join(", "))
         };
-        Step::ALL.iter().map(line).collect()
+        let steps: String = Step::ALL.iter().map(line).collect();
+        let troubles = self.troubles.iter().map(|(what, days)| format!("{what:<40}{days:>6}  days\n"));
+        troubles.fold(steps, |table, line| table + &line)
     }
 }
