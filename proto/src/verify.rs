@@ -53,8 +53,10 @@ pub struct ComparedValue {
 /// When two values are the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Likeness {
-    /// The same JSON value: numbers by their exact value, objects whatever the order of their names.
+    /// The same JSON value: integers exactly, other numbers by the nearest double, objects whatever the order of their names.
     Value,
+    /// The same, with every number by its exact value.
+    Exact,
     /// Texts of RFC 3339 that name the same moment.
     Moment,
     /// The same text, where a number or boolean counts as the text that it is written as.

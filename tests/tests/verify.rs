@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use longshore_postgres::testing::Server;
 use longshore_tests::busy::{self, Tireless};
 use longshore_tests::dice::Dice;
+use longshore_tests::nyc;
 use longshore_tests::scene::{Finished, Scene};
 use longshore_tests::shop::{self, Writer};
 use serde_json::Value;
@@ -84,13 +85,8 @@ fn every_kind_of_difference_is_found_and_explained() {
     assert_eq!(differences(&verified), expected(&all));
     let seventh = verified.objects("difference").into_iter().find(|one| one["key"][0] == 7).expect("order 7");
     let fields: Vec<_> = seventh["fields"].as_array().expect("fields").iter().map(ToString::to_string).collect();
-    assert_eq!(
-        fields,
-        [
-            r#"{"pointer":"/total","source":3.5,"destination":0.0}"#,
-            r#"{"pointer":"/note","source":"note 7","destination":null}"#
-        ]
-    );
+    let total = r#"{"pointer":"/total","source":3.5,"destination":0.0}"#;
+    assert_eq!(fields, [total, r#"{"pointer":"/note","source":"note 7","destination":null}"#]);
 
     let told = scene.longshore(["verify", "out/shop/lines"]).expect_code(1);
     assert!(told.stdout.contains("key [\"s2\",9] is missing in the destination"), "{}", told.stdout);
@@ -119,6 +115,46 @@ fn what_is_on_its_way_is_no_difference_and_hides_none() {
     assert!(looked_again > 0, "rows were on their way when they were read");
     shop::open(&scene.join("out.db")).execute_batch("DELETE FROM orders WHERE id = -1").expect("a repair");
     scene.longshore(["verify"]).expect_code(0);
+}
+
+/// Real coordinates, some with more digits than a double holds.
+#[test]
+fn where_a_source_cannot_tell_the_journal_stands_for_it() {
+    let scene = nyc::scene_with(2_000);
+    scene.write(
+        "longshore.yaml",
+        "captures:
+  nyc:
+    connector: files
+    config: { path: ./data, format: csv, null_values: [\"NA\", \"\"] }
+    bindings:
+      - { resource: { glob: flights.csv }, collection: nyc/flights }
+      - { resource: { glob: weather.csv }, collection: nyc/weather }
+      - { resource: { glob: airports.csv }, collection: nyc/airports }
+collections:
+  nyc/flights: { key: [/time_hour, /carrier, /flight] }
+  nyc/weather: { key: [/origin, /time_hour] }
+  nyc/airports: { key: [/faa] }
+materializations:
+  lake:
+    connector: sqlite
+    config: { path: ./lake.db }
+    bindings:
+      - { collection: nyc/flights, resource: { table: flights } }
+      - { collection: nyc/weather, resource: { table: weather } }
+      - { collection: nyc/airports, resource: { table: airports } }
+",
+    );
+    let verified = scene.longshore(["verify", "--json"]).expect_code(0);
+    for one in verified.objects("verified") {
+        assert_eq!((&one["result"], &one["compared_with"]), (&"same".into(), &"journal".into()), "{one}");
+    }
+    let change = "UPDATE weather SET temp = temp + 1 WHERE origin = 'JFK' AND time_hour = '2013-07-04T12:00:00Z'";
+    let lake = shop::open(&scene.join("lake.db"));
+    assert_eq!(lake.execute(change, []).expect("a change"), 1);
+    let verified = scene.longshore(["verify", "--json"]).expect_code(1);
+    let key = r#"["JFK","2013-07-04T12:00:00Z"]"#;
+    assert_eq!(differences(&verified), expected(&[(key, "differs", "not_in_destination")]));
 }
 
 #[test]

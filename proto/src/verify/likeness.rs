@@ -3,12 +3,13 @@
 //! | value | bytes |
 //! |---|---|
 //! | null (or absent), false, true, a number, a string | as a part of a key has it ([`crate::key`]) |
+//! | a number with a fraction or an exponent, but for [`Likeness::Exact`] | the same of the shortest decimal of the nearest double |
 //! | a number whose exponent no key has | `21`, its literal, `00` |
 //! | an array | `30`, its elements, `00` |
 //! | an object | `40`, its members in the order of their names' bytes, each the name as a string and the value, `00` |
 //! | a moment | `50`, the nanoseconds since 1970-01-01T00:00:00Z as a signed number of 16 bytes, big-endian |
 //!
-//! Of numbers inside of arrays and objects, 64 bits or a double are looked at.
+//! Of numbers inside of arrays and objects, 64 bits or a double are looked at, also where it is to be exact.
 
 use jiff::Timestamp;
 use serde_json::Value as Json;
@@ -42,6 +43,10 @@ pub(super) fn encode(text: &str, likeness: Likeness, out: &mut Vec<u8>) -> Resul
             None => encode_part(value, out),
         },
         (Value::Number(_) | Value::Bool(_), Likeness::Text) => string(text, out),
+        (Value::Number(literal), Likeness::Exact) => {
+            exact(literal, out);
+            Ok(())
+        }
         (Value::Number(literal), Likeness::Value | Likeness::Moment) => {
             number(literal, out);
             Ok(())
@@ -61,6 +66,15 @@ fn moment(text: &str) -> Option<Timestamp> {
 }
 
 fn number(literal: &[u8], out: &mut Vec<u8>) {
+    let is_integer = !literal.iter().any(|byte| matches!(byte, b'.' | b'e' | b'E'));
+    let double = std::str::from_utf8(literal).ok().and_then(|text| text.parse::<f64>().ok());
+    match double.filter(|double| !is_integer && double.is_finite()) {
+        Some(double) => exact(format!("{double:e}").as_bytes(), out),
+        None => exact(literal, out),
+    }
+}
+
+fn exact(literal: &[u8], out: &mut Vec<u8>) {
     let before = out.len();
     if encode_part(Value::Number(literal), out).is_err() {
         out.truncate(before);

@@ -59,6 +59,7 @@ fn value(pb: pb::ComparedValue, sent: Sent) -> Result<ComparedValue, Error> {
         pb::Likeness::Value => Likeness::Value,
         pb::Likeness::Moment => Likeness::Moment,
         pb::Likeness::Text => Likeness::Text,
+        pb::Likeness::Exact => Likeness::Exact,
     };
     if parse_pointer(&pb.pointer).is_none() {
         return Err(sent.broke(rules::NAMES, "a JSON pointer to a value", format_args!("{:?}", pb.pointer)));
@@ -73,6 +74,7 @@ impl From<Verify> for pb::VerifyRequest {
                 Likeness::Value => pb::Likeness::Value,
                 Likeness::Moment => pb::Likeness::Moment,
                 Likeness::Text => pb::Likeness::Text,
+                Likeness::Exact => pb::Likeness::Exact,
             };
             pb::ComparedValue { pointer: value.pointer, likeness: likeness.into() }
         };

@@ -141,8 +141,9 @@ pub(super) enum Verb {
         longshore verify --json | jq -c 'select(.type == \"difference\")'\n\n\
         The flow is first run until it is caught up. Then both ends give checksums by key range, so no rows are moved where they are the\n\
         same; where they are not, rows are looked at one by one, and the journal tells on which side a difference came about. The source\n\
-        may change meanwhile: what is on its way is looked at again. Compared are the fields that the destination keeps. Both connectors\n\
-        must be able to answer (postgres, sqlite); nothing else may run meanwhile: `longshore stop` first.\n\n\
+        may change meanwhile: what is on its way is looked at again. Compared are the fields that the destination keeps. Destinations\n\
+        that can answer: postgres, sqlite. Where a source cannot (files, say), the last document of each key in the journal stands for it.\n\
+        Nothing else may run meanwhile: `longshore stop` first.\n\n\
         Exit code 0: all is the same. 1: something differs, or could not be compared to its end.")]
     Verify(VerifyArgs),
     /// Take away what a task made at its source or destination: slots, publications, checkpoints

@@ -1,11 +1,13 @@
-//! What a journal has of some keys: which of them it got documents of since a moment, and the last document of each.
+//! What a journal has of some keys: which of them it got documents of since a moment, and the last document of each. Where a source cannot tell
+//! what it has, all last documents are in its place ([`rows`]).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bytes::Bytes;
 use longshore_proto::Error;
 use longshore_proto::document::{Op, Scanned, Scanner};
 use longshore_proto::key::KeyPointers;
+use longshore_proto::verify::range_of;
 
 use crate::journal::{Entry, Filter, JournalError, Position, Reader};
 
@@ -61,6 +63,36 @@ pub fn last_of(
         }
     })?;
     Ok(last)
+}
+
+/// What stands for each key of a collection whose range is wanted, made of its last document; without those that were deleted. `None`: all rows were
+/// taken away or captured again somewhere, so it is not that simple.
+///
+/// # Errors
+/// The journal's, or that of `make`.
+pub fn rows<T>(
+    reader: &mut dyn Reader,
+    collection: &str,
+    key: &KeyPointers,
+    wants: impl Fn(usize) -> bool,
+    mut make: impl FnMut(&str) -> Result<T, Error>,
+) -> Result<Option<HashMap<Vec<u8>, T>>, Error> {
+    let mut rows = HashMap::new();
+    let mut fault = None;
+    let of_all = each(reader, collection, key, |_, scanned, document| {
+        if fault.is_some() || !wants(range_of(&scanned.key_encoded)) {
+            return;
+        }
+        match (scanned.op, make(&String::from_utf8_lossy(document))) {
+            (Op::Delete, _) => drop(rows.remove(&scanned.key_encoded)),
+            (Op::Create | Op::Update, Ok(made)) => drop(rows.insert(scanned.key_encoded.clone(), made)),
+            (Op::Create | Op::Update, Err(error)) => fault = Some(error),
+        }
+    })?;
+    match fault {
+        Some(error) => Err(error),
+        None => Ok((!of_all).then_some(rows)),
+    }
 }
 
 /// Every document of a collection, from where the reader stands. Whether anything was said of all its rows at once.

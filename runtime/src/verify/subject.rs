@@ -44,6 +44,23 @@ impl Subject {
         Ok(Self { task: task.to_owned(), destination: destination.clone(), sources, values })
     }
 
+    /// Compares with documents of the journal: some may be of before a number became a text.
+    pub fn compares_documents(&mut self) {
+        let fields = &self.destination.selection.fields;
+        for ComparedValue { pointer, likeness } in &mut self.values {
+            let mut of_pointer = fields.iter().filter(|field| field.pointer == *pointer);
+            if *likeness == Likeness::Value && of_pointer.any(|field| field.types.contains(&JsonType::String)) {
+                *likeness = Likeness::Text;
+            }
+        }
+    }
+
+    /// Whether its documents are whole rows, so that the last one of a key is the row. A capture may say only what changed.
+    #[must_use]
+    pub fn is_of_whole_rows(&self) -> bool {
+        matches!(Reducer::compile(&self.destination.collection.schema_json), Ok(None))
+    }
+
     /// Its collection.
     #[must_use]
     pub fn collection(&self) -> &str {
@@ -105,6 +122,7 @@ fn likeness(types: &[JsonType], format: Option<&str>) -> Likeness {
         // What was a number once and may be a text now is kept as a text.
         _ if has_text && has_other => Likeness::Text,
         Some("date-time") if has_text => Likeness::Moment,
+        Some(format) if format.starts_with("pg:numeric") => Likeness::Exact,
         Some(_) | None => Likeness::Value,
     }
 }

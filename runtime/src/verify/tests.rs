@@ -56,6 +56,7 @@ fn a_binding_is_compared_with_all_that_its_collection_comes_from() {
         "day": { "type": "string", "format": "date" },
         "wide": { "type": ["integer", "string"] },
         "when": { "type": "integer", "format": "date-time" },
+        "fee": { "type": ["number", "null"], "format": "pg:numeric(12,2)" },
         "any": {},
     }});
     let mut destination = binding(&schema, false);
@@ -71,6 +72,7 @@ fn a_binding_is_compared_with_all_that_its_collection_comes_from() {
         ("/day", Likeness::Value),
         ("/wide", Likeness::Text),
         ("/when", Likeness::Value),
+        ("/fee", Likeness::Exact),
         ("/any", Likeness::Value),
     ];
     assert_eq!(values, expected, "not the key, which is compared anyway, and not what a capture says of a change");

@@ -17,6 +17,11 @@ use crate::verify::subject::Subject;
 pub(super) struct Sums(Vec<Verified>);
 
 impl Sums {
+    /// Rows of one place.
+    pub(super) fn of_rows(rows: Vec<Bytes>) -> Self {
+        Self(vec![Verified::Rows(rows)])
+    }
+
     /// Of all places it has rows in.
     pub(super) fn checksums(self) -> Result<Checksums, String> {
         self.0.into_iter().try_fold(Checksums::default(), |mut all, told| match told {

@@ -1,7 +1,9 @@
 //! `longshore verify`: brings a flow up to date, compares its destinations with their sources, and looks again at what was on its way. What is
-//! compared, and what a difference means, is in [`crate::verify`]; both ends are asked in [`ends`], and the outcome is told in [`tell`].
+//! compared, and what a difference means, is in [`crate::verify`]; both ends are asked in [`ends`], the journals
+//! in [`journals`], and the outcome is told in [`tell`].
 
 mod ends;
+mod journals;
 mod tell;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,7 +11,6 @@ use std::path::PathBuf;
 
 use indicatif::MultiProgress;
 use longshore_proto::Error;
-use longshore_proto::key::KeyPointers;
 use longshore_proto::session::Binding;
 use longshore_proto::verify::{Checksums, Hasher};
 
@@ -18,15 +19,14 @@ use super::output::{Failure, Output};
 use super::run::{self, Left, state_directory};
 use super::{catalogs, logs};
 use crate::catalog::Catalog;
-use crate::journal::{Filter, Inspection, Position};
-use crate::store::{Skip, StateDirectory, StateLook};
+use crate::store::{StateDirectory, StateLook};
 use crate::supervise::{Problem, spec};
 use crate::verify::compare::{self, Difference, Rows};
-use crate::verify::explain::{self, Because};
-use crate::verify::history;
+use crate::verify::explain::Because;
 use crate::verify::subject::{Subject, is_named};
 
 use ends::{Ends, Sums};
+use journals::{JournalEnds, Journals};
 
 /// Times that rows which were on their way are looked at again.
 const ROUNDS: usize = 5;
@@ -46,8 +46,8 @@ pub(super) async fn verify(global: &Global, args: VerifyArgs, output: &Output) -
         if open.is_empty() {
             break;
         }
-        let sources = state.rows_of_sources(&flow, &open).await?;
-        let ends = state.ends(&open)?;
+        let sources = state.rows_of_sources(&flow, &mut open).await?;
+        let ends = state.journals().ends(&open)?;
         drop(state);
         let Some(now) = flow.caught_up().await? else { return stopped(output) };
         state = now;
@@ -57,7 +57,7 @@ pub(super) async fn verify(global: &Global, args: VerifyArgs, output: &Output) -
         }
     }
     for comparison in &mut compared {
-        state.explain(comparison, args.limit)?;
+        state.journals().explain(comparison, args.limit)?;
     }
     tell::tell(&compared, &not_compared, args.limit, output)
 }
@@ -115,6 +115,8 @@ struct Comparison {
     /// Times that rows were looked at.
     rounds: usize,
     differences: BTreeMap<Vec<u8>, (Difference, Option<Because>)>,
+    /// Why the source cannot tell what it has, so that the journal stands for it.
+    instead: Option<String>,
     /// Why the rest could not be compared.
     fault: Option<String>,
 }
@@ -132,9 +134,6 @@ struct State {
     look: StateLook,
     _held: StateDirectory,
 }
-
-/// Where the journals of some captures end.
-type JournalEnds = BTreeMap<String, Position>;
 
 impl State {
     /// The bindings that can be compared, and those that cannot; of those that are named, if any is.
@@ -173,13 +172,21 @@ impl State {
         Ok(spec::parse(record.and_then(|record| record.spec).as_ref())?)
     }
 
+    fn journals(&self) -> Journals<'_> {
+        Journals(&self.look)
+    }
+
     async fn sums(&self, flow: &Flow<'_>, compared: &mut [Comparison]) -> Result<(), Failure> {
         let all: Vec<(&Subject, Vec<u32>)> = compared.iter().map(|one| (&one.subject, Vec::new())).collect();
         let ends = Ends::new(self, flow);
         let (sources, destinations) = tokio::join!(ends.sources(&all), ends.destinations(&all));
         let sums = sources.and_then(|sources| Ok((sources, destinations?))).map_err(|problem| flow.failure(problem))?;
         for ((comparison, source), destination) in compared.iter_mut().zip(sums.0).zip(sums.1) {
-            match (source.and_then(Sums::checksums), destination.and_then(Sums::checksums)) {
+            let source = match source.and_then(Sums::checksums) {
+                Ok(source) => Ok(source),
+                Err(why) => comparison.by_the_journal(self.journals(), why)?,
+            };
+            match (source, destination.and_then(Sums::checksums)) {
                 (Ok(source), Ok(destination)) => {
                     comparison.open = source.differing(&destination).collect();
                     (comparison.source, comparison.destination) = (source, destination);
@@ -194,10 +201,20 @@ impl State {
     async fn rows_of_sources(
         &self,
         flow: &Flow<'_>,
-        open: &[&mut Comparison],
+        open: &mut [&mut Comparison],
     ) -> Result<Vec<Result<Sums, String>>, Failure> {
-        let all: Vec<_> = open.iter().map(|one| (&one.subject, one.ranges())).collect();
-        Ends::new(self, flow).sources(&all).await.map_err(|problem| flow.failure(problem))
+        let told = |one: &&mut Comparison| one.instead.is_none();
+        let asked: Vec<_> = open.iter().filter(|one| told(one)).map(|one| (&one.subject, one.ranges())).collect();
+        let told = Ends::new(self, flow).sources(&asked).await.map_err(|problem| flow.failure(problem))?;
+        let mut told = told.into_iter();
+        let mut all = Vec::with_capacity(open.len());
+        for Comparison { subject, hasher, open, instead, .. } in open.iter_mut().map(|one| &mut **one) {
+            all.push(match instead {
+                Some(_) => self.journals().rows(subject, hasher, open)?.map(Sums::of_rows),
+                None => told.next().unwrap_or_else(|| Err("its source told nothing".to_owned())),
+            });
+        }
+        Ok(all)
     }
 
     async fn rows_of_destinations(
@@ -207,22 +224,6 @@ impl State {
     ) -> Result<Vec<Result<Sums, String>>, Failure> {
         let all: Vec<_> = open.iter().map(|one| (&one.subject, one.ranges())).collect();
         Ends::new(self, flow).destinations(&all).await.map_err(|problem| flow.failure(problem))
-    }
-
-    /// Where the journals of these bindings' captures end.
-    fn ends(&self, of: &[&mut Comparison]) -> Result<JournalEnds, Failure> {
-        let mut ends = JournalEnds::new();
-        for (capture, _) in of.iter().flat_map(|one| &one.subject.sources) {
-            if let Some(journal) = self.journal(capture)? {
-                ends.insert(capture.clone(), journal.end().position);
-            }
-        }
-        Ok(ends)
-    }
-
-    fn journal(&self, capture: &str) -> Result<Option<Inspection>, Failure> {
-        let evidence = self.look.evidence(capture)?;
-        self.look.journal(capture, evidence).map_err(super::look::damaged)
     }
 
     /// Compares the rows of a binding's open ranges, of which those of the source were read where journals ended at `since`.
@@ -246,56 +247,10 @@ impl State {
                 return Ok(());
             }
         };
-        let touched = self.touched(&comparison.subject, since)?;
+        let touched = self.journals().touched(&comparison.subject, since)?;
         let found = compare::compare(hasher, &source, &destination, touched.as_ref())?;
         comparison.open = found.undecided;
         comparison.differences.extend(found.differences.into_iter().map(|one| (one.key.clone(), (one, None))));
-        Ok(())
-    }
-
-    /// Keys that were on their way; `None`: any may have been.
-    fn touched(&self, subject: &Subject, since: &JournalEnds) -> Result<Option<BTreeSet<Vec<u8>>>, Failure> {
-        let key = KeyPointers::compile(&subject.destination.collection.key)?;
-        let mut touched = BTreeSet::new();
-        for (capture, _) in &subject.sources {
-            let Some(journal) = self.journal(capture)? else { continue };
-            let Some(behind) = since.get(capture) else { return Ok(None) };
-            let mut reader = journal.reader(Filter::All);
-            match history::touched(&mut *reader, *behind, subject.collection(), &key)? {
-                Some(keys) => touched.extend(keys),
-                None => return Ok(None),
-            }
-        }
-        Ok(Some(touched))
-    }
-
-    /// Says of the first differences why they are there.
-    fn explain(&self, comparison: &mut Comparison, limit: usize) -> Result<(), Failure> {
-        let Comparison { subject, hasher, differences, .. } = comparison;
-        let keys: BTreeSet<Vec<u8>> = differences.keys().take(limit).cloned().collect();
-        if keys.is_empty() {
-            return Ok(());
-        }
-        let key = KeyPointers::compile(&subject.destination.collection.key)?;
-        let skips = self.look.skips(&subject.task)?;
-        let mut said = BTreeMap::new();
-        let mut begins_at = 0;
-        for (capture, _) in &subject.sources {
-            let Some(journal) = self.journal(capture)? else { continue };
-            let mut reader = journal.reader(Filter::All);
-            begins_at = begins_at.max(journal.begins_at());
-            let last = history::last_of(&mut *reader, subject.collection(), &key, &keys)?;
-            said.extend(last.into_iter().map(|(key, last)| (key, (journal.id(), last))));
-        }
-        for (key, (difference, because)) in differences.iter_mut().take(limit) {
-            let last = said.get(key);
-            let is_set_aside = |offset| {
-                let of_journal = |skip: &Skip| Some(skip.at.journal) == last.map(|(id, _)| *id);
-                skips.iter().any(|skip| skip.at.offset == offset && of_journal(skip) && skip.replayed_at.is_none())
-            };
-            let last = last.map(|(_, last)| last);
-            *because = Some(explain::because(hasher, difference, last, begins_at, is_set_aside)?);
-        }
         Ok(())
     }
 }
@@ -312,8 +267,18 @@ impl Comparison {
             passed_over: BTreeSet::new(),
             rounds: 0,
             differences: BTreeMap::new(),
+            instead: None,
             fault: None,
         })
+    }
+
+    /// The journal stands for a source that cannot tell what it has. The inner error is why that cannot be, too.
+    fn by_the_journal(&mut self, journals: Journals<'_>, why: String) -> Result<Result<Checksums, String>, Failure> {
+        self.subject.compares_documents();
+        self.hasher = Hasher::new(&self.subject.destination.collection.key, &self.subject.values)?;
+        let sums = journals.checksums(&self.subject, &mut self.hasher)?.map_err(|also| format!("{why}; {also}"));
+        self.instead = sums.is_ok().then_some(why);
+        Ok(sums)
     }
 
     /// So many ranges stay open that their rows can be looked at.

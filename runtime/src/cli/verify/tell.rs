@@ -1,6 +1,9 @@
 //! Tells what a comparison came to.
 
-use serde_json::{Value, json};
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::json;
+use serde_json::value::RawValue;
 
 use super::super::output::{Failure, Output};
 use super::super::view::grouped;
@@ -72,20 +75,22 @@ pub(super) fn tell(
     match (all_same, compared.is_empty()) {
         (true, false) => Ok(()),
         (true, true) => Err(Failure::configuration("expected a binding that can be compared, got none")
-            .help("both ends must be able to answer, such as postgres and sqlite, and rows be as the source has them")),
+            .help("destinations that can tell what they have are postgres and sqlite, with standard bindings")),
         (false, _) => Err(Failure::with_exit(1).already_told()),
     }
 }
 
 fn tell_one(comparison: &Comparison, result: Outcome, limit: usize, output: &Output) {
-    let Comparison { subject, source, destination, differences, open, passed_over, fault, .. } = comparison;
+    let Comparison { subject, source, destination, differences, open, passed_over, instead, fault, .. } = comparison;
+    let whole = if instead.is_some() { "journal" } else { "source" };
     let (task, collection) = (&subject.task, subject.collection());
     output.object(
         "verified",
         json!({
             "task": task, "collection": collection, "result": result.word(), "source_rows": source.rows(),
             "destination_rows": destination.rows(), "differences": differences.len(), "ranges_not_looked_at": passed_over.len(),
-            "ranges_changing": open.len(), "rounds": comparison.rounds, "reason": fault,
+            "ranges_changing": open.len(), "rounds": comparison.rounds, "compared_with": if instead.is_some() { "journal" } else { "source" },
+            "reason": fault.as_ref().or(instead.as_ref()),
         }),
     );
     let rows = |rows: u64| grouped(rows);
@@ -102,11 +107,14 @@ fn tell_one(comparison: &Comparison, result: Outcome, limit: usize, output: &Out
             rows(source.rows()),
         )),
         Outcome::Differs => output.line(format_args!(
-            "{task}/{collection}  DIFFERS: {} rows ({} in the source, {} in the destination)",
+            "{task}/{collection}  DIFFERS: {} rows ({} in the {whole}, {} in the destination)",
             rows(differences.len() as u64),
             rows(source.rows()),
             rows(destination.rows()),
         )),
+    }
+    if let (Some(why), None) = (instead, fault) {
+        output.line(format_args!("  compared with what the journal has: {why}"));
     }
     for (difference, because) in differences.values().take(limit) {
         tell_difference(comparison, difference, *because, output);
@@ -122,59 +130,77 @@ fn tell_one(comparison: &Comparison, result: Outcome, limit: usize, output: &Out
     }
 }
 
+/// A difference as an object; values are as they are written.
+#[derive(Serialize)]
+struct Told<'a> {
+    r#type: &'static str,
+    task: &'a str,
+    collection: &'a str,
+    key: &'a [Box<RawValue>],
+    what: &'static str,
+    fields: &'a [ToldField<'a>],
+    because: Option<&'static str>,
+    offset: Option<u64>,
+    explanation: Option<String>,
+}
+
+#[derive(Serialize)]
+struct ToldField<'a> {
+    pointer: &'a str,
+    source: Option<&'a RawValue>,
+    destination: Option<&'a RawValue>,
+}
+
 fn tell_difference(comparison: &Comparison, difference: &Difference, because: Option<Because>, output: &Output) {
-    let Comparison { subject, hasher, .. } = comparison;
-    let row = |row: &Option<bytes::Bytes>| -> Option<Vec<Value>> { serde_json::from_slice(row.as_ref()?).ok() };
+    let Comparison { subject, hasher, instead, .. } = comparison;
+    let whole = if instead.is_some() { "journal" } else { "source" };
+    let row = |row: &Option<Bytes>| -> Option<Vec<Box<RawValue>>> { serde_json::from_slice(row.as_ref()?).ok() };
     let (source, destination) = (row(&difference.source), row(&difference.destination));
-    let key_parts = hasher.key_parts();
-    let key = source.as_ref().or(destination.as_ref()).map(|row| Value::from(row[..key_parts].to_vec()));
-    let key = key.unwrap_or_default();
-    let what = match (&source, &destination) {
-        (Some(_), None) => "missing",
-        (None, Some(_)) => "surplus",
-        (_, _) => "differs",
+    let (key_parts, either) = (hasher.key_parts(), source.as_ref().or(destination.as_ref()));
+    let key = either.and_then(|row| row.get(..key_parts)).unwrap_or_default();
+    let (what, words) = match (&source, &destination) {
+        (Some(_), None) => ("missing", "is missing in the destination"),
+        (None, Some(_)) => ("surplus", "is in the destination alone"),
+        (_, _) => ("differs", "differs"),
     };
-    let fields: Vec<Value> = difference
-        .places
-        .iter()
-        .filter_map(|place| {
-            let of = |row: &Option<Vec<Value>>| row.as_ref().and_then(|row| row.get(key_parts + place).cloned());
-            let pointer = &subject.values.get(*place)?.pointer;
-            Some(json!({ "pointer": pointer, "source": of(&source), "destination": of(&destination) }))
+    let field = |place: &usize| {
+        let pointer = &subject.values.get(*place)?.pointer;
+        Some(ToldField {
+            pointer,
+            source: source.as_ref().and_then(|row| row.get(key_parts + place)).map(AsRef::as_ref),
+            destination: destination.as_ref().and_then(|row| row.get(key_parts + place)).map(AsRef::as_ref),
         })
-        .collect();
-    output.object(
-        "difference",
-        json!({
-            "task": subject.task, "collection": subject.collection(), "key": key, "what": what, "fields": fields,
-            "because": because.map(Because::word), "offset": because.and_then(Because::offset),
-            "explanation": because.map(|because| because.to_string()),
-        }),
-    );
-    let what = match what {
-        "missing" => "is missing in the destination",
-        "surplus" => "is in the destination alone",
-        _ => "differs",
     };
-    output.line(format_args!("  key {key} {what}"));
-    for field in &fields {
-        let shown = |end: &str| cut(&field[end]);
-        output.line(format_args!(
-            "    {}: source {}, destination {}",
-            field["pointer"].as_str().unwrap_or_default(),
-            shown("source"),
-            shown("destination")
-        ));
+    let fields: Vec<ToldField<'_>> = difference.places.iter().filter_map(field).collect();
+    let told = Told {
+        r#type: "difference",
+        task: &subject.task,
+        collection: subject.collection(),
+        key,
+        what,
+        fields: &fields,
+        because: because.map(Because::word),
+        offset: because.and_then(Because::offset),
+        explanation: because.map(|because| because.to_string()),
+    };
+    // Of strings and numbers and what was JSON before.
+    if let Ok(line) = serde_json::to_string(&told) {
+        output.lines(&format!("{line}\n"));
+    }
+    let key: Vec<&str> = key.iter().map(|part| part.get()).collect();
+    output.line(format_args!("  key [{}] {words}", key.join(",")));
+    for ToldField { pointer, source, destination } in &fields {
+        output.line(format_args!("    {pointer}: {whole} {}, destination {}", cut(*source), cut(*destination)));
     }
     if let Some(because) = because {
         output.line(format_args!("    {because}"));
     }
 }
 
-fn cut(value: &Value) -> String {
-    let text = value.to_string();
+fn cut(value: Option<&RawValue>) -> String {
+    let text = value.map_or("null", RawValue::get);
     match text.char_indices().nth(SHOWN) {
-        None => text,
+        None => text.to_owned(),
         Some((at, _)) => format!("{}…", &text[..at]),
     }
 }
