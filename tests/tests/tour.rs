@@ -93,6 +93,8 @@ fn the_five_minutes_of_the_readme_work_as_written() {
     let second = printed(&run, &blocks, "ls out/flights");
     assert!(second.contains("nothing new"), "a second run moves nothing\n{second}");
     assert!(second.contains(".jsonl"), "the archive is listed\n{second}");
+    let verified = printed(&run, &blocks, "longshore verify");
+    assert!(verified.contains("2 of 3 bindings have what they should"), "the tables are whole\n{verified}");
     let look = printed(&run, &blocks, "longshore journal check");
     assert!(look.contains("nyc  ok  "), "the journal is whole\n{look}");
     for task in ["nyc (capture)", "lake (materialization)", "archive (materialization)"] {

@@ -16,6 +16,9 @@ const DOING: &str = "Verify";
 /// It says that it lives much more often.
 const SILENCE: Duration = Duration::from_secs(120);
 
+/// Of rows that are asked for at once there are some thousands, and none has long values.
+const ROWS_MAX_BYTES: usize = 256 << 20;
+
 /// What a connector told.
 #[derive(Debug)]
 pub enum Verified {
@@ -36,7 +39,7 @@ where
 {
     let wants_rows = !asked.ranges.is_empty();
     let mut answers = connection.ask(DOING, SILENCE, asked.into(), call).await?;
-    let (mut checksums, mut rows) = (None, Vec::new());
+    let (mut checksums, mut rows) = (None, Rows::default());
     loop {
         let answer = match tokio::time::timeout(SILENCE, answers.message()).await {
             Ok(Ok(Some(answer))) => Told::try_from(answer).map_err(|error| connection.named(DOING, error))?,
@@ -50,14 +53,35 @@ where
         match answer {
             Told::Progress(progress) => told(&progress),
             Told::Checksums(all) if !wants_rows && checksums.is_none() => checksums = Some(Box::new(all)),
-            Told::Rows(more) if wants_rows => rows.extend(more),
+            Told::Rows(more) if wants_rows => rows.take(more).map_err(|error| connection.named(DOING, error))?,
             Told::Checksums(_) | Told::Rows(_) => return Err(connection.named(DOING, not_asked())),
         }
     }
     match checksums {
-        _ if wants_rows => Ok(Verified::Rows(rows)),
+        _ if wants_rows => Ok(Verified::Rows(rows.all)),
         Some(checksums) => Ok(Verified::Checksums(checksums)),
         None => Err(connection.named(DOING, not_asked())),
+    }
+}
+
+/// Rows that were told so far.
+#[derive(Debug, Default)]
+struct Rows {
+    all: Vec<Bytes>,
+    bytes: usize,
+}
+
+impl Rows {
+    fn take(&mut self, more: Vec<Bytes>) -> Result<(), Error> {
+        // An empty row is none, and would be as many as one likes.
+        self.bytes += more.iter().map(|row| row.len() + size_of::<Bytes>()).sum::<usize>();
+        if self.bytes > ROWS_MAX_BYTES {
+            let expected =
+                format!("rows of at most {} MiB where some ranges were asked for, got more", ROWS_MAX_BYTES >> 20);
+            return Err(Error::protocol(rules::VERIFY, format!("the connector answered Verify: expected {expected}")));
+        }
+        self.all.extend(more);
+        Ok(())
     }
 }
 
@@ -65,4 +89,18 @@ fn not_asked() -> Error {
     let expected = "the connector answered Verify: expected rows of the ranges asked for, or else checksums once, got something else";
     Error::protocol(rules::VERIFY, expected)
         .suggest("report this to the authors of the connector: it breaks rule X-18 of PROTOCOL.md")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connector_that_tells_rows_without_end_does_not_grow_the_runtime() {
+        let mut rows = Rows::default();
+        let many = vec![Bytes::new(); 1 << 20];
+        let refused = (0..100).find_map(|_| rows.take(many.clone()).err()).expect("an end");
+        assert_eq!(refused.code, "X-18");
+        assert!(rows.all.len() * size_of::<Bytes>() <= ROWS_MAX_BYTES);
+    }
 }
