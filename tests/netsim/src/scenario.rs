@@ -42,6 +42,8 @@ pub enum Fault {
     Held,
     /// The connector's process stands still: it takes nothing and says nothing.
     Frozen,
+    /// The connector's process answers pings, and reads nothing of any call.
+    Deaf,
     /// The connector's process dies, and another one starts.
     Crash,
     /// The runtime's process dies, and another one starts.
@@ -56,12 +58,13 @@ pub enum Fault {
 
 impl Fault {
     /// Every one.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Cut,
         Self::CutThither,
         Self::CutHither,
         Self::Held,
         Self::Frozen,
+        Self::Deaf,
         Self::Crash,
         Self::RuntimeCrash,
         Self::Leave,

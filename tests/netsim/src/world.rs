@@ -217,6 +217,7 @@ impl World<'_> {
             Fault::CutHither => self.sim.partition_oneway(name, RUNTIME),
             Fault::Held => self.sim.hold(RUNTIME, name),
             Fault::Frozen => wires.lock().frozen = true,
+            Fault::Deaf => wires.lock().deaf = true,
             Fault::Crash => {
                 self.sim.crash(name);
                 lasting = Some(RESTART);
@@ -251,6 +252,7 @@ impl World<'_> {
             Fault::CutHither => self.sim.repair_oneway(name, RUNTIME),
             Fault::Held => self.sim.release(RUNTIME, name),
             Fault::Frozen => self.outside(host).wires.lock().thaw(),
+            Fault::Deaf => self.outside(host).wires.lock().listen(),
             Fault::Crash => self.sim.bounce(name),
             Fault::RuntimeCrash => self.sim.bounce(RUNTIME),
             Fault::Leave | Fault::Reset | Fault::Slow => {}

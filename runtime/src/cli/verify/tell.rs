@@ -70,8 +70,7 @@ pub(super) fn tell(
         );
     }
     let same = compared.iter().filter(|one| Outcome::of(one) == Outcome::Same).count();
-    output
-        .line(format_args!("{same} of {} bindings have what they should", compared.len() + not_compared.len()));
+    output.line(format_args!("{same} of {} bindings have what they should", compared.len() + not_compared.len()));
     match (all_same, compared.is_empty()) {
         (true, false) => Ok(()),
         (true, true) => Err(Failure::configuration("expected a binding that can be compared, got none")
