@@ -20,7 +20,7 @@ const MUTANT_DAYS: u64 = 150;
 /// Kills the runtime and its connectors where orders say so, and compares what arrives with what the source had
 ///
 /// A day is a capture that forgets what it was told is durable, into SQLite, files and PostgreSQL, and five orders: to die at a step of the protocol.
-/// On some the disk is full for a while, there is little memory, or the server ends its sessions.
+/// On some the disk is full for a while, there is little memory, the server ends its sessions or is started again, or the way to it is cut.
 /// Zombies: one order, to stand still.
 #[derive(Debug, Parser)]
 #[command(name = "killmatrix", bin_name = "cargo xtask killmatrix", max_term_width = 120)]

@@ -103,15 +103,17 @@ impl Day {
     ///
     /// # Errors
     /// When something is lost or twice, or somebody died, or gave up, without a reason.
-    pub fn run(&self, server: &Server) -> Result<Report, Box<Failure>> {
+    pub fn run(&self, shared: &Server) -> Result<Report, Box<Failure>> {
         let scene = Scene::new();
         let orders = scene.join("orders");
         give(&orders, &self.orders).expect("to write orders");
         if let Some(mistake) = self.planted {
             plant(&orders, mistake).expect("to plant a mistake");
         }
+        let mut own = self.trouble.server();
+        let server = own.as_ref().unwrap_or(shared);
+        let place = Place::new(&scene, server, self.trouble);
         self.destinations.iter().for_each(|destination| destination.prepare(server, self.number));
-        let place = Place::new(&scene, self.trouble);
         scene.write("longshore.yaml", catalog(&place, server, self));
         let failed = |audit, what| Box::new(Failure { day: self.clone(), audit, what });
         let start = || {
@@ -129,7 +131,7 @@ impl Day {
         }
         let is_over = AtomicBool::new(false);
         let ran = thread::scope(|scope| {
-            scope.spawn(|| place.trouble(server, self.number, &is_over));
+            scope.spawn(|| place.trouble(shared, own.as_mut(), self.number, &is_over));
             let ran = to_the_end(&orders, start);
             is_over.store(true, Ordering::SeqCst);
             ran
@@ -137,6 +139,7 @@ impl Day {
         if let Some(what) = ran.err().or_else(|| place.fault()) {
             return Err(failed(Audit::default(), what));
         }
+        let server = own.as_ref().unwrap_or(shared);
         let audit = audit(&place, server, self);
         if !audit.is_clean() {
             return Err(failed(audit, String::new()));

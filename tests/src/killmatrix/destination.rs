@@ -115,13 +115,14 @@ impl Destination {
         }
     }
 
-    fn written(self, directory: &str, server: &Server, day: u64) -> String {
+    fn written(self, place: &Place<'_>, server: &Server, day: u64) -> String {
+        let directory = place.directory();
         match self {
             Self::Sqlite => format!(
                 "  to-sqlite:\n    connector: sqlite\n    config: {{ path: {directory}/copy.db }}\n    bindings:\n{TABLES}"
             ),
             Self::Postgres => {
-                let url = server.url(&database(day));
+                let url = place.url(server, day);
                 format!(
                     "  to-postgres:\n    connector: postgres\n    config: {{ url: \"{url}\" }}\n    bindings:\n{TABLES}"
                 )
@@ -142,7 +143,7 @@ impl Destination {
 /// A source that forgets what is acknowledged: who does that too early loses what nobody has any more.
 pub(super) fn catalog(place: &Place<'_>, server: &Server, day: &Day) -> String {
     let memory = place.scene.join("bank.memory");
-    let written = |destination: &Destination| destination.written(place.directory(), server, day.number);
+    let written = |destination: &Destination| destination.written(place, server, day.number);
     let into: String = day.destinations().iter().map(written).collect();
     format!(
         "captures:
