@@ -161,7 +161,7 @@ impl Engine {
     }
 
     pub(super) fn path(&self, name: SegmentName) -> PathBuf {
-        self.dir().join(name.to_string())
+        name.path_in(self.dir())
     }
 
     pub(super) fn dir_text(&self) -> String {

@@ -45,7 +45,7 @@ impl SegmentFile {
         name: SegmentName,
         journal: JournalId,
     ) -> Result<Self, JournalError> {
-        let path = dir.join(name.to_string());
+        let path = name.path_in(dir);
         let file = storage.open(&path).map_err(|source| io_error(&path, "opening", source))?;
         let seal = Seal::new(journal, name);
         Ok(Self { name, path, file, seal, window: Vec::new(), window_start: 0 })
