@@ -1,8 +1,9 @@
 //! Reads committed transactions, segment after segment.
 //!
 //! Before it gives out the first entry of a transaction it looks ahead, by headers only, to the commit: what was abandoned or fenced off
-//! never shows, and nothing but one frame is in memory at a time.
+//! never shows, and nothing but one frame is in memory at a time, beside the headers of the next ones.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -37,9 +38,22 @@ struct Place {
     segment: SegmentFile,
     at: u64,
     replica: Replica,
-    /// The transaction it is in, known to be committed.
+    /// It is in a transaction, which is known to be committed.
     inside: bool,
+    /// Headers from here on that were looked at ahead; the more so with short frames, so that they are not read twice.
+    ahead: VecDeque<Ahead>,
 }
+
+/// A frame that was looked at ahead.
+#[derive(Debug)]
+struct Ahead {
+    segment: SegmentName,
+    at: u64,
+    header: Header,
+}
+
+/// So many of them are kept: of a long transaction the first ones.
+const AHEAD: usize = 256;
 
 impl FileReader {
     pub(super) fn new(engine: Arc<Engine>, filter: Filter) -> Self {
@@ -117,7 +131,9 @@ impl Reader for FileReader {
 impl FileReader {
     fn entry(&mut self, place: &mut Place, end: &CommittedEnd) -> Result<Option<Entry>, JournalError> {
         if !place.inside {
-            self.filter = self.next_filter.take().unwrap_or_else(|| self.filter.clone());
+            if let Some(filter) = self.next_filter.take() {
+                self.filter = filter;
+            }
             if place.replica.track.transaction >= end.transaction {
                 return Ok(None);
             }
@@ -209,7 +225,7 @@ impl Place {
         let head = head.map_err(|why| segment.corrupt(0, why))?;
         let mut replica = Replica::at_head(&head, false);
         let at = replay_opening(&mut segment, &mut replica, &head)?;
-        Ok(Self { segment, at, replica, inside: false })
+        Ok(Self { segment, at, replica, inside: false, ahead: VecDeque::new() })
     }
 
     /// The segment that it stood at the end of is gone: it goes on where the journal begins now.
@@ -226,16 +242,26 @@ impl Place {
     fn enter(&mut self, engine: &Engine, end: &CommittedEnd) -> Result<(), JournalError> {
         let mut track = self.replica.track.clone();
         let (mut at, mut other) = (self.at, None);
+        let mut up_to = limit(engine, end, &self.segment)?;
+        self.ahead.clear();
         let (segment, begin) = loop {
             let segment = other.as_mut().unwrap_or(&mut self.segment);
-            let Some(header) = segment.sound_frame_at(at, limit(engine, end, segment)?)? else {
+            let Some(header) = segment.sound_frame_at(at, up_to)? else {
                 let (next, link) = next_segment(engine, segment)?;
                 if !link.continues {
                     track.open = None;
                 }
+                up_to = limit(engine, end, &next)?;
                 (at, other) = (0, Some(next));
                 continue;
             };
+            if header.flags.has(Flags::BEGIN) {
+                // What came before was never committed.
+                self.ahead.clear();
+            }
+            if self.ahead.len() < AHEAD {
+                self.ahead.push_back(Ahead { segment: segment.name, at, header });
+            }
             if !is_opening(&header) {
                 let sum = match header.kind {
                     Kind::Commit => {
@@ -254,7 +280,7 @@ impl Place {
                 let passed = track.pass(segment.name, at, &header, sum);
                 if passed.map_err(|reason| segment.corrupt(at, reason))?.is_some() {
                     // A commit that is its transaction's only frame begins it.
-                    break if header.flags.has(super::frame::Flags::BEGIN) { (segment.name, at) } else { begun };
+                    break if header.flags.has(Flags::BEGIN) { (segment.name, at) } else { begun };
                 }
             }
             at += header.frame_bytes();
@@ -290,8 +316,7 @@ impl Place {
                 return Ok(None);
             }
             let at = self.at;
-            let limit = limit(engine, end, &self.segment)?;
-            let Some(header) = self.segment.sound_frame_at(at, limit)? else {
+            let Some(header) = self.header(engine, end)? else {
                 let (next, link) = next_segment(engine, &mut self.segment)?;
                 if !link.continues {
                     self.replica.drop_open();
@@ -311,6 +336,17 @@ impl Place {
             let committed = passed.map_err(|reason| self.segment.corrupt(at, reason))?;
             self.inside &= committed.is_none();
             return Ok(Some(Passed { at, header, body, committed }));
+        }
+    }
+}
+
+impl Place {
+    /// Of the frame where it is; `None` at the segment's end.
+    fn header(&mut self, engine: &Engine, end: &CommittedEnd) -> Result<Option<Header>, JournalError> {
+        let (name, at) = (self.segment.name, self.at);
+        match self.ahead.pop_front_if(|ahead| (ahead.segment, ahead.at) == (name, at)) {
+            Some(ahead) => Ok(Some(ahead.header)),
+            None => self.segment.sound_frame_at(at, limit(engine, end, &self.segment)?),
         }
     }
 }
