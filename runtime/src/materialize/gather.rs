@@ -194,7 +194,7 @@ impl Gatherer {
         }
         let mut loads = Loads::new(&self.targets, &self.wholes, outlet);
         let mut sorted = self.reduction.sorted()?;
-        while let Some(record) = sorted.next_record()? {
+        while let Some(record) = sorted.next_key()? {
             loads.key(&record)?;
         }
         loads.finish()
