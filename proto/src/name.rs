@@ -46,17 +46,19 @@ impl StateKey {
             }
             percent_encode(part, &mut text);
         }
-        text.push_str(&format!(".v{generation}"));
+        text.push_str(".v");
+        text.push_str(&generation.to_string());
         Self(text)
     }
 
     /// Reads a name as [`StateKey::new`] writes it; anything else is `None`.
     pub fn parse(text: &str) -> Option<Self> {
         let (path, generation) = text.rsplit_once(".v")?;
-        let path = path.split('/').map(percent_decode).collect::<Option<Vec<_>>>()?;
-        let key = Self::new(&path, generation.parse().ok()?);
         // One spelling for each name: no lower-case hex, no needless escapes, no leading zeros or signs.
-        (key.0 == text).then_some(key)
+        let is_number = generation == "0" || !generation.starts_with(['0', '+']);
+        generation.parse::<u32>().ok().filter(|_| is_number)?;
+        let mut parts = path.split('/');
+        parts.all(|part| is_plain(part) || is_spelled_so(part)).then(|| Self(text.to_owned()))
     }
 
     /// As it is written everywhere.
@@ -119,7 +121,25 @@ impl fmt::Display for InstallationId {
     }
 }
 
+/// A part that stands in a state key as it is, as most do.
+fn is_plain(part: &str) -> bool {
+    let stays = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    part.bytes().all(stays) && (part.is_empty() || part.bytes().any(|byte| byte != b'.'))
+}
+
+/// Whether a part of a state key is what [`percent_encode`] makes.
+fn is_spelled_so(part: &str) -> bool {
+    percent_decode(part).is_some_and(|decoded| {
+        let mut encoded = String::with_capacity(part.len());
+        percent_encode(&decoded, &mut encoded);
+        encoded == part
+    })
+}
+
 fn percent_encode(part: &str, out: &mut String) {
+    if is_plain(part) {
+        return out.push_str(part);
+    }
     let only_dots = part.bytes().all(|b| b == b'.');
     for byte in part.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') || (byte == b'.' && !only_dots) {

@@ -265,12 +265,15 @@ fn merge(target: Option<&Bytes>, patch: &Bytes) -> Result<Option<Bytes>, Error> 
     Ok(merged.map(|tree| tree.to_json()))
 }
 
+fn parsed(json: &Bytes) -> Option<Tree<'_>> {
+    Tree::parse(json).ok()
+}
+
 fn difference(before: Option<&Bytes>, after: Option<&Bytes>) -> Option<Bytes> {
     if before == after {
         return None;
     }
-    let parse = |json: Option<&Bytes>| json.and_then(|json| Tree::parse(json).ok());
-    match (parse(before), parse(after)) {
+    match (before.and_then(parsed), after.and_then(parsed)) {
         (_, None) => Some(Bytes::from_static(b"null")),
         (None, Some(after)) => Some(after.to_json()),
         (Some(before), Some(after)) => after.difference_from(&before).map(|tree| tree.to_json()),
