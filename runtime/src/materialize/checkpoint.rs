@@ -4,6 +4,7 @@
 //! A position is kept for each binding and journal, by names that last. Bindings at equal positions are written as one group. Where to go
 //! on from what two sides remember is decided in [`super::resume`].
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -13,7 +14,7 @@ use longshore_proto::materialize::message::Guarantee;
 use longshore_proto::name::{InstallationId, StateKey};
 use serde::{Deserialize, Serialize};
 
-use crate::journal::{JournalId, Position};
+use crate::journal::{JournalId, Position, hex};
 use crate::store::{self, TaskRecord};
 
 /// The format that this version writes and reads.
@@ -112,15 +113,15 @@ impl Checkpoint {
         let groups = grouped(self.places.iter().map(|(place, position)| (place, *position)))
             .map(|((journal, at), bindings)| Group { journal, at: At::of(at), bindings })
             .collect();
-        let installation = self.installation.as_str().to_owned();
+        let installation = self.installation.as_str();
         text(&CheckpointText { format: FORMAT, installation, transaction: self.transaction, groups })
     }
 
     /// Reads what [`Checkpoint::encode`] wrote; anything else is refused.
     pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
-        let read: CheckpointText = from_text("checkpoint", bytes)?;
+        let read: CheckpointText<'_> = from_text("checkpoint", bytes)?;
         let fault = |what: &str| unreadable("checkpoint", what);
-        let installation = InstallationId::parse(&read.installation).ok_or_else(|| fault("its installation id"))?;
+        let installation = InstallationId::parse(read.installation).ok_or_else(|| fault("its installation id"))?;
         let mut places = BTreeMap::new();
         for group in &read.groups {
             let at = group.at.position().ok_or_else(|| fault("a position"))?;
@@ -210,7 +211,7 @@ impl Extent {
 
     /// Reads what [`Extent::encode`] wrote; anything else is refused.
     pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
-        let read: ExtentText = from_text("extent", bytes)?;
+        let read: ExtentText<'_> = from_text("extent", bytes)?;
         let fault = |what: &str| unreadable("extent", what);
         let mut spans = BTreeMap::new();
         for group in &read.groups {
@@ -227,52 +228,64 @@ impl Extent {
     }
 }
 
+// No escape stands in the canonical text, so whoever reads it need not copy what it holds.
+
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct CheckpointText {
+struct CheckpointText<'t> {
     format: u32,
-    installation: String,
+    installation: &'t str,
     transaction: u64,
-    groups: Vec<Group>,
+    #[serde(borrow)]
+    groups: Vec<Group<'t>>,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Group {
-    journal: String,
-    at: At,
-    bindings: Vec<String>,
+struct Group<'t> {
+    #[serde(borrow)]
+    journal: Cow<'t, str>,
+    #[serde(borrow)]
+    at: At<'t>,
+    #[serde(borrow)]
+    bindings: Vec<&'t str>,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ExtentText {
+struct ExtentText<'t> {
     format: u32,
     transaction: u64,
     spec_version: u64,
     flushed_state: bool,
-    groups: Vec<SpanGroup>,
+    #[serde(borrow)]
+    groups: Vec<SpanGroup<'t>>,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct SpanGroup {
-    journal: String,
-    from: At,
-    to: At,
-    bindings: Vec<String>,
+struct SpanGroup<'t> {
+    #[serde(borrow)]
+    journal: Cow<'t, str>,
+    #[serde(borrow)]
+    from: At<'t>,
+    #[serde(borrow)]
+    to: At<'t>,
+    #[serde(borrow)]
+    bindings: Vec<&'t str>,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct At {
+struct At<'t> {
     offset: u64,
-    chain: String,
+    #[serde(borrow)]
+    chain: Cow<'t, str>,
 }
 
-impl At {
+impl At<'_> {
     fn of(position: Position) -> Self {
-        Self { offset: position.offset, chain: format!("{:08x}", position.chain_crc) }
+        Self { offset: position.offset, chain: hex(&position.chain_crc.to_be_bytes()).into() }
     }
 
     fn position(&self) -> Option<Position> {
@@ -283,15 +296,15 @@ impl At {
 /// Bindings of a journal at one value, as one group each; in a fixed order, so that equal maps are equal texts.
 fn grouped<'a, T: Copy + Ord>(
     places: impl Iterator<Item = (&'a Place, T)>,
-) -> impl Iterator<Item = ((String, T), Vec<String>)> {
-    let mut groups: BTreeMap<(JournalId, T), Vec<String>> = BTreeMap::new();
+) -> impl Iterator<Item = ((Cow<'a, str>, T), Vec<&'a str>)> {
+    let mut groups: BTreeMap<(JournalId, T), Vec<&str>> = BTreeMap::new();
     for (place, value) in places {
-        groups.entry((place.journal, value)).or_default().push(place.binding.as_str().to_owned());
+        groups.entry((place.journal, value)).or_default().push(place.binding.as_str());
     }
-    groups.into_iter().map(|((journal, value), bindings)| ((journal.to_string(), value), bindings))
+    groups.into_iter().map(|((journal, value), bindings)| ((journal.to_string().into(), value), bindings))
 }
 
-fn places_of(journal: &str, bindings: &[String]) -> Option<Vec<Place>> {
+fn places_of(journal: &str, bindings: &[&str]) -> Option<Vec<Place>> {
     let journal = JournalId::parse(journal)?;
     bindings.iter().map(|binding| Some(Place { journal, binding: StateKey::parse(binding)? })).collect()
 }
