@@ -427,7 +427,9 @@ impl SimDir {
 
 /// Directory and name.
 fn split(file: &Path) -> io::Result<(&str, &str)> {
-    Ok(text(file)?.rsplit_once('/').ok_or(io::ErrorKind::InvalidInput)?)
+    let path = text(file)?;
+    let at = path.bytes().rposition(|byte| byte == b'/').ok_or(io::ErrorKind::InvalidInput)?;
+    Ok((&path[..at], &path[at + 1..]))
 }
 
 fn text(path: &Path) -> io::Result<&str> {
