@@ -4,6 +4,7 @@
 
 use bytes::{Buf, Bytes};
 
+use super::frame::HEADER_BYTES;
 use super::{BindingRow, Control, JournalId, Letter, LocalId, Mark, NewBinding, Position, Resent, SegmentName};
 use crate::store::Epoch;
 use longshore_proto::batch::Batch;
@@ -73,8 +74,12 @@ pub(super) struct Malformed(pub(super) &'static str);
 
 impl Head {
     /// Of the same length whatever it says.
+    pub(super) const BYTES: usize = 138;
+    /// Of the whole frame.
+    pub(super) const FRAME_BYTES: u64 = (HEADER_BYTES + Self::BYTES) as u64;
+
     pub(super) fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(138);
+        let mut out = Vec::with_capacity(Self::BYTES);
         out.extend_from_slice(&self.journal.0);
         put_name(&mut out, self.segment);
         out.push(u8::from(self.predecessor.is_some()));

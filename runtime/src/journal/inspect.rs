@@ -222,7 +222,7 @@ impl Checked {
                     let said = said.map_err(|m| segment.corrupt(at, fault(header.kind, &m)))?;
                     letters += u64::from(matches!(said, Said::Letter(_)));
                 }
-                let passed = replica.pass(segment.name, at, &header, body);
+                let passed = replica.pass(segment.name, at, &header, &body);
                 if let Some(committed) = passed.map_err(|reason| segment.corrupt(at, reason))? {
                     self.transactions += 1;
                     self.documents += committed.documents;

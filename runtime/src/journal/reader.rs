@@ -9,14 +9,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::acquire::replay_opening;
-use super::body::{self, Said};
+use super::body::{self, Head, Said};
 use super::chain::Link;
 use super::file::Engine;
 use super::frame::{Flags, Header, Kind};
-use super::recent::BodyOf;
+use super::recent::{BodyOf, Recent};
 use super::replica::{Replica, commit_sum, fault};
 use super::segment::SegmentFile;
 use super::survey::is_opening;
+use super::track::Track;
 use super::{
     BindingTable, Committed, CommittedEnd, Entry, Filter, JournalError, Letter, Position, Reader, SegmentName,
 };
@@ -40,7 +41,7 @@ struct Place {
     replica: Replica,
     /// It is in a transaction, which is known to be committed.
     inside: bool,
-    /// Headers from here on that were looked at ahead; the more so with short frames, so that they are not read twice.
+    /// The frames from here on that were looked at ahead, so that their headers are not read and checked twice.
     ahead: VecDeque<Ahead>,
 }
 
@@ -50,10 +51,13 @@ struct Ahead {
     segment: SegmentName,
     at: u64,
     header: Header,
+    /// Behind it.
+    track: Track,
+    committed: Option<Committed>,
 }
 
 /// So many of them are kept: of a long transaction the first ones.
-const AHEAD: usize = 256;
+const AHEAD: usize = 64;
 
 impl FileReader {
     pub(super) fn new(engine: Arc<Engine>, filter: Filter) -> Self {
@@ -167,8 +171,8 @@ impl FileReader {
             }
             Kind::Documents if wanted => {
                 let Header { body_bytes, body_crc, .. } = header;
-                let recent =
-                    self.engine.recent().find(BodyOf { segment: place.segment.name, at, body_bytes, body_crc });
+                let of = BodyOf { segment: place.segment.name, at, body_bytes, body_crc };
+                let recent = if Recent::may_keep(body_bytes) { self.engine.recent().find(of) } else { None };
                 let documents = match recent {
                     Some(documents) => documents,
                     None => {
@@ -252,36 +256,29 @@ impl Place {
                     track.open = None;
                 }
                 up_to = limit(engine, end, &next)?;
-                (at, other) = (0, Some(next));
+                (at, other) = (Head::FRAME_BYTES, Some(next));
                 continue;
+            };
+            let begun = track.open.map(|open| (open.segment, open.begin)).unwrap_or((segment.name, at));
+            let committed = if is_opening(&header) {
+                None
+            } else {
+                let ends = header.kind == Kind::Commit;
+                let sum = if ends { Some(segment.look_into(at, &header, commit_sum)?) } else { None };
+                let passed = track.pass(segment.name, at, &header, sum);
+                passed.map_err(|reason| segment.corrupt(at, reason))?
             };
             if header.flags.has(Flags::BEGIN) {
                 // What came before was never committed.
                 self.ahead.clear();
             }
             if self.ahead.len() < AHEAD {
-                self.ahead.push_back(Ahead { segment: segment.name, at, header });
+                let (segment, track) = (segment.name, track.clone());
+                self.ahead.push_back(Ahead { segment, at, header, track, committed });
             }
-            if !is_opening(&header) {
-                let sum = match header.kind {
-                    Kind::Commit => {
-                        let body = segment.sound_body(at, &header)?;
-                        Some(commit_sum(&body).map_err(|reason| segment.corrupt(at, reason))?)
-                    }
-                    Kind::Head
-                    | Kind::State
-                    | Kind::Bindings
-                    | Kind::Schema
-                    | Kind::Documents
-                    | Kind::DeadLetter
-                    | Kind::Control => None,
-                };
-                let begun = track.open.map(|open| (open.segment, open.begin)).unwrap_or((segment.name, at));
-                let passed = track.pass(segment.name, at, &header, sum);
-                if passed.map_err(|reason| segment.corrupt(at, reason))?.is_some() {
-                    // A commit that is its transaction's only frame begins it.
-                    break if header.flags.has(Flags::BEGIN) { (segment.name, at) } else { begun };
-                }
+            if committed.is_some() {
+                // A commit that is its transaction's only frame begins it.
+                break if header.flags.has(Flags::BEGIN) { (segment.name, at) } else { begun };
             }
             at += header.frame_bytes();
         };
@@ -315,38 +312,36 @@ impl Place {
             if self.replica.track.transaction >= end.transaction {
                 return Ok(None);
             }
-            let at = self.at;
-            let Some(header) = self.header(engine, end)? else {
+            let (name, at) = (self.segment.name, self.at);
+            let ahead = self.ahead.pop_front_if(|ahead| (ahead.segment, ahead.at) == (name, at));
+            let found = match &ahead {
+                Some(ahead) => Some(ahead.header),
+                None => self.segment.sound_frame_at(at, limit(engine, end, &self.segment)?)?,
+            };
+            let Some(header) = found else {
                 let (next, link) = next_segment(engine, &mut self.segment)?;
                 if !link.continues {
                     self.replica.drop_open();
                 }
-                (self.segment, self.at) = (next, 0);
+                (self.segment, self.at) = (next, Head::FRAME_BYTES);
                 continue;
             };
             self.at += header.frame_bytes();
             if is_opening(&header) {
                 // It says what is known already, and has to be whole all the same.
-                self.segment.sound_body(at, &header)?;
+                self.segment.look_into(at, &header, |_| Ok(()))?;
                 continue;
             }
-            let wants = Replica::wants_body(header.kind);
+            // What a commit sums up was looked at.
+            let wants = Replica::wants_body(header.kind) && (header.kind != Kind::Commit || ahead.is_none());
             let body = if wants { self.segment.sound_body(at, &header)? } else { Bytes::new() };
-            let passed = self.replica.pass(self.segment.name, at, &header, body.clone());
+            let passed = match ahead {
+                Some(Ahead { track, committed, .. }) => self.replica.follow(track, &header, &body).map(|()| committed),
+                None => self.replica.pass(name, at, &header, &body),
+            };
             let committed = passed.map_err(|reason| self.segment.corrupt(at, reason))?;
             self.inside &= committed.is_none();
             return Ok(Some(Passed { at, header, body, committed }));
-        }
-    }
-}
-
-impl Place {
-    /// Of the frame where it is; `None` at the segment's end.
-    fn header(&mut self, engine: &Engine, end: &CommittedEnd) -> Result<Option<Header>, JournalError> {
-        let (name, at) = (self.segment.name, self.at);
-        match self.ahead.pop_front_if(|ahead| (ahead.segment, ahead.at) == (name, at)) {
-            Some(ahead) => Ok(Some(ahead.header)),
-            None => self.segment.sound_frame_at(at, limit(engine, end, &self.segment)?),
         }
     }
 }
