@@ -97,6 +97,8 @@ pub struct Begin {
     pub journal: Arc<dyn Journal>,
     /// Its own epoch.
     pub epoch: Epoch,
+    /// What was begun and not committed.
+    pub extent: Option<Extent>,
     /// The spec it runs under.
     pub spec: Spec,
     /// Only for what must be run again.
@@ -114,13 +116,11 @@ pub struct Begin {
 impl MaterializeTask {
     /// Opens a session.
     pub fn start(begin: Begin, store: &MemoryStore) -> Result<Self, Broken> {
-        let Begin { journal, epoch, spec, only_rerun, guarantee, budget_bytes, spill_dir, mistake } = begin;
+        let Begin { journal, epoch, extent, spec, only_rerun, guarantee, budget_bytes, spill_dir, mistake } = begin;
         let id = journal.id().ok_or_else(|| Broken::Rule("the journal was not acquired".to_owned()))?;
         let mut record = store.load(TASK).map_err(Error::from)?.unwrap_or_default();
         if mistake == Mistake::OlderCheckpoint {
             record.checkpoint = longshore::store::Checkpoint::default();
-        } else if mistake == Mistake::LoseTheExtent {
-            record.extent = None;
         } else if mistake == Mistake::ForgetThePlan {
             record.pending = None;
         }
@@ -128,7 +128,7 @@ impl MaterializeTask {
             none if none.is_empty() => Checkpoint::beginning(installation()),
             bytes => Checkpoint::parse(bytes)?,
         };
-        let extent = record.extent.as_ref().map(|extent| Extent::parse(&extent.bytes)).transpose()?;
+        let extent = extent.filter(|_| mistake != Mistake::LoseTheExtent);
         let is_database = guarantee == Guarantee::Transactional;
         let target = |binding: &Binding| Target {
             binding: binding.clone(),

@@ -382,12 +382,15 @@ impl World {
         let journal: Arc<dyn Journal> = Arc::clone(&runtime.journal) as Arc<dyn Journal>;
         let newest = self.newest_spec(&*journal);
         let record = self.record();
-        let extent = record.extent.as_ref().and_then(|extent| Extent::parse(&extent.bytes).ok());
+        let extent = match Extent::of_record(&record) {
+            Ok(extent) => extent,
+            Err(error) => return self.session_ended(Broken::Session(error), true),
+        };
         // These mistakes are the runtime's own: it does not know that there is something to be finished.
         let ignores = matches!(self.options.mistake, Mistake::LoseTheExtent | Mistake::IgnoreTheDestinationsCheckpoint);
         let is_at_least_once = self.options.guarantee == Guarantee::AtLeastOnce;
-        let must_finish = |e: &Extent| !ignores && (is_at_least_once || e.flushed_state);
-        let version = extent.filter(must_finish).map_or(newest, |extent| extent.spec_version);
+        let must_finish = |e: &&Extent| !ignores && (is_at_least_once || e.flushed_state);
+        let version = extent.as_ref().filter(must_finish).map_or(newest, |extent| extent.spec_version);
         let spec = self.specs.get(&version).cloned().ok_or("an extent names a spec that never was")?;
         let keeps = self.options.mistake == Mistake::EpochNotRaised && record.epoch.0 > 0;
         let epoch = if keeps { Ok(record.epoch) } else { self.store.take_epoch(TASK, Epoch(0)) };
@@ -395,6 +398,7 @@ impl World {
         let begin = Begin {
             journal,
             epoch,
+            extent,
             spec,
             only_rerun: version != newest,
             guarantee: self.options.guarantee,

@@ -1,11 +1,12 @@
 //! What people and retention do to the journal between sessions: letters are replayed, what was refused is sent again, what all have is trimmed.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use longshore::journal::{Journal, JournalId};
 use longshore::letters::refused::{self, Keeps, Order, Receiver};
 use longshore::materialize::checkpoint::{Checkpoint, Place};
-use longshore::store::{Epoch, Skip, TaskChanges, TaskStore};
+use longshore::store::{Epoch, Skip, SkipId, TaskChanges, TaskStore};
 use longshore_proto::Error;
 use longshore_proto::materialize::message::Guarantee;
 use longshore_proto::session::Binding;
@@ -36,14 +37,18 @@ impl World {
         }
     }
 
+    /// Where nothing waits the journal is left alone, as it is shipped.
     pub(super) fn resend(&mut self) -> Result<(), Violation> {
         self.destination.is_mended |= self.dice.once_in(2);
         let Some(runtime) = &self.runtime else { return Ok(()) };
         let (journal, record) = (Arc::clone(&runtime.journal), self.record());
         let skips = self.skips();
         let checkpoint = Checkpoint::of_record(&record, &installation()).map_err(|error| error.to_string())?;
-        let waits = |skip: &&Skip| refused::is_letter(skip, &checkpoint) && refused::mark(skip, &checkpoint).is_none();
-        let meant = skips.iter().filter(waits).map(|skip| skip.at.clone()).collect();
+        let waits = |skip: &&Skip| refused::waits(skip, &checkpoint);
+        let meant: BTreeSet<SkipId> = skips.iter().filter(waits).map(|skip| skip.at.clone()).collect();
+        if meant.is_empty() {
+            return Ok(());
+        }
         let reduces = self.reduces;
         let receiver = |binding: Binding| {
             let keeps = match binding.delta_updates {
