@@ -219,6 +219,9 @@ impl Header {
 pub(super) struct Seal(u32);
 
 impl Seal {
+    /// Of no segment.
+    pub(super) const NONE: Self = Self(0);
+
     pub(super) fn new(journal: JournalId, segment: SegmentName) -> Self {
         let mut all = [0; 32];
         all[..16].copy_from_slice(&journal.0);

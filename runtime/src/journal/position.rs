@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "journal and installation ids are random")]
 
+use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -157,10 +158,11 @@ impl SegmentName {
     /// Its file in a directory.
     #[must_use]
     pub fn path_in(self, dir: &Path) -> PathBuf {
-        let mut path = PathBuf::with_capacity(dir.as_os_str().len() + 1 + FILE_NAME_BYTES);
+        let mut path = OsString::with_capacity(dir.as_os_str().len() + 1 + FILE_NAME_BYTES);
         path.push(dir);
+        path.push("/");
         path.push(self.file_name());
-        path
+        path.into()
     }
 
     /// By hand and not by a format: readers, fences and commits ask for it all the time.

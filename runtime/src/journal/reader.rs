@@ -39,8 +39,8 @@ struct Place {
     segment: SegmentFile,
     at: u64,
     replica: Replica,
-    /// It is in a transaction, which is known to be committed.
-    inside: bool,
+    /// It is in a transaction, which was committed when the journal ended here.
+    inside: Option<CommittedEnd>,
     /// The frames from here on that were looked at ahead, so that their headers are not read and checked twice.
     ahead: VecDeque<Ahead>,
 }
@@ -104,16 +104,22 @@ impl Reader for FileReader {
     }
 
     fn next(&mut self) -> Result<Option<Entry>, JournalError> {
+        if let Some(mut place) = self.place.take_if(|place| place.inside.is_some()) {
+            let entry = self.entry(&mut place);
+            self.place = Some(place);
+            return entry;
+        }
         let Some(end) = self.engine.committed_end() else { return Ok(None) };
         let links = self.engine.links();
-        let is_trimmed = |place: &Place| !place.inside && links.iter().all(|link| link.name != place.segment.name);
+        let is_trimmed = |place: &Place| links.iter().all(|link| link.name != place.segment.name);
         let mut place = match (self.place.take(), links.first()) {
             (Some(place), Some(first)) if is_trimmed(&place) => Box::new(place.at_first(&self.engine, first)?),
             (Some(place), _) => place,
             (None, Some(first)) => Box::new(Place::at_link(&self.engine, first)?),
             (None, None) => return Ok(None),
         };
-        let entry = self.entry(&mut place, &end);
+        let entry =
+            self.begin(&mut place, &end).and_then(|begun| if begun { self.entry(&mut place) } else { Ok(None) });
         self.place = Some(place);
         entry
     }
@@ -133,18 +139,23 @@ impl Reader for FileReader {
 }
 
 impl FileReader {
-    fn entry(&mut self, place: &mut Place, end: &CommittedEnd) -> Result<Option<Entry>, JournalError> {
-        if !place.inside {
-            if let Some(filter) = self.next_filter.take() {
-                self.filter = filter;
-            }
-            if place.replica.track.transaction >= end.transaction {
-                return Ok(None);
-            }
-            place.enter(&self.engine, end)?;
-            self.letter = None;
+    /// The next transaction; `false`: there is none yet.
+    fn begin(&mut self, place: &mut Place, end: &CommittedEnd) -> Result<bool, JournalError> {
+        if let Some(filter) = self.next_filter.take() {
+            self.filter = filter;
         }
-        while let Some(step) = place.step(&self.engine, end)? {
+        if place.replica.track.transaction >= end.transaction {
+            return Ok(false);
+        }
+        place.enter(&self.engine, end)?;
+        self.letter = None;
+        Ok(true)
+    }
+
+    /// The next entry of the transaction that it is in.
+    fn entry(&mut self, place: &mut Place) -> Result<Option<Entry>, JournalError> {
+        let Some(end) = place.inside else { return Ok(None) };
+        while let Some(step) = place.step(&self.engine, &end)? {
             if let Some(entry) = self.shown(place, step)? {
                 return Ok(Some(entry));
             }
@@ -229,7 +240,7 @@ impl Place {
         let head = head.map_err(|why| segment.corrupt(0, why))?;
         let mut replica = Replica::at_head(&head, false);
         let at = replay_opening(&mut segment, &mut replica, &head)?;
-        Ok(Self { segment, at, replica, inside: false, ahead: VecDeque::new() })
+        Ok(Self { segment, at, replica, inside: None, ahead: VecDeque::new() })
     }
 
     /// The segment that it stood at the end of is gone: it goes on where the journal begins now.
@@ -283,7 +294,7 @@ impl Place {
             at += header.frame_bytes();
         };
         self.go(engine, segment, begin, other)?;
-        self.inside = true;
+        self.inside = Some(*end);
         Ok(())
     }
 
@@ -340,7 +351,7 @@ impl Place {
                 None => self.replica.pass(name, at, &header, &body),
             };
             let committed = passed.map_err(|reason| self.segment.corrupt(at, reason))?;
-            self.inside &= committed.is_none();
+            self.inside = self.inside.filter(|_| committed.is_none());
             return Ok(Some(Passed { at, header, body, committed }));
         }
     }

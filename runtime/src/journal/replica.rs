@@ -183,10 +183,7 @@ impl Replica {
             self.bindings.remove(local);
         }
         while let Some((local, before)) = self.staged_schemas.pop() {
-            match before {
-                Some(schema) => self.schemas.insert(local, schema),
-                None => self.schemas.remove(&local),
-            };
+            restore(&mut self.schemas, local, before);
         }
     }
 
@@ -200,9 +197,12 @@ impl Replica {
 
     /// Bindings and schemas without those of the open transaction.
     pub(super) fn known(&self) -> Known {
-        let mut settled = Self { state: None, ..self.clone() };
-        settled.drop_open();
-        Known { bindings: settled.bindings, schemas: settled.schemas }
+        let mut known = Known { bindings: self.bindings.clone(), schemas: self.schemas.clone() };
+        self.staged_bindings.iter().for_each(|local| known.bindings.remove(*local));
+        for (local, before) in self.staged_schemas.iter().rev() {
+            restore(&mut known.schemas, *local, before.clone());
+        }
+        known
     }
 
     /// The frames that tell a new segment all of this.
@@ -229,6 +229,13 @@ impl Replica {
         }
         frames
     }
+}
+
+fn restore(schemas: &mut Schemas, local: LocalId, before: Option<SchemaVersion>) {
+    match before {
+        Some(schema) => schemas.insert(local, schema),
+        None => schemas.remove(&local),
+    };
 }
 
 pub(super) fn commit_sum(body: &[u8]) -> Result<Sum, String> {

@@ -46,10 +46,16 @@ impl SegmentFile {
         name: SegmentName,
         journal: JournalId,
     ) -> Result<Self, JournalError> {
+        let mut segment = Self::unsealed(storage, dir, name)?;
+        segment.assume(journal);
+        Ok(segment)
+    }
+
+    /// Of no journal yet: nothing in it can be checked.
+    fn unsealed(storage: &dyn Storage, dir: &Path, name: SegmentName) -> Result<Self, JournalError> {
         let path = name.path_in(dir);
         let file = storage.open(&path).map_err(|source| io_error(&path, "opening", source))?;
-        let seal = Seal::new(journal, name);
-        Ok(Self { name, path, file, seal, window: Vec::new(), window_start: 0 })
+        Ok(Self { name, path, file, seal: Seal::NONE, window: Vec::new(), window_start: 0 })
     }
 
     /// Opens a segment and reads its head; `Err` inside: it has none.
@@ -58,7 +64,7 @@ impl SegmentFile {
         dir: &Path,
         name: SegmentName,
     ) -> Result<(Self, Result<Head, &'static str>), JournalError> {
-        let mut segment = Self::open(storage, dir, name, JournalId([0; 16]))?;
+        let mut segment = Self::unsealed(storage, dir, name)?;
         let head = segment.head()?;
         Ok((segment, head))
     }

@@ -221,10 +221,12 @@ impl Storage for SimStorage {
         Ok(self.handle(disk.boot, index))
     }
 
-    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+    fn list(&self, dir: &Path, each: &mut dyn FnMut(&str)) -> io::Result<()> {
         let disk = self.lock();
         disk.alive()?;
-        Ok(disk.dirs.get(text(dir)?).map(|d| d.cache.keys().cloned().collect()).unwrap_or_default())
+        let dir = disk.dirs.get(text(dir)?);
+        dir.into_iter().flat_map(|dir| dir.cache.keys()).for_each(|name| each(name));
+        Ok(())
     }
 
     fn remove(&self, file: &Path) -> io::Result<()> {
