@@ -82,8 +82,9 @@ impl<'j> Tree<'j> {
         (!changes.is_empty()).then_some(Tree::Object(changes))
     }
 
-    pub(super) fn to_json(&self) -> Bytes {
-        let mut out = String::new();
+    /// `bytes`: how long it may become, about.
+    pub(super) fn to_json(&self, bytes: usize) -> Bytes {
+        let mut out = String::with_capacity(bytes);
         self.write(&mut out);
         out.into()
     }
