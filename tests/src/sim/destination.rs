@@ -102,13 +102,14 @@ struct Bound {
 
 impl Connector {
     /// A stream with Open in it.
-    #[must_use]
-    pub fn open(open: Open) -> Self {
-        Self {
-            from_runtime: VecDeque::from([ToConnector::Open(Box::new(open))]),
+    pub fn open(open: Open) -> Result<Self, Error> {
+        let (open, mut order) = (ToConnector::Open(Box::new(open)), Order::new());
+        order.runtime(&open)?;
+        Ok(Self {
+            from_runtime: VecDeque::from([open]),
             half_closed: false,
             to_runtime: VecDeque::new(),
-            order: Order::new(),
+            order,
             epoch: 0,
             bindings: Vec::new(),
             committed: 0,
@@ -122,7 +123,7 @@ impl Connector {
             order_of_stores: Vec::new(),
             refused: None,
             has_rejected: false,
-        }
+        })
     }
 
     /// Whether it has something to do.

@@ -186,8 +186,7 @@ impl MaterializeTask {
             transaction: record.checkpoint.transaction,
             plan: record.pending.as_ref().map(|pending| pending.plan.clone()).unwrap_or_default(),
         };
-        let mut connector = Connector::open(open.clone());
-        connector.order.runtime(&ToConnector::Open(Box::new(open)))?;
+        let connector = Connector::open(open)?;
         Ok(Self {
             machine: Transaction::new(beginning, ours.clone()),
             gatherer,

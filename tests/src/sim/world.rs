@@ -73,6 +73,26 @@ fn spill_dir() -> PathBuf {
     DIR.clone()
 }
 
+/// What the user asks for.
+fn bindings(reduces: bool, has_late: bool) -> Vec<Binding> {
+    let binding = |name: &str, delta_updates| Binding {
+        state_key: StateKey::new(&[name.to_owned()], 0),
+        resource_path: vec![name.to_owned()],
+        resource_json: bytes::Bytes::from_static(b"{}"),
+        collection: Collection {
+            name: capture::COLLECTION.to_owned(),
+            key: vec![capture::KEY.to_owned()],
+            schema_json: bytes::Bytes::from_static(if reduces { REDUCED } else { "{}" }.as_bytes()),
+            schema_version: 0,
+        },
+        delta_updates,
+        selection: Default::default(),
+    };
+    // Added above the others: indexes move, names do not.
+    let late = has_late.then(|| [binding("late", false), binding("late-log", true)]);
+    late.into_iter().flatten().chain([binding("table", false), binding("log", true)]).collect()
+}
+
 struct World {
     seed: u64,
     options: Options,
@@ -94,6 +114,8 @@ struct World {
     backups: Vec<Destination>,
     specs: Specs,
     has_late: bool,
+    /// As the user has them now.
+    bindings: Vec<Binding>,
     /// The collection is reduced by more than the last write.
     reduces: bool,
     budget_bytes: usize,
@@ -106,6 +128,8 @@ struct World {
     /// They are over, from this step on.
     calm_since: Option<u64>,
     is_over: bool,
+    /// What may happen next, while it is chosen.
+    due: Vec<Step>,
     report: Report,
     /// What happened last, for who reads a failure.
     recent: VecDeque<Noted>,
@@ -182,6 +206,7 @@ impl World {
             backups: Vec::new(),
             specs: Specs::new(),
             has_late: false,
+            bindings: bindings(reduces, false),
             reduces,
             budget_bytes,
             trims: dice_trims,
@@ -190,6 +215,7 @@ impl World {
             calm_from,
             calm_since: None,
             is_over: false,
+            due: Vec::new(),
             report: Report::default(),
             recent: VecDeque::new(),
         }
@@ -243,18 +269,20 @@ impl World {
             let survives = self.dice.once_in(2);
             self.store.restart(survives);
         }
-        let due = self.due();
+        let mut due = std::mem::take(&mut self.due);
+        due.clear();
+        self.find_due(&mut due);
         if due.is_empty() {
             return Err("nothing can happen any more".to_owned());
         }
         let step = due[self.dice.below(due.len() as u64) as usize];
+        self.due = due;
         self.note(Noted::Step(step));
         self.happen(step)
     }
 
-    fn due(&self) -> Vec<Step> {
-        let Some(runtime) = &self.runtime else { return vec![Step::StartRuntime] };
-        let mut due = Vec::with_capacity(16);
+    fn find_due(&self, due: &mut Vec<Step>) {
+        let Some(runtime) = &self.runtime else { return due.push(Step::StartRuntime) };
         match &runtime.capture {
             None if runtime.journal.id().is_some() && !runtime.ends_told => {
                 due.extend([Step::StartCapture, Step::Replay])
@@ -284,7 +312,6 @@ impl World {
         if !is_calm {
             due.push(if self.may_be_backed_up() { Step::Backup } else { Step::Nothing });
         }
-        due
     }
 
     fn happen(&mut self, step: Step) -> Result<(), Violation> {
@@ -422,12 +449,11 @@ impl World {
     fn newest_spec(&mut self, journal: &dyn Journal) -> u64 {
         let schemas = journal.known().schemas.clone();
         let version = self.specs.last_key_value().map_or(0, |(version, _)| *version);
-        let bindings = self.bindings();
         match self.specs.get(&version) {
-            Some(spec) if spec.schemas == schemas && spec.bindings == bindings => version,
-            _ => {
+            Some(spec) if spec.schemas == schemas && spec.bindings == self.bindings => version,
+            Some(_) | None => {
                 let version = version + 1;
-                self.specs.insert(version, Spec { version, bindings, schemas });
+                self.specs.insert(version, Spec { version, bindings: self.bindings.clone(), schemas });
                 version
             }
         }
@@ -438,29 +464,9 @@ impl World {
         self.store.load(TASK).ok().flatten().unwrap_or_default()
     }
 
-    fn bindings(&self) -> Vec<Binding> {
-        let binding = |name: &str, delta_updates| Binding {
-            state_key: StateKey::new(&[name.to_owned()], 0),
-            resource_path: vec![name.to_owned()],
-            resource_json: bytes::Bytes::from_static(b"{}"),
-            collection: Collection {
-                name: capture::COLLECTION.to_owned(),
-                key: vec![capture::KEY.to_owned()],
-                schema_json: bytes::Bytes::from_static(if self.reduces { REDUCED } else { "{}" }.as_bytes()),
-                schema_version: 0,
-            },
-            delta_updates,
-            selection: Default::default(),
-        };
-        // Added above the others: indexes move, names do not.
-        let late = self.has_late.then(|| [binding("late", false), binding("late-log", true)]);
-        late.into_iter().flatten().chain([binding("table", false), binding("log", true)]).collect()
-    }
-
     fn names(&self) -> (Vec<String>, Vec<String>) {
-        let (delta, standard): (Vec<_>, Vec<_>) =
-            self.bindings().into_iter().partition(|binding| binding.delta_updates);
-        let names = |bindings: Vec<Binding>| bindings.iter().map(|b| b.state_key.as_str().to_owned()).collect();
+        let (delta, standard): (Vec<_>, Vec<_>) = self.bindings.iter().partition(|binding| binding.delta_updates);
+        let names = |bindings: Vec<&Binding>| bindings.iter().map(|b| b.state_key.as_str().to_owned()).collect();
         (names(standard), names(delta))
     }
 

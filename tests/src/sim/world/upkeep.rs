@@ -50,15 +50,15 @@ impl World {
             return Ok(());
         }
         let reduces = self.reduces;
-        let receiver = |binding: Binding| {
+        let receiver = |binding: &Binding| {
             let keeps = match binding.delta_updates {
                 true => Keeps::Every,
                 false if reduces => Keeps::Reduced,
                 false => Keeps::Last,
             };
-            (binding.state_key, Receiver { keeps, key: binding.collection.key })
+            (binding.state_key.clone(), Receiver { keeps, key: binding.collection.key.clone() })
         };
-        let receivers = self.bindings().into_iter().map(receiver).collect();
+        let receivers = self.bindings.iter().map(receiver).collect();
         let order = Order { task: TASK, skips: &skips, meant: &meant, receivers: &receivers, force: false };
         let Ok(epoch) = self.store.take_epoch("capture", Epoch(0)) else { return Ok(()) };
         let looks = self.options.mistake != Mistake::ResendWithoutLooking;
@@ -110,8 +110,8 @@ impl World {
             }
             Some(_) | None => checkpoint.clone(),
         };
-        let place = |binding: Binding| Place { journal, binding: binding.state_key };
-        let places: Vec<Place> = self.bindings().into_iter().map(place).collect();
+        let place = |binding: &Binding| Place { journal, binding: binding.state_key.clone() };
+        let places: Vec<Place> = self.bindings.iter().map(place).collect();
         let positions = places.iter().map(|place| checkpoint.position(place).min(theirs.position(place)).offset);
         let skips = self.skips();
         let waiting = skips.iter().filter(|skip| refused::mark(skip, &checkpoint).is_none()).map(|skip| skip.at.offset);
