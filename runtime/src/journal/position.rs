@@ -151,8 +151,9 @@ impl SegmentName {
     /// Reads a file name such as `000001-000003.seg`.
     #[must_use]
     pub fn parse(file: &str) -> Option<Self> {
-        let (number, epoch) = file.strip_suffix(".seg")?.split_once('-')?;
-        Some(Self { number: padded(number)?, epoch: Epoch(padded(epoch)?) })
+        let name = file.as_bytes().strip_suffix(b".seg")?;
+        let (number, epoch) = name.split_at(name.iter().position(|byte| *byte == b'-')?);
+        Some(Self { number: padded(number)?, epoch: Epoch(padded(&epoch[1..])?) })
     }
 
     /// Its file in a directory.
@@ -199,15 +200,15 @@ fn push_padded(out: &mut String, mut number: u64) {
         number /= 10;
     }
     let from = from.min(digits.len() - PADDED);
-    out.push_str(std::str::from_utf8(&digits[from..]).unwrap_or_default());
+    out.extend(digits[from..].iter().map(|digit| char::from(*digit)));
 }
 
 /// One spelling for each number: six digits, and more only where they are needed.
-fn padded(text: &str) -> Option<u64> {
-    let is_spelled_so = text.len() == PADDED || text.len() > PADDED && !text.starts_with('0');
+fn padded(digits: &[u8]) -> Option<u64> {
+    let is_spelled_so = digits.len() == PADDED || digits.len() > PADDED && digits[0] != b'0';
     let digit = |byte: u8| byte.is_ascii_digit().then(|| u64::from(byte - b'0'));
-    let add = |number: u64, byte| number.checked_mul(10)?.checked_add(digit(byte)?);
-    is_spelled_so.then(|| text.bytes().try_fold(0, add))?
+    let add = |number: u64, byte: &u8| number.checked_mul(10)?.checked_add(digit(*byte)?);
+    if is_spelled_so { digits.iter().try_fold(0, add) } else { None }
 }
 
 impl fmt::Display for SegmentName {
