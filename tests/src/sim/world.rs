@@ -122,6 +122,8 @@ struct World {
     /// The journal is trimmed, and what it held before.
     trims: bool,
     archive: letters::Found,
+    /// A letter that was found waiting: it does until somebody replays, and the journal is not trimmed behind it.
+    waits: Option<u64>,
     starts: u64,
     /// Faults are over from this step on, if enough has happened.
     calm_from: u64,
@@ -211,6 +213,7 @@ impl World {
             budget_bytes,
             trims: dice_trims,
             archive: letters::Found::default(),
+            waits: None,
             starts: 0,
             calm_from,
             calm_since: None,

@@ -18,6 +18,7 @@ use crate::sim::{Mistake, Violation, letters};
 
 impl World {
     pub(super) fn replay(&mut self) -> Result<(), Violation> {
+        self.waits = None;
         let Some(runtime) = &self.runtime else { return Ok(()) };
         let Ok(epoch) = self.store.take_epoch("capture", Epoch(0)) else { return Ok(()) };
         let journal = Arc::clone(&runtime.journal);
@@ -80,12 +81,13 @@ impl World {
         let Some(id) = journal.id() else { return Ok(false) };
         let spoils = self.options.mistake == Mistake::TrimWhatIsNeeded;
         let of_tasks = if spoils { u64::MAX } else { self.low_water(id)? };
-        if journal.trimmable(of_tasks).is_none() {
+        let before = |letter: Option<u64>| letter.filter(|_| !spoils).map_or(of_tasks, |letter| letter.min(of_tasks));
+        if journal.trimmable(before(self.waits)).is_none() {
             return Ok(false);
         }
         let found = letters::find(&*journal).map_err(Error::from)?;
-        let of_letters = found.first_waiting().filter(|_| !spoils);
-        let low_water = of_letters.map_or(of_tasks, |letter| letter.min(of_tasks));
+        self.waits = found.first_waiting();
+        let low_water = before(self.waits);
         let Some(trim) = journal.trimmable(low_water) else { return Ok(false) };
         self.archive.add(found);
         // Older ones would be a destination that went back too far, a stop.
