@@ -167,7 +167,7 @@ enum Step {
 impl World {
     fn new(seed: u64, options: Options) -> Self {
         let (mut dice, mut chance) = (Dice::new(seed), Dice::new(hash(&[seed, 1])));
-        let transactions = TRANSACTIONS_MIN + dice.below(4);
+        let transactions = TRANSACTIONS_MIN + dice.below(2);
         let transactions = options.transactions.unwrap_or(transactions);
         let flushes_state = dice.once_in(6);
         let budget_bytes = if dice.once_in(8) { 1_500 } else { 1 << 20 };
