@@ -170,7 +170,7 @@ impl World {
         let transactions = TRANSACTIONS_MIN + dice.below(2);
         let transactions = options.transactions.unwrap_or(transactions);
         let flushes_state = dice.once_in(6);
-        let budget_bytes = if dice.once_in(8) { 1_500 } else { 1 << 20 };
+        let budget_bytes = if dice.once_in(8) { 3_000 } else { 1 << 20 };
         let dice_trims = dice.once_in(2);
         // What may store a transaction twice would count twice.
         let reduces = options.guarantee != Guarantee::AtLeastOnce && dice.once_in(2);
