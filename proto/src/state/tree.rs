@@ -25,14 +25,12 @@ pub(super) struct Name<'j>(#[serde(borrow)] Cow<'j, str>);
 
 impl<'j> Tree<'j> {
     pub(super) fn parse(json: &'j [u8]) -> Result<Self, serde_json::Error> {
-        match json.first() {
-            Some(b'{') => serde_json::from_slice(json).map(|Members(members)| Tree::Object(members)),
-            Some(_) | None => Self::of(serde_json::from_slice::<&RawValue>(json)?),
-        }
+        let text = std::str::from_utf8(json).map_err(serde_json::Error::custom)?;
+        if text.starts_with('{') { Self::of(text) } else { Self::of(serde_json::from_str::<&RawValue>(text)?.get()) }
     }
 
-    fn of(raw: &'j RawValue) -> Result<Self, serde_json::Error> {
-        let text = raw.get();
+    /// Of one value without whitespace around it.
+    fn of(text: &'j str) -> Result<Self, serde_json::Error> {
         if !text.starts_with('{') {
             return Ok(Tree::Text(without_whitespace(text)));
         }
@@ -129,7 +127,7 @@ impl<'j> Visitor<'j> for Visit {
     fn visit_map<A: MapAccess<'j>>(self, mut from: A) -> Result<Self::Value, A::Error> {
         let mut members = BTreeMap::new();
         while let Some((name, raw)) = from.next_entry::<Name<'j>, &'j RawValue>()? {
-            members.insert(name, Tree::of(raw).map_err(A::Error::custom)?);
+            members.insert(name, Tree::of(raw.get()).map_err(A::Error::custom)?);
         }
         Ok(Members(members))
     }

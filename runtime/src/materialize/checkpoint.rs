@@ -323,7 +323,9 @@ fn places_of(journal: &str, bindings: &[&str]) -> Option<Vec<Place>> {
 }
 
 fn from_text<'a, T: Deserialize<'a>>(what: &str, bytes: &'a [u8]) -> Result<T, Error> {
-    serde_json::from_slice(bytes).map_err(|error| unreadable(what, &error.to_string()))
+    // As a whole, and not string by string.
+    let text = std::str::from_utf8(bytes).map_err(|error| unreadable(what, &error.to_string()))?;
+    serde_json::from_str(text).map_err(|error| unreadable(what, &error.to_string()))
 }
 
 /// One text for one value: what says the same in other words was not written by us.
