@@ -210,19 +210,18 @@ impl MaterializeTask {
         })
     }
 
-    /// What may happen next.
-    pub fn due(&self) -> impl Iterator<Item = Step> + use<> {
+    /// Tells what may happen next.
+    pub fn each_due(&self, mut each: impl FnMut(Step)) {
         let end = *self.committed.borrow();
-        [
+        let steps = [
             (Step::ConnectorHears, self.connector.is_due()),
             (Step::Hears, !self.connector.to_runtime.is_empty()),
             (Step::Writes, self.write.is_some()),
             (Step::Works, self.work.is_some()),
             (Step::Age, self.age),
             (Step::More, self.work.is_none() && end != self.seen),
-        ]
-        .into_iter()
-        .filter_map(|(step, is_due)| is_due.then_some(step))
+        ];
+        steps.iter().filter(|(_, is_due)| *is_due).for_each(|(step, _)| each(*step));
     }
 
     /// Lets it happen.

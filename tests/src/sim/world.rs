@@ -291,7 +291,7 @@ impl World {
                 due.extend([Step::StartCapture, Step::Replay])
             }
             None => due.push(Step::StartCapture),
-            Some(task) => due.extend(task.due().map(Step::Capture)),
+            Some(task) => task.each_due(|step| due.push(Step::Capture(step))),
         }
         match &runtime.materialization {
             None if runtime.journal.id().is_some() => {
@@ -301,7 +301,7 @@ impl World {
                 }
             }
             None => {}
-            Some(task) => due.extend(task.due().map(Step::Materialize)),
+            Some(task) => task.each_due(|step| due.push(Step::Materialize(step))),
         }
         let caught_up = runtime.capture.as_ref().is_some_and(|task| task.caught_up.is_some());
         let is_calm = self.calm_since.is_some();
