@@ -1,6 +1,7 @@
 //! Names that last: of tasks, collections, bindings and installations. What is durable is named by these and never by an index.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// What a name of a task or collection must match, as a regular expression; beside it, `..` is refused.
 pub const NAME_PATTERN: &str = "^[a-z0-9][a-z0-9_./-]{0,254}$";
@@ -32,9 +33,9 @@ pub fn fault_in(name: &str) -> Option<&'static str> {
 /// Durable name of a binding: the percent-encoded resource path, `.v` and the generation, such as `public/orders.v0`.
 ///
 /// The parts of the path are joined by `/`; within a part all but letters, digits, `-`, `_` and `.` is percent-encoded (a part of only
-/// dots wholly, so that no state key is a relative path).
+/// dots wholly, so that no state key is a relative path). Cheap to clone: positions, letters and states are all kept by it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct StateKey(String);
+pub struct StateKey(Arc<str>);
 
 impl StateKey {
     /// Names a binding. The path has at least one part: Validated is refused without (rule X-10).
@@ -46,17 +47,19 @@ impl StateKey {
             }
             percent_encode(part, &mut text);
         }
-        text.push_str(&format!(".v{generation}"));
-        Self(text)
+        text.push_str(".v");
+        text.push_str(&generation.to_string());
+        Self(text.into())
     }
 
     /// Reads a name as [`StateKey::new`] writes it; anything else is `None`.
     pub fn parse(text: &str) -> Option<Self> {
         let (path, generation) = text.rsplit_once(".v")?;
-        let path = path.split('/').map(percent_decode).collect::<Option<Vec<_>>>()?;
-        let key = Self::new(&path, generation.parse().ok()?);
         // One spelling for each name: no lower-case hex, no needless escapes, no leading zeros or signs.
-        (key.0 == text).then_some(key)
+        let is_number = generation == "0" || !generation.starts_with(['0', '+']);
+        generation.parse::<u32>().ok().filter(|_| is_number)?;
+        let mut parts = path.split('/');
+        parts.all(|part| is_plain(part) || is_spelled_so(part)).then(|| Self(text.into()))
     }
 
     /// As it is written everywhere.
@@ -77,7 +80,7 @@ impl StateKey {
     /// The same binding in another generation.
     #[must_use]
     pub fn with_generation(&self, generation: u32) -> Self {
-        Self(format!("{}.v{generation}", self.split().0))
+        Self(format!("{}.v{generation}", self.split().0).into())
     }
 
     fn split(&self) -> (&str, &str) {
@@ -93,18 +96,18 @@ impl fmt::Display for StateKey {
 
 /// Random id of a state directory: 32 lower-case hex digits.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct InstallationId(String);
+pub struct InstallationId(Arc<str>);
 
 impl InstallationId {
     /// From 16 random bytes, which the caller brings.
     pub fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+        Self(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into())
     }
 
     /// Reads 32 lower-case hex digits; anything else is `None`.
     pub fn parse(text: &str) -> Option<Self> {
         let hex = text.len() == 32 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        hex.then(|| Self(text.to_owned()))
+        hex.then(|| Self(text.into()))
     }
 
     /// As it is written everywhere.
@@ -119,7 +122,25 @@ impl fmt::Display for InstallationId {
     }
 }
 
+/// A part that stands in a state key as it is, as most do.
+fn is_plain(part: &str) -> bool {
+    let stays = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    part.bytes().all(stays) && (part.is_empty() || part.bytes().any(|byte| byte != b'.'))
+}
+
+/// Whether a part of a state key is what [`percent_encode`] makes.
+fn is_spelled_so(part: &str) -> bool {
+    percent_decode(part).is_some_and(|decoded| {
+        let mut encoded = String::with_capacity(part.len());
+        percent_encode(&decoded, &mut encoded);
+        encoded == part
+    })
+}
+
 fn percent_encode(part: &str, out: &mut String) {
+    if is_plain(part) {
+        return out.push_str(part);
+    }
     let only_dots = part.bytes().all(|b| b == b'.');
     for byte in part.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') || (byte == b'.' && !only_dots) {

@@ -252,7 +252,7 @@ fn canonical_patch(json: &[u8]) -> Result<Bytes, Error> {
     };
     check_object(json).map_err(|error| fault(error.to_string()))?;
     let tree = Tree::parse(json).map_err(|error| fault(error.to_string()))?;
-    Ok(tree.to_json())
+    Ok(tree.to_json(json.len()))
 }
 
 /// `None`: the part is dropped. Both texts were checked when they became part of a state or patch.
@@ -260,20 +260,25 @@ fn merge(target: Option<&Bytes>, patch: &Bytes) -> Result<Option<Bytes>, Error> 
     let broken = |error: serde_json::Error| {
         Error::internal("state.json", format!("merging a state that was checked before: {error}"))
     };
+    let bytes = patch.len().max(target.map_or(0, Bytes::len));
     let target = target.map(|json| Tree::parse(json)).transpose().map_err(broken)?;
     let merged = Tree::parse(patch).map_err(broken)?.merge_into(target);
-    Ok(merged.map(|tree| tree.to_json()))
+    Ok(merged.map(|tree| tree.to_json(bytes)))
+}
+
+fn parsed(json: &Bytes) -> Option<Tree<'_>> {
+    Tree::parse(json).ok()
 }
 
 fn difference(before: Option<&Bytes>, after: Option<&Bytes>) -> Option<Bytes> {
     if before == after {
         return None;
     }
-    let parse = |json: Option<&Bytes>| json.and_then(|json| Tree::parse(json).ok());
-    match (parse(before), parse(after)) {
+    let bytes = after.map_or(0, Bytes::len);
+    match (before.and_then(parsed), after.and_then(parsed)) {
         (_, None) => Some(Bytes::from_static(b"null")),
-        (None, Some(after)) => Some(after.to_json()),
-        (Some(before), Some(after)) => after.difference_from(&before).map(|tree| tree.to_json()),
+        (None, Some(after)) => Some(after.to_json(bytes)),
+        (Some(before), Some(after)) => after.difference_from(&before).map(|tree| tree.to_json(bytes)),
     }
 }
 

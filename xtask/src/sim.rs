@@ -1,10 +1,10 @@
-//! `cargo xtask sim`: builds the simulator as users get their programs, and runs it.
+//! `cargo xtask sim`: builds the simulator, which has a profile of its own, and runs it.
 
 use std::ffi::OsString;
 use std::process::{Command, ExitCode};
 
 use crate::campaign::{Campaign, is_among};
-use crate::{Problem, release_binaries, repository};
+use crate::{Problem, cargo, repository, run, target_dir};
 
 pub(crate) const SIM: Campaign =
     Campaign { name: "sim", begins: ("--from", "to"), not_recorded: &["--seed", "--mutants", "--from"] };
@@ -21,7 +21,8 @@ Words:
 
 pub(crate) fn sim(words: &[OsString]) -> Result<ExitCode, Problem> {
     SIM.check(words)?;
-    let mut program = Command::new(release_binaries()?.join("sim"));
+    run(&mut cargo(&["build", "--profile", "sim", "--package", "longshore-tests", "--bin", "sim"]))?;
+    let mut program = Command::new(target_dir().join("sim/sim"));
     if !is_among(words, "--seed") && !is_among(words, "--mutants") {
         program.arg("--kept").arg(repository().join("tests/sim-seeds.txt"));
     }

@@ -2,35 +2,43 @@
 //!
 //! Text, because a number read as a double and written again is another number from 2^53 on.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 
 use bytes::Bytes;
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// A value of a state or patch whose JSON was checked before.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Tree {
-    Object(BTreeMap<String, Tree>),
+pub(super) enum Tree<'j> {
+    Object(BTreeMap<Name<'j>, Tree<'j>>),
     /// An array, string, number, boolean or null, without insignificant whitespace.
-    Text(Box<str>),
+    Text(Cow<'j, str>),
 }
 
-impl Tree {
-    pub(super) fn parse(json: &[u8]) -> Result<Self, serde_json::Error> {
-        Self::of(serde_json::from_slice::<&RawValue>(json)?)
+/// Of a member, without escapes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+pub(super) struct Name<'j>(#[serde(borrow)] Cow<'j, str>);
+
+impl<'j> Tree<'j> {
+    pub(super) fn parse(json: &'j [u8]) -> Result<Self, serde_json::Error> {
+        let text = std::str::from_utf8(json).map_err(serde_json::Error::custom)?;
+        if text.starts_with('{') { Self::of(text) } else { Self::of(serde_json::from_str::<&RawValue>(text)?.get()) }
     }
 
-    fn of(raw: &RawValue) -> Result<Self, serde_json::Error> {
-        let text = raw.get();
+    /// Of one value without whitespace around it.
+    fn of(text: &'j str) -> Result<Self, serde_json::Error> {
         if !text.starts_with('{') {
             return Ok(Tree::Text(without_whitespace(text)));
         }
-        let members: BTreeMap<String, &RawValue> = serde_json::from_str(text)?;
-        members.into_iter().map(|(name, raw)| Ok((name, Tree::of(raw)?))).collect::<Result<_, _>>().map(Tree::Object)
+        serde_json::from_str(text).map(|Members(members)| Tree::Object(members))
     }
 
     /// RFC 7396: this patch on a target; `None` if the patch is null.
-    pub(super) fn merge_into(self, target: Option<Tree>) -> Option<Tree> {
+    pub(super) fn merge_into(self, target: Option<Self>) -> Option<Self> {
         let patch = match self {
             Tree::Text(text) if &*text == "null" => return None,
             Tree::Text(text) => return Some(Tree::Text(text)),
@@ -50,7 +58,7 @@ impl Tree {
     }
 
     /// The patch that makes this of `before`; `None` if they are the same. Neither holds a member that is null.
-    pub(super) fn difference_from(self, before: &Tree) -> Option<Tree> {
+    pub(super) fn difference_from(self, before: &Self) -> Option<Self> {
         let (after, before) = match (self, before) {
             (Tree::Object(after), Tree::Object(before)) => (after, before),
             (after, before) => return (after != *before).then_some(after),
@@ -59,7 +67,7 @@ impl Tree {
             .keys()
             .filter(|name| !after.contains_key(*name))
             .map(|name| (name.clone(), Tree::Text("null".into())));
-        let mut changes: BTreeMap<String, Tree> = gone.collect();
+        let mut changes: BTreeMap<_, _> = gone.collect();
         for (name, value) in after {
             let change = match before.get(&name) {
                 None => Some(value),
@@ -72,8 +80,9 @@ impl Tree {
         (!changes.is_empty()).then_some(Tree::Object(changes))
     }
 
-    pub(super) fn to_json(&self) -> Bytes {
-        let mut out = String::new();
+    /// `bytes`: how long it may become, about.
+    pub(super) fn to_json(&self, bytes: usize) -> Bytes {
+        let mut out = String::with_capacity(bytes);
         self.write(&mut out);
         out.into()
     }
@@ -87,7 +96,7 @@ impl Tree {
                     if i > 0 {
                         out.push(',');
                     }
-                    out.push_str(&serde_json::Value::from(name.as_str()).to_string());
+                    name.write(out);
                     out.push(':');
                     value.write(out);
                 }
@@ -97,8 +106,50 @@ impl Tree {
     }
 }
 
+/// An object, one level of it.
+struct Members<'j>(BTreeMap<Name<'j>, Tree<'j>>);
+
+impl<'j> Deserialize<'j> for Members<'j> {
+    fn deserialize<D: Deserializer<'j>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_map(Visit)
+    }
+}
+
+struct Visit;
+
+impl<'j> Visitor<'j> for Visit {
+    type Value = Members<'j>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'j>>(self, mut from: A) -> Result<Self::Value, A::Error> {
+        let mut members = BTreeMap::new();
+        while let Some((name, raw)) = from.next_entry::<Name<'j>, &'j RawValue>()? {
+            members.insert(name, Tree::of(raw.get()).map_err(A::Error::custom)?);
+        }
+        Ok(Members(members))
+    }
+}
+
+impl Name<'_> {
+    fn write(&self, out: &mut String) {
+        let is_plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
+        if self.0.bytes().all(is_plain) {
+            out.extend(["\"", &self.0, "\""]);
+        } else {
+            out.push_str(&serde_json::Value::from(&*self.0).to_string());
+        }
+    }
+}
+
 /// The text of a JSON value without the whitespace between its tokens.
-fn without_whitespace(text: &str) -> Box<str> {
+fn without_whitespace(text: &str) -> Cow<'_, str> {
+    let is_space = |c: char| matches!(c, ' ' | '\t' | '\n' | '\r');
+    if !text.contains(is_space) {
+        return Cow::Borrowed(text);
+    }
     let mut in_string = false;
     let mut escaped = false;
     let keep = |c: &char| {
@@ -108,7 +159,7 @@ fn without_whitespace(text: &str) -> Box<str> {
             return true;
         }
         in_string = *c == '"';
-        !matches!(c, ' ' | '\t' | '\n' | '\r')
+        !is_space(*c)
     };
-    text.chars().filter(keep).collect::<String>().into()
+    Cow::Owned(text.chars().filter(keep).collect())
 }

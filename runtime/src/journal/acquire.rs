@@ -51,7 +51,7 @@ pub(super) fn look(engine: &Engine) -> Result<Option<(Survey, Replica)>, Journal
     let Some(mut found) = find(engine, &engine.segments()?)? else { return Ok(None) };
     let (head, committed_bytes) = (&found.survey.head, found.survey.committed_bytes);
     let mut replica = Replica::at_head(head, true);
-    replay(&mut found.segment, &mut replica, 0, committed_bytes)?;
+    replay(&mut found.segment, &mut replica, Head::FRAME_BYTES, committed_bytes)?;
     replica.drop_open();
     let links = walk_back(engine, Link::new(head, None), head)?;
     let end = end_of(head.journal, head.segment, committed_bytes, &replica);
@@ -174,7 +174,7 @@ impl Found {
             (head.predecessor, replay_opening(&mut self.segment, &mut replica, &head)?)
         } else {
             let from = witnessed_bytes.min(to);
-            replay(&mut self.segment, &mut replica, 0, from)?;
+            replay(&mut self.segment, &mut replica, Head::FRAME_BYTES, from)?;
             (Some((self.segment.name, from)), from)
         };
         if from == to {
@@ -184,13 +184,13 @@ impl Found {
     }
 }
 
-/// Takes in the opening of a segment, but for transactions copied into it; says where it ends.
+/// Takes in the opening of a segment behind its head, but for transactions copied into it; says where it ends.
 pub(super) fn replay_opening(
     segment: &mut SegmentFile,
     replica: &mut Replica,
     head: &Head,
 ) -> Result<u64, JournalError> {
-    let mut at = 0;
+    let mut at = Head::FRAME_BYTES;
     while let Some(header) = segment.sound_frame_at(at, head.opening_bytes)?.filter(is_opening) {
         load(segment, replica, at, &header)?;
         at += header.frame_bytes();
@@ -214,7 +214,7 @@ fn load(segment: &mut SegmentFile, replica: &mut Replica, at: u64, header: &Head
     let loaded = if is_opening(header) {
         replica.load(header, body)
     } else {
-        replica.pass(segment.name, at, header, body).map(|_| ())
+        replica.pass(segment.name, at, header, &body).map(|_| ())
     };
     loaded.map_err(|reason| segment.corrupt(at, reason))
 }
@@ -284,7 +284,7 @@ impl<'a> Opening<'a> {
             let body = from.sound_body(at, &header)?;
             let to = self.given_bytes + self.buffer.len() as u64;
             self.push(Header { synced: 0, ..header }, &body);
-            replica.pass(self.name, to, &header, body).map_err(|reason| from.corrupt(at, reason))?;
+            replica.pass(self.name, to, &header, &body).map_err(|reason| from.corrupt(at, reason))?;
             at += header.frame_bytes();
             if self.buffer.len() >= COPY_BYTES {
                 self.flush()?;

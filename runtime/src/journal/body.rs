@@ -4,6 +4,7 @@
 
 use bytes::{Buf, Bytes};
 
+use super::frame::HEADER_BYTES;
 use super::{BindingRow, Control, JournalId, Letter, LocalId, Mark, NewBinding, Position, Resent, SegmentName};
 use crate::store::Epoch;
 use longshore_proto::batch::Batch;
@@ -73,8 +74,12 @@ pub(super) struct Malformed(pub(super) &'static str);
 
 impl Head {
     /// Of the same length whatever it says.
+    pub(super) const BYTES: usize = 138;
+    /// Of the whole frame.
+    pub(super) const FRAME_BYTES: u64 = (HEADER_BYTES + Self::BYTES) as u64;
+
     pub(super) fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(138);
+        let mut out = Vec::with_capacity(Self::BYTES);
         out.extend_from_slice(&self.journal.0);
         put_name(&mut out, self.segment);
         out.push(u8::from(self.predecessor.is_some()));
@@ -194,7 +199,7 @@ pub(super) fn decode_bindings(mut body: Bytes, count: u32) -> Result<Vec<Binding
     let mut rows = Vec::new();
     for _ in 0..count {
         let local = LocalId(u32(body)?);
-        let state_key = StateKey::parse(&text(body)?).ok_or(Malformed("a state key that is none"))?;
+        let state_key = state_key(body)?;
         let collection = text(body)?;
         let key = (0..u32(body)?).map(|_| text(body)).collect::<Result<_, _>>()?;
         rows.push(BindingRow { local, binding: NewBinding { state_key, collection, key } });
@@ -281,8 +286,7 @@ pub(super) fn decode_dead_letter(mut body: Bytes) -> Result<Said, Malformed> {
         }
         MORE => return Ok(Said::More(std::mem::take(body))),
         RESENT => {
-            let (task, binding) = (text(body)?, text(body)?);
-            let binding = StateKey::parse(&binding).ok_or(Malformed("a state key that is none"))?;
+            let (task, binding) = (text(body)?, state_key(body)?);
             let letter = u64(body)?;
             return Ok(Said::Resent(Resent { task, binding, letter, document: std::mem::take(body) }));
         }
@@ -332,8 +336,7 @@ fn parts(body: &mut Bytes) -> Result<Parts, Malformed> {
     let task = blob(body)?;
     let mut parts = Vec::new();
     for _ in 0..u32(body)? {
-        let key = StateKey::parse(&text(body)?).ok_or(Malformed("a state key that is none"))?;
-        parts.push((key, blob(body)?));
+        parts.push((state_key(body)?, blob(body)?));
     }
     Ok((there.then_some(task), parts))
 }
@@ -368,7 +371,15 @@ fn blob(body: &mut Bytes) -> Result<Bytes, Malformed> {
 }
 
 fn text(body: &mut Bytes) -> Result<String, Malformed> {
-    String::from_utf8(blob(body)?.into()).map_err(|_| Malformed("a text that is not UTF-8"))
+    utf8(&blob(body)?).map(str::to_owned)
+}
+
+fn state_key(body: &mut Bytes) -> Result<StateKey, Malformed> {
+    StateKey::parse(utf8(&blob(body)?)?).ok_or(Malformed("a state key that is none"))
+}
+
+fn utf8(bytes: &[u8]) -> Result<&str, Malformed> {
+    std::str::from_utf8(bytes).map_err(|_| Malformed("a text that is not UTF-8"))
 }
 
 fn end(body: &Bytes) -> Result<(), Malformed> {

@@ -40,7 +40,7 @@ pub(super) fn walk_back(engine: &Engine, last: Link, head: &Head) -> Result<Vec<
     let first = engine.trimmed().filter(|trim| trim.journal == journal).map(|trim| trim.first);
     while let Some((name, sealed_bytes)) = before.filter(|_| links.last().map(|link| link.name) != first) {
         let damaged = |offset, reason: String| JournalError::Corrupt {
-            file: dir.join(name.to_string()).display().to_string(),
+            file: name.path_in(dir).display().to_string(),
             offset,
             reason,
         };

@@ -161,7 +161,7 @@ impl Engine {
     }
 
     pub(super) fn path(&self, name: SegmentName) -> PathBuf {
-        self.dir().join(name.to_string())
+        name.path_in(self.dir())
     }
 
     pub(super) fn dir_text(&self) -> String {
@@ -170,8 +170,9 @@ impl Engine {
 
     /// All segment files there are, in order of their numbers.
     pub(super) fn segments(&self) -> Result<Vec<SegmentName>, JournalError> {
-        let names = self.storage.list(self.dir()).map_err(|source| io_error(self.dir(), "listing", source))?;
-        let mut segments: Vec<_> = names.iter().filter_map(|name| SegmentName::parse(name)).collect();
+        let mut segments = Vec::new();
+        let listed = self.storage.list(self.dir(), &mut |name| segments.extend(SegmentName::parse(name)));
+        listed.map_err(|source| io_error(self.dir(), "listing", source))?;
         segments.sort_unstable();
         Ok(segments)
     }

@@ -201,7 +201,8 @@ impl Header {
 
     /// Goes on with a rolling CRC over what this frame says, wherever it stands: a copy in another segment gives the same.
     pub(super) fn roll(&self, crc: u32) -> u32 {
-        let mut said = [0; 38];
+        let mut said = Aligned([0; 38]);
+        let Aligned(said) = &mut said;
         said[0] = self.kind as u8;
         said[1..5].copy_from_slice(&self.body_bytes.to_le_bytes());
         said[5..9].copy_from_slice(&self.local.0.to_le_bytes());
@@ -209,7 +210,7 @@ impl Header {
         said[17..25].copy_from_slice(&self.transaction.to_le_bytes());
         said[25..33].copy_from_slice(&self.first_offset.to_le_bytes());
         said[33..37].copy_from_slice(&self.body_crc.to_le_bytes());
-        crc32c::crc32c_append(crc, &said)
+        crc32c::crc32c_append(crc, said)
     }
 }
 
@@ -218,6 +219,9 @@ impl Header {
 pub(super) struct Seal(u32);
 
 impl Seal {
+    /// Of no segment.
+    pub(super) const NONE: Self = Self(0);
+
     pub(super) fn new(journal: JournalId, segment: SegmentName) -> Self {
         let mut all = [0; 32];
         all[..16].copy_from_slice(&journal.0);
@@ -235,17 +239,22 @@ impl Seal {
 
     fn crc(self, position: u64, header: &[u8; HEADER_BYTES]) -> u32 {
         const SUMMED_BYTES: usize = HEADER_BYTES - 4;
-        let mut all = [0; 8 + SUMMED_BYTES];
+        let mut all = Aligned([0; 8 + SUMMED_BYTES]);
+        let Aligned(all) = &mut all;
         all[..8].copy_from_slice(&position.to_le_bytes());
         all[8..].copy_from_slice(&header[..SUMMED_BYTES]);
-        crc32c::crc32c_append(self.0, &all)
+        crc32c::crc32c_append(self.0, all)
     }
 }
 
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
+/// Bytes that lie as the CRC's instructions take them, eight at once.
+#[repr(align(8))]
+struct Aligned<const BYTES: usize>([u8; BYTES]);
+
+fn u32_at(bytes: &[u8; HEADER_BYTES], at: usize) -> u32 {
     bytes[at..at + 4].iter().rev().fold(0, |n, b| n << 8 | u32::from(*b))
 }
 
-fn u64_at(bytes: &[u8], at: usize) -> u64 {
+fn u64_at(bytes: &[u8; HEADER_BYTES], at: usize) -> u64 {
     bytes[at..at + 8].iter().rev().fold(0, |n, b| n << 8 | u64::from(*b))
 }

@@ -19,8 +19,9 @@ use longshore_proto::state::State;
 /// The tasks that have a journal in a state directory, sorted. A long name is shown as the hash its directory has.
 pub fn journal_names(storage: &dyn Storage, state_dir: &Path) -> Result<Vec<String>, JournalError> {
     let dir = state_dir.join("journals");
-    let mut names = storage.list(&dir).map_err(|source| io_error(&dir, "listing", source))?;
-    names.iter_mut().for_each(|name| *name = name.replace("%2F", "/"));
+    let mut names = Vec::new();
+    let listed = storage.list(&dir, &mut |name| names.push(name.replace("%2F", "/")));
+    listed.map_err(|source| io_error(&dir, "listing", source))?;
     names.sort_unstable();
     Ok(names)
 }
@@ -222,7 +223,7 @@ impl Checked {
                     let said = said.map_err(|m| segment.corrupt(at, fault(header.kind, &m)))?;
                     letters += u64::from(matches!(said, Said::Letter(_)));
                 }
-                let passed = replica.pass(segment.name, at, &header, body);
+                let passed = replica.pass(segment.name, at, &header, &body);
                 if let Some(committed) = passed.map_err(|reason| segment.corrupt(at, reason))? {
                     self.transactions += 1;
                     self.documents += committed.documents;

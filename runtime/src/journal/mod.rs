@@ -45,6 +45,7 @@ pub use error::JournalError;
 pub(crate) use error::is_full;
 pub use file::{FileJournal, FileJournalOptions, SEGMENT_BYTES, TRANSACTION_MAX_BYTES, journal_dir};
 pub use inspect::{Checked, Inspection, SegmentReport, TornTail, journal_names};
+pub(crate) use position::hex;
 pub use position::{Committed, CommittedEnd, Durable, DurableLength, Evidence, JournalId, Position, SegmentName};
 pub use trim::{Trim, Trimmed};
 

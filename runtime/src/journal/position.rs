@@ -2,7 +2,9 @@
 
 #![allow(clippy::disallowed_methods, reason = "journal and installation ids are random")]
 
+use std::ffi::OsString;
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 use super::Trim;
 use crate::store::Epoch;
@@ -135,7 +137,7 @@ impl JournalId {
 
 impl fmt::Display for JournalId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+        f.write_str(&hex(&self.0))
     }
 }
 
@@ -149,19 +151,69 @@ impl SegmentName {
     /// Reads a file name such as `000001-000003.seg`.
     #[must_use]
     pub fn parse(file: &str) -> Option<Self> {
-        let (number, epoch) = file.strip_suffix(".seg")?.split_once('-')?;
-        // One spelling for each name: six digits, and more only where they are needed.
-        let padded = |text: &str| {
-            let digits = text.len() >= 6 && text.bytes().all(|b| b.is_ascii_digit());
-            (digits && (text.len() == 6 || !text.starts_with('0'))).then(|| text.parse().ok())?
-        };
-        Some(Self { number: padded(number)?, epoch: Epoch(padded(epoch)?) })
+        let name = file.as_bytes().strip_suffix(b".seg")?;
+        let (number, epoch) = name.split_at(name.iter().position(|byte| *byte == b'-')?);
+        Some(Self { number: padded(number)?, epoch: Epoch(padded(&epoch[1..])?) })
     }
+
+    /// Its file in a directory.
+    #[must_use]
+    pub fn path_in(self, dir: &Path) -> PathBuf {
+        let mut path = OsString::with_capacity(dir.as_os_str().len() + 1 + FILE_NAME_BYTES);
+        path.push(dir);
+        path.push("/");
+        path.push(self.file_name());
+        path.into()
+    }
+
+    /// By hand and not by a format: readers, fences and commits ask for it all the time.
+    fn file_name(self) -> String {
+        let mut text = String::with_capacity(FILE_NAME_BYTES);
+        push_padded(&mut text, self.number);
+        text.push('-');
+        push_padded(&mut text, self.epoch.0);
+        text.push_str(".seg");
+        text
+    }
+}
+
+/// Two lower-case digits a byte. By hand, like names of segments: ids and chains stand in every checkpoint.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble & 15)]);
+    let mut text = String::with_capacity(2 * bytes.len());
+    bytes.iter().for_each(|byte| text.extend([digit(byte >> 4), digit(*byte)]));
+    text
+}
+
+/// Of most segments.
+const FILE_NAME_BYTES: usize = PADDED + 1 + PADDED + 4;
+/// So many digits each number has at least.
+const PADDED: usize = 6;
+
+fn push_padded(out: &mut String, mut number: u64) {
+    let mut digits = [b'0'; 20];
+    let mut from = digits.len();
+    while number > 0 {
+        from -= 1;
+        digits[from] += (number % 10) as u8;
+        number /= 10;
+    }
+    let from = from.min(digits.len() - PADDED);
+    out.extend(digits[from..].iter().map(|digit| char::from(*digit)));
+}
+
+/// One spelling for each number: six digits, and more only where they are needed.
+fn padded(digits: &[u8]) -> Option<u64> {
+    let is_spelled_so = digits.len() == PADDED || digits.len() > PADDED && digits[0] != b'0';
+    let digit = |byte: u8| byte.is_ascii_digit().then(|| u64::from(byte - b'0'));
+    let add = |number: u64, byte: &u8| number.checked_mul(10)?.checked_add(digit(*byte)?);
+    if is_spelled_so { digits.iter().try_fold(0, add) } else { None }
 }
 
 impl fmt::Display for SegmentName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:06}-{:06}.seg", self.number, self.epoch.0)
+        f.write_str(&self.file_name())
     }
 }
 

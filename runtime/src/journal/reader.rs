@@ -1,21 +1,23 @@
 //! Reads committed transactions, segment after segment.
 //!
 //! Before it gives out the first entry of a transaction it looks ahead, by headers only, to the commit: what was abandoned or fenced off
-//! never shows, and nothing but one frame is in memory at a time.
+//! never shows, and nothing but one frame is in memory at a time, beside the headers of the next ones.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::acquire::replay_opening;
-use super::body::{self, Said};
+use super::body::{self, Head, Said};
 use super::chain::Link;
 use super::file::Engine;
 use super::frame::{Flags, Header, Kind};
-use super::recent::BodyOf;
+use super::recent::{BodyOf, Recent};
 use super::replica::{Replica, commit_sum, fault};
 use super::segment::SegmentFile;
 use super::survey::is_opening;
+use super::track::Track;
 use super::{
     BindingTable, Committed, CommittedEnd, Entry, Filter, JournalError, Letter, Position, Reader, SegmentName,
 };
@@ -37,9 +39,25 @@ struct Place {
     segment: SegmentFile,
     at: u64,
     replica: Replica,
-    /// The transaction it is in, known to be committed.
-    inside: bool,
+    /// It is in a transaction, which was committed when the journal ended here.
+    inside: Option<CommittedEnd>,
+    /// The frames from here on that were looked at ahead, so that their headers are not read and checked twice.
+    ahead: VecDeque<Ahead>,
 }
+
+/// A frame that was looked at ahead.
+#[derive(Debug)]
+struct Ahead {
+    segment: SegmentName,
+    at: u64,
+    header: Header,
+    /// Behind it.
+    track: Track,
+    committed: Option<Committed>,
+}
+
+/// So many of them are kept: of a long transaction the first ones.
+const AHEAD: usize = 64;
 
 impl FileReader {
     pub(super) fn new(engine: Arc<Engine>, filter: Filter) -> Self {
@@ -86,16 +104,22 @@ impl Reader for FileReader {
     }
 
     fn next(&mut self) -> Result<Option<Entry>, JournalError> {
+        if let Some(mut place) = self.place.take_if(|place| place.inside.is_some()) {
+            let entry = self.entry(&mut place);
+            self.place = Some(place);
+            return entry;
+        }
         let Some(end) = self.engine.committed_end() else { return Ok(None) };
         let links = self.engine.links();
-        let is_trimmed = |place: &Place| !place.inside && links.iter().all(|link| link.name != place.segment.name);
+        let is_trimmed = |place: &Place| links.iter().all(|link| link.name != place.segment.name);
         let mut place = match (self.place.take(), links.first()) {
             (Some(place), Some(first)) if is_trimmed(&place) => Box::new(place.at_first(&self.engine, first)?),
             (Some(place), _) => place,
             (None, Some(first)) => Box::new(Place::at_link(&self.engine, first)?),
             (None, None) => return Ok(None),
         };
-        let entry = self.entry(&mut place, &end);
+        let entry =
+            self.begin(&mut place, &end).and_then(|begun| if begun { self.entry(&mut place) } else { Ok(None) });
         self.place = Some(place);
         entry
     }
@@ -115,16 +139,23 @@ impl Reader for FileReader {
 }
 
 impl FileReader {
-    fn entry(&mut self, place: &mut Place, end: &CommittedEnd) -> Result<Option<Entry>, JournalError> {
-        if !place.inside {
-            self.filter = self.next_filter.take().unwrap_or_else(|| self.filter.clone());
-            if place.replica.track.transaction >= end.transaction {
-                return Ok(None);
-            }
-            place.enter(&self.engine, end)?;
-            self.letter = None;
+    /// The next transaction; `false`: there is none yet.
+    fn begin(&mut self, place: &mut Place, end: &CommittedEnd) -> Result<bool, JournalError> {
+        if let Some(filter) = self.next_filter.take() {
+            self.filter = filter;
         }
-        while let Some(step) = place.step(&self.engine, end)? {
+        if place.replica.track.transaction >= end.transaction {
+            return Ok(false);
+        }
+        place.enter(&self.engine, end)?;
+        self.letter = None;
+        Ok(true)
+    }
+
+    /// The next entry of the transaction that it is in.
+    fn entry(&mut self, place: &mut Place) -> Result<Option<Entry>, JournalError> {
+        let Some(end) = place.inside else { return Ok(None) };
+        while let Some(step) = place.step(&self.engine, &end)? {
             if let Some(entry) = self.shown(place, step)? {
                 return Ok(Some(entry));
             }
@@ -151,8 +182,8 @@ impl FileReader {
             }
             Kind::Documents if wanted => {
                 let Header { body_bytes, body_crc, .. } = header;
-                let recent =
-                    self.engine.recent().find(BodyOf { segment: place.segment.name, at, body_bytes, body_crc });
+                let of = BodyOf { segment: place.segment.name, at, body_bytes, body_crc };
+                let recent = if Recent::may_keep(body_bytes) { self.engine.recent().find(of) } else { None };
                 let documents = match recent {
                     Some(documents) => documents,
                     None => {
@@ -209,7 +240,7 @@ impl Place {
         let head = head.map_err(|why| segment.corrupt(0, why))?;
         let mut replica = Replica::at_head(&head, false);
         let at = replay_opening(&mut segment, &mut replica, &head)?;
-        Ok(Self { segment, at, replica, inside: false })
+        Ok(Self { segment, at, replica, inside: None, ahead: VecDeque::new() })
     }
 
     /// The segment that it stood at the end of is gone: it goes on where the journal begins now.
@@ -226,41 +257,44 @@ impl Place {
     fn enter(&mut self, engine: &Engine, end: &CommittedEnd) -> Result<(), JournalError> {
         let mut track = self.replica.track.clone();
         let (mut at, mut other) = (self.at, None);
+        let mut up_to = limit(engine, end, &self.segment)?;
+        self.ahead.clear();
         let (segment, begin) = loop {
             let segment = other.as_mut().unwrap_or(&mut self.segment);
-            let Some(header) = segment.sound_frame_at(at, limit(engine, end, segment)?)? else {
+            let Some(header) = segment.sound_frame_at(at, up_to)? else {
                 let (next, link) = next_segment(engine, segment)?;
                 if !link.continues {
                     track.open = None;
                 }
-                (at, other) = (0, Some(next));
+                up_to = limit(engine, end, &next)?;
+                (at, other) = (Head::FRAME_BYTES, Some(next));
                 continue;
             };
-            if !is_opening(&header) {
-                let sum = match header.kind {
-                    Kind::Commit => {
-                        let body = segment.sound_body(at, &header)?;
-                        Some(commit_sum(&body).map_err(|reason| segment.corrupt(at, reason))?)
-                    }
-                    Kind::Head
-                    | Kind::State
-                    | Kind::Bindings
-                    | Kind::Schema
-                    | Kind::Documents
-                    | Kind::DeadLetter
-                    | Kind::Control => None,
-                };
-                let begun = track.open.map(|open| (open.segment, open.begin)).unwrap_or((segment.name, at));
+            let begun = track.open.map(|open| (open.segment, open.begin)).unwrap_or((segment.name, at));
+            let committed = if is_opening(&header) {
+                None
+            } else {
+                let ends = header.kind == Kind::Commit;
+                let sum = if ends { Some(segment.look_into(at, &header, commit_sum)?) } else { None };
                 let passed = track.pass(segment.name, at, &header, sum);
-                if passed.map_err(|reason| segment.corrupt(at, reason))?.is_some() {
-                    // A commit that is its transaction's only frame begins it.
-                    break if header.flags.has(super::frame::Flags::BEGIN) { (segment.name, at) } else { begun };
-                }
+                passed.map_err(|reason| segment.corrupt(at, reason))?
+            };
+            if header.flags.has(Flags::BEGIN) {
+                // What came before was never committed.
+                self.ahead.clear();
+            }
+            if self.ahead.len() < AHEAD {
+                let (segment, track) = (segment.name, track.clone());
+                self.ahead.push_back(Ahead { segment, at, header, track, committed });
+            }
+            if committed.is_some() {
+                // A commit that is its transaction's only frame begins it.
+                break if header.flags.has(Flags::BEGIN) { (segment.name, at) } else { begun };
             }
             at += header.frame_bytes();
         };
         self.go(engine, segment, begin, other)?;
-        self.inside = true;
+        self.inside = Some(*end);
         Ok(())
     }
 
@@ -289,27 +323,35 @@ impl Place {
             if self.replica.track.transaction >= end.transaction {
                 return Ok(None);
             }
-            let at = self.at;
-            let limit = limit(engine, end, &self.segment)?;
-            let Some(header) = self.segment.sound_frame_at(at, limit)? else {
+            let (name, at) = (self.segment.name, self.at);
+            let ahead = self.ahead.pop_front_if(|ahead| (ahead.segment, ahead.at) == (name, at));
+            let found = match &ahead {
+                Some(ahead) => Some(ahead.header),
+                None => self.segment.sound_frame_at(at, limit(engine, end, &self.segment)?)?,
+            };
+            let Some(header) = found else {
                 let (next, link) = next_segment(engine, &mut self.segment)?;
                 if !link.continues {
                     self.replica.drop_open();
                 }
-                (self.segment, self.at) = (next, 0);
+                (self.segment, self.at) = (next, Head::FRAME_BYTES);
                 continue;
             };
             self.at += header.frame_bytes();
             if is_opening(&header) {
                 // It says what is known already, and has to be whole all the same.
-                self.segment.sound_body(at, &header)?;
+                self.segment.look_into(at, &header, |_| Ok(()))?;
                 continue;
             }
-            let wants = Replica::wants_body(header.kind);
+            // What a commit sums up was looked at.
+            let wants = Replica::wants_body(header.kind) && (header.kind != Kind::Commit || ahead.is_none());
             let body = if wants { self.segment.sound_body(at, &header)? } else { Bytes::new() };
-            let passed = self.replica.pass(self.segment.name, at, &header, body.clone());
+            let passed = match ahead {
+                Some(Ahead { track, committed, .. }) => self.replica.follow(track, &header, &body).map(|()| committed),
+                None => self.replica.pass(name, at, &header, &body),
+            };
             let committed = passed.map_err(|reason| self.segment.corrupt(at, reason))?;
-            self.inside &= committed.is_none();
+            self.inside = self.inside.filter(|_| committed.is_none());
             return Ok(Some(Passed { at, header, body, committed }));
         }
     }

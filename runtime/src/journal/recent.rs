@@ -48,6 +48,11 @@ impl Recent {
         }
     }
 
+    /// Whether a body of so many bytes may be kept at all.
+    pub(super) fn may_keep(body_bytes: u32) -> bool {
+        body_bytes as usize >= LEAST_BYTES
+    }
+
     /// A batch that is still kept.
     pub(super) fn find(&self, of: BodyOf) -> Option<Batch> {
         self.bodies.iter().rev().find(|(kept, _)| *kept == of).map(|(_, batch)| batch.clone())

@@ -101,7 +101,7 @@ impl Replica {
         segment: SegmentName,
         at: u64,
         header: &Header,
-        body: Bytes,
+        body: &Bytes,
     ) -> Result<Option<Committed>, String> {
         if header.flags.has(Flags::BEGIN) {
             self.drop_open();
@@ -113,7 +113,7 @@ impl Replica {
                 patch = Some(commit.patch);
                 Some(Sum { rolling_crc: commit.rolling_crc, documents: commit.documents })
             }
-            Kind::Commit => Some(commit_sum(&body)?),
+            Kind::Commit => Some(commit_sum(body)?),
             Kind::Head
             | Kind::State
             | Kind::Bindings
@@ -123,24 +123,37 @@ impl Replica {
             | Kind::Control => None,
         };
         let committed = self.track.pass(segment, at, header, sum)?;
+        if let (Some(state), Some(patch)) = (&mut self.state, &patch) {
+            state.apply(patch).map_err(|e| format!("a state patch that does not fit: {}", e.message))?;
+        }
+        self.take_in(header, body)?;
+        Ok(committed)
+    }
+
+    /// The same for who has passed the frame on a track of its own, and wants no state.
+    pub(super) fn follow(&mut self, after: Track, header: &Header, body: &Bytes) -> Result<(), String> {
+        if header.flags.has(Flags::BEGIN) {
+            self.drop_open();
+        }
+        self.track = after;
+        self.take_in(header, body)
+    }
+
+    /// What a frame says of bindings and schemas.
+    fn take_in(&mut self, header: &Header, body: &Bytes) -> Result<(), String> {
         match header.kind {
             Kind::Bindings => {
-                let rows = body::decode_bindings(body, header.count).map_err(|m| fault(header.kind, &m))?;
+                let rows = body::decode_bindings(body.clone(), header.count).map_err(|m| fault(header.kind, &m))?;
                 rows.into_iter().for_each(|row| self.bind(row, true));
             }
             Kind::Schema => {
-                let (version, schema_json) = body::decode_schema(body).map_err(|m| fault(header.kind, &m))?;
+                let (version, schema_json) = body::decode_schema(body.clone()).map_err(|m| fault(header.kind, &m))?;
                 self.widen(header.local, SchemaVersion { version, schema_json }, true);
             }
-            Kind::Commit => {
-                if let (Some(state), Some(patch)) = (&mut self.state, &patch) {
-                    state.apply(patch).map_err(|e| format!("a state patch that does not fit: {}", e.message))?;
-                }
-                self.settle();
-            }
+            Kind::Commit => self.settle(),
             Kind::Head | Kind::State | Kind::Documents | Kind::DeadLetter | Kind::Control => {}
         }
-        Ok(committed)
+        Ok(())
     }
 
     pub(super) fn bind(&mut self, row: BindingRow, staged: bool) {
@@ -170,10 +183,7 @@ impl Replica {
             self.bindings.remove(local);
         }
         while let Some((local, before)) = self.staged_schemas.pop() {
-            match before {
-                Some(schema) => self.schemas.insert(local, schema),
-                None => self.schemas.remove(&local),
-            };
+            restore(&mut self.schemas, local, before);
         }
     }
 
@@ -187,9 +197,12 @@ impl Replica {
 
     /// Bindings and schemas without those of the open transaction.
     pub(super) fn known(&self) -> Known {
-        let mut settled = Self { state: None, ..self.clone() };
-        settled.drop_open();
-        Known { bindings: settled.bindings, schemas: settled.schemas }
+        let mut known = Known { bindings: self.bindings.clone(), schemas: self.schemas.clone() };
+        self.staged_bindings.iter().for_each(|local| known.bindings.remove(*local));
+        for (local, before) in self.staged_schemas.iter().rev() {
+            restore(&mut known.schemas, *local, before.clone());
+        }
+        known
     }
 
     /// The frames that tell a new segment all of this.
@@ -216,6 +229,13 @@ impl Replica {
         }
         frames
     }
+}
+
+fn restore(schemas: &mut Schemas, local: LocalId, before: Option<SchemaVersion>) {
+    match before {
+        Some(schema) => schemas.insert(local, schema),
+        None => schemas.remove(&local),
+    };
 }
 
 pub(super) fn commit_sum(body: &[u8]) -> Result<Sum, String> {

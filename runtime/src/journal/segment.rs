@@ -1,6 +1,7 @@
 //! One segment file, read frame by frame. Says of bad bytes only that they are bad; whether that is a torn tail or corruption is for
 //! whoever knows what was durable.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -45,10 +46,16 @@ impl SegmentFile {
         name: SegmentName,
         journal: JournalId,
     ) -> Result<Self, JournalError> {
-        let path = dir.join(name.to_string());
+        let mut segment = Self::unsealed(storage, dir, name)?;
+        segment.assume(journal);
+        Ok(segment)
+    }
+
+    /// Of no journal yet: nothing in it can be checked.
+    fn unsealed(storage: &dyn Storage, dir: &Path, name: SegmentName) -> Result<Self, JournalError> {
+        let path = name.path_in(dir);
         let file = storage.open(&path).map_err(|source| io_error(&path, "opening", source))?;
-        let seal = Seal::new(journal, name);
-        Ok(Self { name, path, file, seal, window: Vec::new(), window_start: 0 })
+        Ok(Self { name, path, file, seal: Seal::NONE, window: Vec::new(), window_start: 0 })
     }
 
     /// Opens a segment and reads its head; `Err` inside: it has none.
@@ -57,7 +64,7 @@ impl SegmentFile {
         dir: &Path,
         name: SegmentName,
     ) -> Result<(Self, Result<Head, &'static str>), JournalError> {
-        let mut segment = Self::open(storage, dir, name, JournalId([0; 16]))?;
+        let mut segment = Self::unsealed(storage, dir, name)?;
         let head = segment.head()?;
         Ok((segment, head))
     }
@@ -119,11 +126,20 @@ impl SegmentFile {
 
     /// The body of the frame at `at`.
     pub(super) fn body(&mut self, at: u64, header: &Header) -> Result<Body, JournalError> {
+        Ok(self.body_in_place(at, header)?.map(|body| match body {
+            Cow::Borrowed(body) => Bytes::copy_from_slice(body),
+            Cow::Owned(body) => body.into(),
+        }))
+    }
+
+    /// The same, in the window if it fits there.
+    fn body_in_place(&mut self, at: u64, header: &Header) -> Result<Result<Cow<'_, [u8]>, &'static str>, JournalError> {
         let (start, len) = (at + HEADER_BYTES as u64, header.body_bytes as usize);
         let body = if len <= WINDOW_BYTES {
-            Bytes::copy_from_slice(self.bytes(start, len)?)
+            Cow::Borrowed(self.bytes(start, len)?)
         } else {
-            self.file.read_to_vec(len, start).map_err(|source| io_error(&self.path, "reading", source))?.into()
+            let read = self.file.read_to_vec(len, start);
+            Cow::Owned(read.map_err(|source| io_error(&self.path, "reading", source))?)
         };
         if body.len() < len {
             return Ok(Err("a body that ends too early"));
@@ -134,6 +150,17 @@ impl SegmentFile {
     /// The body of a frame that was durable.
     pub(super) fn sound_body(&mut self, at: u64, header: &Header) -> Result<Bytes, JournalError> {
         self.body(at, header)?.map_err(|why| self.corrupt(at, why))
+    }
+
+    /// The same for who only looks into it.
+    pub(super) fn look_into<T>(
+        &mut self,
+        at: u64,
+        header: &Header,
+        look: impl FnOnce(&[u8]) -> Result<T, String>,
+    ) -> Result<T, JournalError> {
+        let seen = self.body_in_place(at, header)?.map_err(str::to_owned).and_then(|body| look(&body));
+        seen.map_err(|reason| self.corrupt(at, reason))
     }
 
     /// The highest `synced` of any header that was written between `from` and `end`, whatever else stands there.

@@ -11,9 +11,9 @@ use bytes::Bytes;
 use longshore_proto::Error;
 use longshore_proto::materialize::message::Guarantee;
 use longshore_proto::name::{InstallationId, StateKey};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
-use crate::journal::{JournalId, Position};
+use crate::journal::{JournalId, Position, hex};
 use crate::store::{self, TaskRecord};
 
 /// The format that this version writes and reads.
@@ -109,22 +109,22 @@ impl Checkpoint {
     /// Its canonical text.
     #[must_use]
     pub fn encode(&self) -> Bytes {
-        let groups = grouped(self.places.iter().map(|(place, position)| (place, *position)))
-            .map(|((journal, at), bindings)| Group { journal, at: At::of(at), bindings })
-            .collect();
-        let installation = self.installation.as_str().to_owned();
-        text(&CheckpointText { format: FORMAT, installation, transaction: self.transaction, groups })
+        let Self { installation, transaction, places } = self;
+        let (format, transaction) = (FORMAT.to_string(), transaction.to_string());
+        let (installation, rest) = (installation.as_str(), r#"","transaction":"#);
+        let head = [r#"{"format":"#, &format, r#","installation":""#, installation, rest, &transaction].concat();
+        text(head, places.iter().map(|(place, position)| (place, *position)), |out, at| put(out, "at", at))
     }
 
     /// Reads what [`Checkpoint::encode`] wrote; anything else is refused.
     pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
-        let read: CheckpointText = from_text("checkpoint", bytes)?;
+        let read: CheckpointText<'_> = from_text("checkpoint", bytes)?;
         let fault = |what: &str| unreadable("checkpoint", what);
-        let installation = InstallationId::parse(&read.installation).ok_or_else(|| fault("its installation id"))?;
+        let installation = InstallationId::parse(read.installation).ok_or_else(|| fault("its installation id"))?;
         let mut places = BTreeMap::new();
         for group in &read.groups {
             let at = group.at.position().ok_or_else(|| fault("a position"))?;
-            for place in places_of(&group.journal, &group.bindings).ok_or_else(|| fault("a group"))? {
+            for place in places_of(group.journal, &group.bindings).ok_or_else(|| fault("a group"))? {
                 places.insert(place, at);
             }
         }
@@ -196,27 +196,27 @@ impl Extent {
     /// Its canonical text.
     #[must_use]
     pub fn encode(&self) -> Bytes {
-        let groups = grouped(self.spans.iter().map(|(place, span)| (place, *span)))
-            .map(|((journal, span), bindings)| SpanGroup {
-                journal,
-                from: At::of(span.from),
-                to: At::of(span.to),
-                bindings,
-            })
-            .collect();
-        let Self { transaction, spec_version, flushed_state, .. } = *self;
-        text(&ExtentText { format: FORMAT, transaction, spec_version, flushed_state, groups })
+        let Self { transaction, spec_version, flushed_state, spans } = self;
+        let (format, transaction) = (FORMAT.to_string(), transaction.to_string());
+        let head = [r#"{"format":"#, &format, r#","transaction":"#, &transaction].concat();
+        let (spec_version, flushed_state) = (spec_version.to_string(), flushed_state.to_string());
+        let head = [&head, r#","spec_version":"#, &spec_version, r#","flushed_state":"#, &flushed_state].concat();
+        text(head, spans.iter().map(|(place, span)| (place, *span)), |out, span| {
+            put(out, "from", span.from);
+            out.push(',');
+            put(out, "to", span.to);
+        })
     }
 
     /// Reads what [`Extent::encode`] wrote; anything else is refused.
     pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
-        let read: ExtentText = from_text("extent", bytes)?;
+        let read: ExtentText<'_> = from_text("extent", bytes)?;
         let fault = |what: &str| unreadable("extent", what);
         let mut spans = BTreeMap::new();
         for group in &read.groups {
             let from = group.from.position().ok_or_else(|| fault("a position"))?;
             let to = group.to.position().ok_or_else(|| fault("a position"))?;
-            for place in places_of(&group.journal, &group.bindings).ok_or_else(|| fault("a group"))? {
+            for place in places_of(group.journal, &group.bindings).ok_or_else(|| fault("a group"))? {
                 spans.insert(place, Span { from, to });
             }
         }
@@ -227,82 +227,105 @@ impl Extent {
     }
 }
 
-#[derive(Serialize, Deserialize)]
+// No escape stands in the canonical text: it is written without a look at what it holds, and read without a copy.
+
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct CheckpointText {
-    format: u32,
-    installation: String,
+struct CheckpointText<'t> {
+    #[serde(rename = "format")]
+    _format: u32,
+    installation: &'t str,
     transaction: u64,
-    groups: Vec<Group>,
+    #[serde(borrow)]
+    groups: Vec<Group<'t>>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Group {
-    journal: String,
-    at: At,
-    bindings: Vec<String>,
+struct Group<'t> {
+    journal: &'t str,
+    #[serde(borrow)]
+    at: At<'t>,
+    #[serde(borrow)]
+    bindings: Vec<&'t str>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ExtentText {
-    format: u32,
+struct ExtentText<'t> {
+    #[serde(rename = "format")]
+    _format: u32,
     transaction: u64,
     spec_version: u64,
     flushed_state: bool,
-    groups: Vec<SpanGroup>,
+    #[serde(borrow)]
+    groups: Vec<SpanGroup<'t>>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct SpanGroup {
-    journal: String,
-    from: At,
-    to: At,
-    bindings: Vec<String>,
+struct SpanGroup<'t> {
+    journal: &'t str,
+    #[serde(borrow)]
+    from: At<'t>,
+    #[serde(borrow)]
+    to: At<'t>,
+    #[serde(borrow)]
+    bindings: Vec<&'t str>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct At {
+struct At<'t> {
     offset: u64,
-    chain: String,
+    chain: &'t str,
 }
 
-impl At {
-    fn of(position: Position) -> Self {
-        Self { offset: position.offset, chain: format!("{:08x}", position.chain_crc) }
-    }
-
+impl At<'_> {
     fn position(&self) -> Option<Position> {
-        Some(Position { offset: self.offset, chain_crc: u32::from_str_radix(&self.chain, 16).ok()? })
+        Some(Position { offset: self.offset, chain_crc: u32::from_str_radix(self.chain, 16).ok()? })
     }
 }
 
-/// Bindings of a journal at one value, as one group each; in a fixed order, so that equal maps are equal texts.
-fn grouped<'a, T: Copy + Ord>(
+/// Behind a head the bindings of a journal at one value, as one group each; in a fixed order, so that equal maps are equal texts.
+fn text<'a, T: Copy + Ord>(
+    head: String,
     places: impl Iterator<Item = (&'a Place, T)>,
-) -> impl Iterator<Item = ((String, T), Vec<String>)> {
-    let mut groups: BTreeMap<(JournalId, T), Vec<String>> = BTreeMap::new();
+    put: impl Fn(&mut String, T),
+) -> Bytes {
+    let mut groups: BTreeMap<(JournalId, T), Vec<&str>> = BTreeMap::new();
     for (place, value) in places {
-        groups.entry((place.journal, value)).or_default().push(place.binding.as_str().to_owned());
+        groups.entry((place.journal, value)).or_default().push(place.binding.as_str());
     }
-    groups.into_iter().map(|((journal, value), bindings)| ((journal.to_string(), value), bindings))
+    let mut out = head;
+    out.push_str(r#","groups":["#);
+    for (i, ((journal, value), bindings)) in groups.into_iter().enumerate() {
+        out.push_str(if i == 0 { r#"{"journal":""# } else { r#",{"journal":""# });
+        out.push_str(&hex(&journal.0));
+        out.push_str(r#"","#);
+        put(&mut out, value);
+        out.push_str(r#","bindings":[""#);
+        out.push_str(&bindings.join(r#"",""#));
+        out.push_str(r#""]}"#);
+    }
+    out.push_str("]}");
+    out.into()
 }
 
-fn places_of(journal: &str, bindings: &[String]) -> Option<Vec<Place>> {
+fn put(out: &mut String, name: &str, at: Position) {
+    let (offset, chain) = (at.offset.to_string(), hex(&at.chain_crc.to_be_bytes()));
+    out.extend(["\"", name, r#"":{"offset":"#, &offset, r#","chain":""#, &chain, r#""}"#]);
+}
+
+fn places_of(journal: &str, bindings: &[&str]) -> Option<Vec<Place>> {
     let journal = JournalId::parse(journal)?;
     bindings.iter().map(|binding| Some(Place { journal, binding: StateKey::parse(binding)? })).collect()
 }
 
-fn text(value: &impl Serialize) -> Bytes {
-    // Maps with string keys and plain values always have a JSON text.
-    serde_json::to_vec(value).map(Bytes::from).unwrap_or_default()
-}
-
 fn from_text<'a, T: Deserialize<'a>>(what: &str, bytes: &'a [u8]) -> Result<T, Error> {
-    serde_json::from_slice(bytes).map_err(|error| unreadable(what, &error.to_string()))
+    // As a whole, and not string by string.
+    let text = std::str::from_utf8(bytes).map_err(|error| unreadable(what, &error.to_string()))?;
+    serde_json::from_str(text).map_err(|error| unreadable(what, &error.to_string()))
 }
 
 /// One text for one value: what says the same in other words was not written by us.

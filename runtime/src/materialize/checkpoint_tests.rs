@@ -33,6 +33,24 @@ fn a_checkpoint_comes_back_as_it_was_written() {
 }
 
 #[test]
+fn the_text_is_this_and_no_other() {
+    let id = |digits: &str| digits.repeat(16);
+    let (at, to) = (r#"{"offset":7,"chain":"538453d7"}"#, r#"{"offset":12,"chain":"6a99b44c"}"#);
+    let one =
+        Checkpoint { places: [(place(1, "a"), self::at(7)), (place(2, "b"), self::at(12))].into(), ..checkpoint() };
+    let groups = [
+        format!(r#"{{"journal":"{}","at":{at},"bindings":["a.v0"]}}"#, id("01")),
+        format!(r#"{{"journal":"{}","at":{to},"bindings":["b.v0"]}}"#, id("02")),
+    ];
+    let head = format!(r#"{{"format":1,"installation":"{}","transaction":9"#, id("05"));
+    assert_eq!(one.encode(), format!(r#"{head},"groups":[{}]}}"#, groups.join(",")));
+    let group = format!(r#"{{"journal":"{}","from":{at},"to":{to},"bindings":["a.v0","b.v0"]}}"#, id("01"));
+    let head = r#"{"format":1,"transaction":10,"spec_version":2,"flushed_state":true"#;
+    assert_eq!(extent().encode(), format!(r#"{head},"groups":[{group}]}}"#));
+    assert_eq!(extent().given_up().encode(), head.replace("true", "false") + r#","groups":[]}"#);
+}
+
+#[test]
 fn bindings_at_equal_positions_are_one_group() {
     let text = String::from_utf8(checkpoint().encode().to_vec()).expect("text");
     assert_eq!(text.matches("\"at\"").count(), 3, "{text}");

@@ -194,7 +194,7 @@ impl Gatherer {
         }
         let mut loads = Loads::new(&self.targets, &self.wholes, outlet);
         let mut sorted = self.reduction.sorted()?;
-        while let Some(record) = sorted.next_record()? {
+        while let Some(record) = sorted.next_key()? {
             loads.key(&record)?;
         }
         loads.finish()
@@ -362,16 +362,15 @@ impl Gatherer {
         Ok(sum.documents > before)
     }
 
-    /// Without what the destination refused.
-    fn left_of(&self, taken: Taken, first: u64) -> Vec<Taken> {
+    /// Without what the destination refused: most batches are left whole.
+    fn left_of(&self, taken: Taken, first: u64) -> impl Iterator<Item = Taken> + use<> {
         let Taken { target, from, to } = taken;
-        match self.skips.of(&self.targets[target].place) {
-            None => vec![taken],
-            Some(passed) => {
-                let left = passed.without(first, (from, to)).into_iter();
-                left.map(|(from, to)| Taken { target, from, to }).collect()
-            }
-        }
+        let passed = self.skips.of(&self.targets[target].place);
+        let (whole, parts) = match passed.and_then(|passed| passed.without(first, (from, to))) {
+            None => (Some(taken), Vec::new()),
+            Some(parts) => (None, parts),
+        };
+        whole.into_iter().chain(parts.into_iter().map(move |(from, to)| Taken { target, from, to }))
     }
 
     /// The binding of ours that a letter is sent to again, if this reading takes it, and the letter as a batch.

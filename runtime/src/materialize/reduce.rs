@@ -256,6 +256,14 @@ impl Sorted<'_> {
             Self::Runs(merge) => merge.next_record(),
         }
     }
+
+    /// The next key, for whom what its documents come to is of no interest: in memory they are not brought to one.
+    pub fn next_key(&mut self) -> Result<Option<Record<'_>>, Error> {
+        match self {
+            Self::Memory(groups) => Ok(groups.next_key()),
+            Self::Runs(merge) => merge.next_record(),
+        }
+    }
 }
 
 /// Walks over what is in memory, sorted: of each key all that came.
@@ -273,23 +281,36 @@ impl<'a> Groups<'a> {
     }
 
     fn next_record(&mut self) -> Result<Option<Record<'_>>, Error> {
-        let Reduction { entries, keys, rules, .. } = self.reduction;
-        let Some(first) = entries.get(self.next) else { return Ok(None) };
+        let Reduction { keys, rules, .. } = self.reduction;
+        let Some((first, rest)) = self.next_group() else { return Ok(None) };
         let (key_encoded, key_json) = key_of(keys, first);
         let part = match rules.of(first.binding) {
-            None => {
-                self.next += 1;
-                self.reduction.part(first)
-            }
+            None => self.reduction.part(first),
             Some(rule) => {
-                let rest = &entries[self.next..];
-                let len = rest.iter().take_while(|entry| compare(keys, entry, first) == Ordering::Equal).count();
-                self.next += len;
-                let parts: Vec<Part<'_>> = rest[..len].iter().map(|entry| self.reduction.part(entry)).collect();
+                let all = std::iter::once(first).chain(rest);
+                let parts: Vec<Part<'_>> = all.map(|entry| self.reduction.part(entry)).collect();
                 rule.fold(&parts, key_json, &mut self.made)?
             }
         };
         Ok(Some(Record { binding: first.binding, key_encoded, key_json, part }))
+    }
+
+    fn next_key(&mut self) -> Option<Record<'_>> {
+        let (first, _) = self.next_group()?;
+        let (key_encoded, key_json) = key_of(&self.reduction.keys, first);
+        Some(Record { binding: first.binding, key_encoded, key_json, part: Part::read(b"", false) })
+    }
+
+    /// The entries of the next key; one alone where the last one is all that counts.
+    fn next_group(&mut self) -> Option<(&'a Entry, &'a [Entry])> {
+        let Reduction { entries, keys, rules, .. } = self.reduction;
+        let (first, rest) = entries.get(self.next..)?.split_first()?;
+        let more = match rules.of(first.binding) {
+            None => 0,
+            Some(_) => rest.iter().take_while(|entry| compare(keys, entry, first) == Ordering::Equal).count(),
+        };
+        self.next += 1 + more;
+        Some((first, &rest[..more]))
     }
 }
 

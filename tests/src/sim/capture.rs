@@ -151,11 +151,11 @@ impl CaptureTask {
         Ok(task)
     }
 
-    /// What may happen next.
-    pub fn due(&self) -> impl Iterator<Item = Step> + use<> {
+    /// Tells what may happen next.
+    pub fn each_due(&self, mut each: impl FnMut(Step)) {
         let hears = !self.connector.to_runtime.is_empty() && self.machine.wants_input();
         let idle = self.connector.to_runtime.is_empty() && self.machine.wants_input() && !self.idle_told;
-        [
+        let steps = [
             (Step::SourceSpeaks, self.connector.wants_to_speak()),
             (Step::Hears, hears),
             (Step::Writes, !self.queue.is_empty()),
@@ -163,9 +163,8 @@ impl CaptureTask {
             (Step::Idle, idle),
             (Step::Age, self.age),
             (Step::Quiet, self.stopping && self.connector.to_runtime.is_empty()),
-        ]
-        .into_iter()
-        .filter_map(|(step, is_due)| is_due.then_some(step))
+        ];
+        steps.iter().filter(|(_, is_due)| *is_due).for_each(|(step, _)| each(*step));
     }
 
     /// Lets it happen.

@@ -15,7 +15,7 @@ use longshore_proto::materialize::order::Session as Order;
 use longshore_proto::session::{Binding, ClosePolicy, Recorded};
 use longshore_proto::state::StatePatch;
 
-use super::source::is_poison;
+use super::source::{is_poison, key_in};
 use super::{Mistake, Violation};
 
 /// Rows by key, of one binding.
@@ -102,13 +102,14 @@ struct Bound {
 
 impl Connector {
     /// A stream with Open in it.
-    #[must_use]
-    pub fn open(open: Open) -> Self {
-        Self {
-            from_runtime: VecDeque::from([ToConnector::Open(Box::new(open))]),
+    pub fn open(open: Open) -> Result<Self, Error> {
+        let (open, mut order) = (ToConnector::Open(Box::new(open)), Order::new());
+        order.runtime(&open)?;
+        Ok(Self {
+            from_runtime: VecDeque::from([open]),
             half_closed: false,
             to_runtime: VecDeque::new(),
-            order: Order::new(),
+            order,
             epoch: 0,
             bindings: Vec::new(),
             committed: 0,
@@ -122,7 +123,7 @@ impl Connector {
             order_of_stores: Vec::new(),
             refused: None,
             has_rejected: false,
-        }
+        })
     }
 
     /// Whether it has something to do.
@@ -356,7 +357,7 @@ impl Destination {
             let key = store.keys.as_ref().and_then(|keys| Some(keys.arena().slice_ref(keys.key(i)?)));
             // Reduced, one that merges is poison still: so is every document that has the mark.
             if is_poison(document) && !self.is_mended {
-                let key = key.unwrap_or_else(|| key_of(document));
+                let key = key.unwrap_or_else(|| key_in(document));
                 let refused = connector.refused.get_or_insert_with(|| (index, BTreeSet::new()));
                 if refused.0 == index {
                     refused.1.insert(key);
@@ -525,13 +526,6 @@ fn transaction_says(transaction: u64) -> When {
         1 => When::AtOnce,
         2.. => When::AndGo,
     }
-}
-
-/// Of a document that came without.
-fn key_of(document: &[u8]) -> Bytes {
-    let document = String::from_utf8_lossy(document);
-    let id = document.split_once(r#""id":"#).map_or("", |(_, rest)| rest);
-    Bytes::from(format!("[{}]", id.split(',').next().unwrap_or_default()))
 }
 
 /// What stands in a key of one part.

@@ -97,6 +97,8 @@ pub struct Begin {
     pub journal: Arc<dyn Journal>,
     /// Its own epoch.
     pub epoch: Epoch,
+    /// What was begun and not committed.
+    pub extent: Option<Extent>,
     /// The spec it runs under.
     pub spec: Spec,
     /// Only for what must be run again.
@@ -114,13 +116,11 @@ pub struct Begin {
 impl MaterializeTask {
     /// Opens a session.
     pub fn start(begin: Begin, store: &MemoryStore) -> Result<Self, Broken> {
-        let Begin { journal, epoch, spec, only_rerun, guarantee, budget_bytes, spill_dir, mistake } = begin;
+        let Begin { journal, epoch, extent, spec, only_rerun, guarantee, budget_bytes, spill_dir, mistake } = begin;
         let id = journal.id().ok_or_else(|| Broken::Rule("the journal was not acquired".to_owned()))?;
         let mut record = store.load(TASK).map_err(Error::from)?.unwrap_or_default();
         if mistake == Mistake::OlderCheckpoint {
             record.checkpoint = longshore::store::Checkpoint::default();
-        } else if mistake == Mistake::LoseTheExtent {
-            record.extent = None;
         } else if mistake == Mistake::ForgetThePlan {
             record.pending = None;
         }
@@ -128,7 +128,7 @@ impl MaterializeTask {
             none if none.is_empty() => Checkpoint::beginning(installation()),
             bytes => Checkpoint::parse(bytes)?,
         };
-        let extent = record.extent.as_ref().map(|extent| Extent::parse(&extent.bytes)).transpose()?;
+        let extent = extent.filter(|_| mistake != Mistake::LoseTheExtent);
         let is_database = guarantee == Guarantee::Transactional;
         let target = |binding: &Binding| Target {
             binding: binding.clone(),
@@ -186,8 +186,7 @@ impl MaterializeTask {
             transaction: record.checkpoint.transaction,
             plan: record.pending.as_ref().map(|pending| pending.plan.clone()).unwrap_or_default(),
         };
-        let mut connector = Connector::open(open.clone());
-        connector.order.runtime(&ToConnector::Open(Box::new(open)))?;
+        let connector = Connector::open(open)?;
         Ok(Self {
             machine: Transaction::new(beginning, ours.clone()),
             gatherer,
@@ -211,19 +210,18 @@ impl MaterializeTask {
         })
     }
 
-    /// What may happen next.
-    pub fn due(&self) -> impl Iterator<Item = Step> + use<> {
+    /// Tells what may happen next.
+    pub fn each_due(&self, mut each: impl FnMut(Step)) {
         let end = *self.committed.borrow();
-        [
+        let steps = [
             (Step::ConnectorHears, self.connector.is_due()),
             (Step::Hears, !self.connector.to_runtime.is_empty()),
             (Step::Writes, self.write.is_some()),
             (Step::Works, self.work.is_some()),
             (Step::Age, self.age),
             (Step::More, self.work.is_none() && end != self.seen),
-        ]
-        .into_iter()
-        .filter_map(|(step, is_due)| is_due.then_some(step))
+        ];
+        steps.iter().filter(|(_, is_due)| *is_due).for_each(|(step, _)| each(*step));
     }
 
     /// Lets it happen.

@@ -7,13 +7,12 @@ use longshore::journal::Control;
 use longshore::materialize::skips::JOINED;
 use longshore::store::Skip;
 use longshore_proto::materialize::message::Guarantee;
-use memchr::memmem::Finder;
 use serde_json::Value;
 
 use super::Violation;
 use super::destination::{Destination, Rows};
 use super::letters::{Found, Said};
-use super::source::{Document, Source, is_poison};
+use super::source::{Document, Source, is_poison, key_in};
 
 /// All there is to be compared.
 #[derive(Debug, Clone, Copy)]
@@ -67,7 +66,6 @@ pub fn verify(all: &All<'_>, standard: &[String], delta: &[String], reduces: boo
 fn meant(all: &All<'_>, name: &str, is_reduced: bool, keeps: bool) -> Result<Meant, Violation> {
     let of_it = || all.skips.iter().filter(|skip| skip.at.binding.as_str() == name);
     let skips: BTreeMap<u64, &Skip> = of_it().map(|skip| (skip.at.offset, skip)).collect();
-    let keys: BTreeMap<u64, Finder<'_>> = of_it().map(|skip| (skip.at.offset, key_in_a_document(skip))).collect();
     let mut meant = Meant { documents: Vec::new(), refused: BTreeSet::new() };
     let mut again: BTreeMap<u64, u64> = BTreeMap::new();
     let mut poisoned: BTreeSet<Vec<u8>> = BTreeSet::new();
@@ -92,9 +90,11 @@ fn meant(all: &All<'_>, name: &str, is_reduced: bool, keeps: bool) -> Result<Mea
         };
         match skips.get(offset) {
             None => {
-                let waits_for = skips.values().find(|skip| {
+                let mut behind = skips.range(..offset).map(|(_, skip)| skip).peekable();
+                let key = behind.peek().map(|_| key_in(document)).unwrap_or_default();
+                let waits_for = behind.find(|skip| {
                     let waits = again.get(&skip.at.offset).is_none_or(|at| at > offset);
-                    skip.at.offset < *offset && waits && keys[&skip.at.offset].find(document).is_some()
+                    waits && skip.key_json == key
                 });
                 if let (Some(skip), true, Said::Document(_)) = (waits_for, is_reduced, said) {
                     return Err(format!("{name}: {document:?} did not wait for the letter at {}", skip.at.offset));
@@ -125,12 +125,6 @@ fn meant(all: &All<'_>, name: &str, is_reduced: bool, keeps: bool) -> Result<Mea
     Ok(meant)
 }
 
-/// What stands in each document of its key.
-fn key_in_a_document(skip: &Skip) -> Finder<'static> {
-    let key = String::from_utf8_lossy(&skip.key_json);
-    Finder::new(format!(r#""id":{},"#, key.trim_matches(['[', ']'])).as_bytes()).into_owned()
-}
-
 fn key_of(id: u64) -> Bytes {
     format!("[{id}]").into()
 }
@@ -150,31 +144,31 @@ fn last(name: &str, all: &[&Document], got: &Rows) -> Result<(), Violation> {
 
 /// A row while it is made.
 #[derive(Default)]
-struct Sum {
-    last: Value,
+struct Sum<'a> {
+    last: Option<&'a Document>,
     n: Option<i64>,
-    seen: Vec<Value>,
+    seen: Vec<&'a str>,
     poison: bool,
 }
 
 /// Since each row was made: the sum, what was seen of it in order, and else the last document.
 fn sums(name: &str, all: &[&Document], got: &Rows) -> Result<(), Violation> {
-    let mut expected: BTreeMap<Bytes, Sum> = BTreeMap::new();
+    let mut expected: BTreeMap<Bytes, Sum<'_>> = BTreeMap::new();
     for document in all {
         let key = key_of(document.id);
         if document.delete {
             expected.remove(&key);
             continue;
         }
-        let json = parsed(&document.json)?;
         let sum = expected.entry(key).or_default();
-        sum.seen.extend(json["seen"].as_array().cloned().unwrap_or_default());
+        sum.seen.push(&document.seen);
         sum.n = document.n.map(|of| of + sum.n.unwrap_or(0)).or(sum.n);
-        sum.poison |= json["poison"] == true;
-        sum.last = json;
+        sum.poison |= document.poison;
+        sum.last = Some(document);
     }
-    for (key, Sum { last: row, n, seen, poison }) in &mut expected {
-        row["seen"] = Value::from(std::mem::take(seen));
+    for (key, Sum { last, n, seen, poison }) in &expected {
+        let mut row = last.map(|last| parsed(&last.json)).transpose()?.unwrap_or_default();
+        row["seen"] = Value::from(seen.as_slice());
         if let Some(n) = n {
             row["n"] = Value::from(*n);
         }
@@ -182,7 +176,7 @@ fn sums(name: &str, all: &[&Document], got: &Rows) -> Result<(), Violation> {
             row["poison"] = Value::from(true);
         }
         let got = got.get(key).map(parsed).transpose()?;
-        if got.as_ref() != Some(row) {
+        if got.as_ref() != Some(&row) {
             return Err(format!("row {key:?} of {name}: expected {row}, got {got:?}"));
         }
     }

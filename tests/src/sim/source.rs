@@ -44,6 +44,15 @@ pub fn is_poison(document: &[u8]) -> bool {
     MARK.find(document).is_some()
 }
 
+/// The key of a document, as a JSON array.
+#[must_use]
+pub fn key_in(document: &[u8]) -> Bytes {
+    static NAME: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(r#""id":"#));
+    let behind = NAME.find(document).map_or(&[][..], |at| &document[at + r#""id":"#.len()..]);
+    let id = behind.split(|byte| *byte == b',').next().unwrap_or_default();
+    [b"[", id, b"]"].concat().into()
+}
+
 /// What survives the source's connector.
 #[derive(Debug, Clone)]
 pub struct Source {
@@ -65,6 +74,10 @@ pub struct Document {
     pub delete: bool,
     /// What is summed, where it is there.
     pub n: Option<i64>,
+    /// What is appended.
+    pub seen: String,
+    /// The destination refuses it until it is mended.
+    pub poison: bool,
     /// It is not admitted.
     pub bad: bool,
     /// As it is captured.
@@ -92,11 +105,14 @@ impl Document {
             let longest = if (chance >> 28).is_multiple_of(4) { BODY.len() as u64 } else { 40 };
             let body = &BODY[..((chance >> 16) % longest) as usize];
             let n = Some((chance >> 40) as i64 % 1000 - 500).filter(|n| n % 4 != 0);
-            let summed = n.map(|n| format!(r#","n":{n}"#)).unwrap_or_default();
-            let json = format!(
-                r#"{{"_meta":{{"op":"{op}"}},"id":{id},"txn":{t},"i":{i},{mark}{comma}"seen":["{t}.{i}"],"body":"{body}"{summed}}}"#
-            );
-            Self { id, delete, n, bad, json: json.into() }
+            let [id_text, t_text, i_text] = [id, t, i].map(|number| number.to_string());
+            let seen = [&*t_text, ".", &*i_text].concat();
+            let (comma_n, n_text) = n.map_or(("", String::new()), |n| (r#","n":"#, n.to_string()));
+            // Of parts, and not by a format: there are very many.
+            let meta = [r#"{"_meta":{"op":""#, op, r#""},"id":"#, &id_text, r#","txn":"#, &t_text, r#","i":"#, &i_text];
+            let rest = [",", mark, comma, r#""seen":[""#, &seen, r#""],"body":""#, body, "\"", comma_n, &n_text, "}"];
+            let json = [meta.concat(), rest.concat()].concat();
+            Self { id, delete, n, seen, poison, bad, json: json.into() }
         };
         (0..count).map(document).collect()
     }

@@ -73,6 +73,26 @@ fn spill_dir() -> PathBuf {
     DIR.clone()
 }
 
+/// What the user asks for.
+fn bindings(reduces: bool, has_late: bool) -> Vec<Binding> {
+    let binding = |name: &str, delta_updates| Binding {
+        state_key: StateKey::new(&[name.to_owned()], 0),
+        resource_path: vec![name.to_owned()],
+        resource_json: bytes::Bytes::from_static(b"{}"),
+        collection: Collection {
+            name: capture::COLLECTION.to_owned(),
+            key: vec![capture::KEY.to_owned()],
+            schema_json: bytes::Bytes::from_static(if reduces { REDUCED } else { "{}" }.as_bytes()),
+            schema_version: 0,
+        },
+        delta_updates,
+        selection: Default::default(),
+    };
+    // Added above the others: indexes move, names do not.
+    let late = has_late.then(|| [binding("late", false), binding("late-log", true)]);
+    late.into_iter().flatten().chain([binding("table", false), binding("log", true)]).collect()
+}
+
 struct World {
     seed: u64,
     options: Options,
@@ -94,18 +114,24 @@ struct World {
     backups: Vec<Destination>,
     specs: Specs,
     has_late: bool,
+    /// As the user has them now.
+    bindings: Vec<Binding>,
     /// The collection is reduced by more than the last write.
     reduces: bool,
     budget_bytes: usize,
     /// The journal is trimmed, and what it held before.
     trims: bool,
     archive: letters::Found,
+    /// A letter that was found waiting: it does until somebody replays, and the journal is not trimmed behind it.
+    waits: Option<u64>,
     starts: u64,
     /// Faults are over from this step on, if enough has happened.
     calm_from: u64,
     /// They are over, from this step on.
     calm_since: Option<u64>,
     is_over: bool,
+    /// What may happen next, while it is chosen.
+    due: Vec<Step>,
     report: Report,
     /// What happened last, for who reads a failure.
     recent: VecDeque<Noted>,
@@ -141,10 +167,10 @@ enum Step {
 impl World {
     fn new(seed: u64, options: Options) -> Self {
         let (mut dice, mut chance) = (Dice::new(seed), Dice::new(hash(&[seed, 1])));
-        let transactions = TRANSACTIONS_MIN + dice.below(4);
+        let transactions = TRANSACTIONS_MIN + dice.below(2);
         let transactions = options.transactions.unwrap_or(transactions);
         let flushes_state = dice.once_in(6);
-        let budget_bytes = if dice.once_in(8) { 1_500 } else { 1 << 20 };
+        let budget_bytes = if dice.once_in(8) { 3_000 } else { 1 << 20 };
         let dice_trims = dice.once_in(2);
         // What may store a transaction twice would count twice.
         let reduces = options.guarantee != Guarantee::AtLeastOnce && dice.once_in(2);
@@ -182,14 +208,17 @@ impl World {
             backups: Vec::new(),
             specs: Specs::new(),
             has_late: false,
+            bindings: bindings(reduces, false),
             reduces,
             budget_bytes,
             trims: dice_trims,
             archive: letters::Found::default(),
+            waits: None,
             starts: 0,
             calm_from,
             calm_since: None,
             is_over: false,
+            due: Vec::new(),
             report: Report::default(),
             recent: VecDeque::new(),
         }
@@ -243,24 +272,26 @@ impl World {
             let survives = self.dice.once_in(2);
             self.store.restart(survives);
         }
-        let due = self.due();
+        let mut due = std::mem::take(&mut self.due);
+        due.clear();
+        self.find_due(&mut due);
         if due.is_empty() {
             return Err("nothing can happen any more".to_owned());
         }
         let step = due[self.dice.below(due.len() as u64) as usize];
+        self.due = due;
         self.note(Noted::Step(step));
         self.happen(step)
     }
 
-    fn due(&self) -> Vec<Step> {
-        let Some(runtime) = &self.runtime else { return vec![Step::StartRuntime] };
-        let mut due = Vec::with_capacity(16);
+    fn find_due(&self, due: &mut Vec<Step>) {
+        let Some(runtime) = &self.runtime else { return due.push(Step::StartRuntime) };
         match &runtime.capture {
             None if runtime.journal.id().is_some() && !runtime.ends_told => {
                 due.extend([Step::StartCapture, Step::Replay])
             }
             None => due.push(Step::StartCapture),
-            Some(task) => due.extend(task.due().map(Step::Capture)),
+            Some(task) => task.each_due(|step| due.push(Step::Capture(step))),
         }
         match &runtime.materialization {
             None if runtime.journal.id().is_some() => {
@@ -270,7 +301,7 @@ impl World {
                 }
             }
             None => {}
-            Some(task) => due.extend(task.due().map(Step::Materialize)),
+            Some(task) => task.each_due(|step| due.push(Step::Materialize(step))),
         }
         let caught_up = runtime.capture.as_ref().is_some_and(|task| task.caught_up.is_some());
         let is_calm = self.calm_since.is_some();
@@ -284,7 +315,6 @@ impl World {
         if !is_calm {
             due.push(if self.may_be_backed_up() { Step::Backup } else { Step::Nothing });
         }
-        due
     }
 
     fn happen(&mut self, step: Step) -> Result<(), Violation> {
@@ -382,12 +412,15 @@ impl World {
         let journal: Arc<dyn Journal> = Arc::clone(&runtime.journal) as Arc<dyn Journal>;
         let newest = self.newest_spec(&*journal);
         let record = self.record();
-        let extent = record.extent.as_ref().and_then(|extent| Extent::parse(&extent.bytes).ok());
+        let extent = match Extent::of_record(&record) {
+            Ok(extent) => extent,
+            Err(error) => return self.session_ended(Broken::Session(error), true),
+        };
         // These mistakes are the runtime's own: it does not know that there is something to be finished.
         let ignores = matches!(self.options.mistake, Mistake::LoseTheExtent | Mistake::IgnoreTheDestinationsCheckpoint);
         let is_at_least_once = self.options.guarantee == Guarantee::AtLeastOnce;
-        let must_finish = |e: &Extent| !ignores && (is_at_least_once || e.flushed_state);
-        let version = extent.filter(must_finish).map_or(newest, |extent| extent.spec_version);
+        let must_finish = |e: &&Extent| !ignores && (is_at_least_once || e.flushed_state);
+        let version = extent.as_ref().filter(must_finish).map_or(newest, |extent| extent.spec_version);
         let spec = self.specs.get(&version).cloned().ok_or("an extent names a spec that never was")?;
         let keeps = self.options.mistake == Mistake::EpochNotRaised && record.epoch.0 > 0;
         let epoch = if keeps { Ok(record.epoch) } else { self.store.take_epoch(TASK, Epoch(0)) };
@@ -395,6 +428,7 @@ impl World {
         let begin = Begin {
             journal,
             epoch,
+            extent,
             spec,
             only_rerun: version != newest,
             guarantee: self.options.guarantee,
@@ -418,12 +452,11 @@ impl World {
     fn newest_spec(&mut self, journal: &dyn Journal) -> u64 {
         let schemas = journal.known().schemas.clone();
         let version = self.specs.last_key_value().map_or(0, |(version, _)| *version);
-        let bindings = self.bindings();
         match self.specs.get(&version) {
-            Some(spec) if spec.schemas == schemas && spec.bindings == bindings => version,
-            _ => {
+            Some(spec) if spec.schemas == schemas && spec.bindings == self.bindings => version,
+            Some(_) | None => {
                 let version = version + 1;
-                self.specs.insert(version, Spec { version, bindings, schemas });
+                self.specs.insert(version, Spec { version, bindings: self.bindings.clone(), schemas });
                 version
             }
         }
@@ -434,29 +467,9 @@ impl World {
         self.store.load(TASK).ok().flatten().unwrap_or_default()
     }
 
-    fn bindings(&self) -> Vec<Binding> {
-        let binding = |name: &str, delta_updates| Binding {
-            state_key: StateKey::new(&[name.to_owned()], 0),
-            resource_path: vec![name.to_owned()],
-            resource_json: bytes::Bytes::from_static(b"{}"),
-            collection: Collection {
-                name: capture::COLLECTION.to_owned(),
-                key: vec![capture::KEY.to_owned()],
-                schema_json: bytes::Bytes::from_static(if self.reduces { REDUCED } else { "{}" }.as_bytes()),
-                schema_version: 0,
-            },
-            delta_updates,
-            selection: Default::default(),
-        };
-        // Added above the others: indexes move, names do not.
-        let late = self.has_late.then(|| [binding("late", false), binding("late-log", true)]);
-        late.into_iter().flatten().chain([binding("table", false), binding("log", true)]).collect()
-    }
-
     fn names(&self) -> (Vec<String>, Vec<String>) {
-        let (delta, standard): (Vec<_>, Vec<_>) =
-            self.bindings().into_iter().partition(|binding| binding.delta_updates);
-        let names = |bindings: Vec<Binding>| bindings.iter().map(|b| b.state_key.as_str().to_owned()).collect();
+        let (delta, standard): (Vec<_>, Vec<_>) = self.bindings.iter().partition(|binding| binding.delta_updates);
+        let names = |bindings: Vec<&Binding>| bindings.iter().map(|b| b.state_key.as_str().to_owned()).collect();
         (names(standard), names(delta))
     }
 

@@ -58,14 +58,23 @@ fn write(value: &str, into: &mut Vec<u8>) -> Result<(), Misfit> {
 
 fn merge(strategy: &Strategy, values: &[&str], into: &mut Vec<u8>) -> Result<(), Misfit> {
     let mut fields: Vec<(Cow<'_, str>, Vec<&str>)> = Vec::new();
+    // Asked for only where a value has other names than the first one, or another order of them.
     let mut places: HashMap<Cow<'_, str>, usize> = HashMap::new();
-    for value in values {
+    for (nth, value) in values.iter().enumerate() {
         let Members(members) = parse(value).ok_or_else(|| misfit(strategy, "an object", value))?;
-        for (name, value) in members {
-            let place = *places.entry(name).or_insert_with_key(|name| {
-                fields.push((name.clone(), Vec::with_capacity(values.len())));
-                fields.len() - 1
-            });
+        for (i, (name, value)) in members.into_iter().enumerate() {
+            let place = match fields.get(i) {
+                Some((field, _)) if *field == name => i,
+                // No name stands twice in one object.
+                None if nth == 0 => i,
+                Some(_) | None => {
+                    places.extend((places.len()..fields.len()).map(|at| (fields[at].0.clone(), at)));
+                    places.get(&name).copied().unwrap_or(fields.len())
+                }
+            };
+            if place == fields.len() {
+                fields.push((name, Vec::with_capacity(values.len())));
+            }
             fields[place].1.push(value.get());
         }
     }

@@ -35,13 +35,18 @@ impl Storage for FileStorage {
         Ok(Box::new(RealFile(File::open(file)?)))
     }
 
-    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+    fn list(&self, dir: &Path, each: &mut dyn FnMut(&str)) -> io::Result<()> {
         let entries = match std::fs::read_dir(dir) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
             other => other?,
         };
-        // A name that is not UTF-8 is not one of ours.
-        entries.filter_map(|entry| entry.map(|e| e.file_name().into_string().ok()).transpose()).collect()
+        for entry in entries {
+            // A name that is not UTF-8 is not one of ours.
+            if let Some(name) = entry?.file_name().to_str() {
+                each(name);
+            }
+        }
+        Ok(())
     }
 
     fn remove(&self, file: &Path) -> io::Result<()> {

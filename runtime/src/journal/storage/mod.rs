@@ -21,8 +21,8 @@ pub trait Storage: Send + Sync + fmt::Debug {
     /// Opens a file that is there, to read and to sync, not to append.
     fn open(&self, file: &Path) -> io::Result<Box<dyn StorageFile>>;
 
-    /// The names in a directory, in any order; none if it is not there.
-    fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
+    /// Tells the names in a directory, in any order; none if it is not there.
+    fn list(&self, dir: &Path, each: &mut dyn FnMut(&str)) -> io::Result<()>;
 
     /// Takes a file's name away. Whoever has it open reads on; no error if it is gone already.
     fn remove(&self, file: &Path) -> io::Result<()>;

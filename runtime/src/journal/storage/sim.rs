@@ -221,10 +221,12 @@ impl Storage for SimStorage {
         Ok(self.handle(disk.boot, index))
     }
 
-    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+    fn list(&self, dir: &Path, each: &mut dyn FnMut(&str)) -> io::Result<()> {
         let disk = self.lock();
         disk.alive()?;
-        Ok(disk.dirs.get(text(dir)?).map(|d| d.cache.keys().cloned().collect()).unwrap_or_default())
+        let dir = disk.dirs.get(text(dir)?);
+        dir.into_iter().flat_map(|dir| dir.cache.keys()).for_each(|name| each(name));
+        Ok(())
     }
 
     fn remove(&self, file: &Path) -> io::Result<()> {
@@ -427,7 +429,9 @@ impl SimDir {
 
 /// Directory and name.
 fn split(file: &Path) -> io::Result<(&str, &str)> {
-    Ok(text(file)?.rsplit_once('/').ok_or(io::ErrorKind::InvalidInput)?)
+    let path = text(file)?;
+    let at = path.bytes().rposition(|byte| byte == b'/').ok_or(io::ErrorKind::InvalidInput)?;
+    Ok((&path[..at], &path[at + 1..]))
 }
 
 fn text(path: &Path) -> io::Result<&str> {

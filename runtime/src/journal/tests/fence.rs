@@ -193,9 +193,9 @@ impl Storage for Hooked {
         self.wrap(self.disk.open(file))
     }
 
-    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+    fn list(&self, dir: &Path, each: &mut dyn FnMut(&str)) -> io::Result<()> {
         self.tick();
-        self.disk.list(dir)
+        self.disk.list(dir, each)
     }
 
     fn remove(&self, file: &Path) -> io::Result<()> {

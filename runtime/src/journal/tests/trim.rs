@@ -24,8 +24,14 @@ fn durable(journal: &FileJournal) -> Option<DurableLength> {
     journal.committed().borrow().map(|end| end.durable)
 }
 
+fn names(disk: &SimStorage) -> Vec<String> {
+    let mut names = Vec::new();
+    super::super::storage::Storage::list(disk, &dir(), &mut |name| names.push(name.to_owned())).unwrap();
+    names
+}
+
 fn files(disk: &SimStorage) -> usize {
-    super::super::storage::Storage::list(disk, &dir()).unwrap().len()
+    names(disk).len()
 }
 
 #[test]
@@ -134,7 +140,7 @@ fn an_end_at_any_operation_of_trimming_changes_nothing_that_counts() {
             assert_eq!(writer.last_committed().transaction, 12);
             let kept: Vec<Seen> = before.into_iter().filter(|seen| seen.committed.end.offset > trim.offset).collect();
             assert_eq!(read(&next).unwrap(), kept, "stopped at {stop_at}, power cut: {power}");
-            let left = super::super::storage::Storage::list(&disk, &dir()).unwrap();
+            let left = names(&disk);
             let older = left.iter().filter_map(|name| SegmentName::parse(name)).filter(|name| *name < trim.first);
             assert_eq!(older.count(), 0, "what was left behind is swept");
             if !was_stopped {

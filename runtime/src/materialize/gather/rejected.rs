@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use bytes::Bytes;
 use longshore_proto::Error;
-use longshore_proto::document::Scanned;
 use longshore_proto::key::encode_json_key;
 use longshore_proto::materialize::message::Rejected;
 use longshore_proto::rules;
@@ -15,7 +14,7 @@ use crate::journal::Entry;
 use crate::materialize::checkpoint::{Place, Span};
 use crate::materialize::skips::{REJECTED_DOCUMENTS_MAX, REJECTED_KEYS_MAX};
 use crate::secret::Door;
-use crate::store::Skip;
+use crate::store::{Skip, SkipId};
 
 /// A reason is cut to this length, in bytes.
 const REASON_MAX_BYTES: usize = 4096;
@@ -108,22 +107,21 @@ impl Gatherer {
     }
 
     fn look_at(&mut self, wanted: &mut Wanted<'_>, target: usize, offset: u64, document: &[u8]) -> Result<(), Error> {
-        let at = self.named(target, offset);
-        let planned = &mut self.targets[target];
-        let passed = self.skips.of(&planned.place);
-        if passed.is_some_and(|passed| passed.has(offset)) {
+        let Self { targets, skips, scanned, .. } = self;
+        let planned = &mut targets[target];
+        if skips.of(&planned.place).is_some_and(|passed| passed.has(offset)) {
             return Ok(());
         }
-        let mut scanned = Scanned::default();
-        planned.scanner.scan(document, &mut scanned)?;
+        planned.scanner.take(document, scanned)?;
         let Some(why) = wanted.keys.get(&scanned.key_encoded) else { return Ok(()) };
+        let Place { journal, binding } = planned.place.clone();
         wanted.seen.insert(scanned.key_encoded.clone());
         let mut reason = Door::Answers.scrub(why).into_owned();
         reason.truncate(reason.floor_char_boundary(REASON_MAX_BYTES));
         wanted.found.push(Skip {
-            at,
+            at: SkipId { journal, binding, offset },
             collection: planned.target.binding.collection.name.clone(),
-            key_json: Bytes::from(scanned.key_json),
+            key_json: Bytes::copy_from_slice(&scanned.key_json),
             code: wanted.code.to_owned(),
             reason,
             bytes: document.len() as u64,

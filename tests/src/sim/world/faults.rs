@@ -4,7 +4,7 @@ use longshore::journal::storage::sim::Plan;
 use longshore::store::TaskStore;
 use longshore_proto::materialize::message::Guarantee;
 
-use super::{Noted, SESSIONS_MIN, World};
+use super::{Noted, SESSIONS_MIN, World, bindings};
 use crate::sim::Violation;
 use crate::sim::destination::Connector;
 use crate::sim::dice::Dice;
@@ -189,6 +189,7 @@ impl World {
                 let is_trimmed = !of_capture.is_ok_and(|of| of.is_none_or(|of| of.trimmed.is_none()));
                 fired = !self.has_late && !is_trimmed;
                 self.has_late |= fired;
+                self.bindings = bindings(self.reduces, self.has_late);
                 // The user's change comes with a new session.
                 drop(self.materialization_over());
             }

@@ -1,11 +1,12 @@
 //! What people and retention do to the journal between sessions: letters are replayed, what was refused is sent again, what all have is trimmed.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use longshore::journal::{Journal, JournalId};
 use longshore::letters::refused::{self, Keeps, Order, Receiver};
 use longshore::materialize::checkpoint::{Checkpoint, Place};
-use longshore::store::{Epoch, Skip, TaskChanges, TaskStore};
+use longshore::store::{Epoch, Skip, SkipId, TaskChanges, TaskStore};
 use longshore_proto::Error;
 use longshore_proto::materialize::message::Guarantee;
 use longshore_proto::session::Binding;
@@ -17,6 +18,7 @@ use crate::sim::{Mistake, Violation, letters};
 
 impl World {
     pub(super) fn replay(&mut self) -> Result<(), Violation> {
+        self.waits = None;
         let Some(runtime) = &self.runtime else { return Ok(()) };
         let Ok(epoch) = self.store.take_epoch("capture", Epoch(0)) else { return Ok(()) };
         let journal = Arc::clone(&runtime.journal);
@@ -36,24 +38,28 @@ impl World {
         }
     }
 
+    /// Where nothing waits the journal is left alone, as it is shipped.
     pub(super) fn resend(&mut self) -> Result<(), Violation> {
         self.destination.is_mended |= self.dice.once_in(2);
         let Some(runtime) = &self.runtime else { return Ok(()) };
         let (journal, record) = (Arc::clone(&runtime.journal), self.record());
         let skips = self.skips();
         let checkpoint = Checkpoint::of_record(&record, &installation()).map_err(|error| error.to_string())?;
-        let waits = |skip: &&Skip| refused::is_letter(skip, &checkpoint) && refused::mark(skip, &checkpoint).is_none();
-        let meant = skips.iter().filter(waits).map(|skip| skip.at.clone()).collect();
+        let waits = |skip: &&Skip| refused::waits(skip, &checkpoint);
+        let meant: BTreeSet<SkipId> = skips.iter().filter(waits).map(|skip| skip.at.clone()).collect();
+        if meant.is_empty() {
+            return Ok(());
+        }
         let reduces = self.reduces;
-        let receiver = |binding: Binding| {
+        let receiver = |binding: &Binding| {
             let keeps = match binding.delta_updates {
                 true => Keeps::Every,
                 false if reduces => Keeps::Reduced,
                 false => Keeps::Last,
             };
-            (binding.state_key, Receiver { keeps, key: binding.collection.key })
+            (binding.state_key.clone(), Receiver { keeps, key: binding.collection.key.clone() })
         };
-        let receivers = self.bindings().into_iter().map(receiver).collect();
+        let receivers = self.bindings.iter().map(receiver).collect();
         let order = Order { task: TASK, skips: &skips, meant: &meant, receivers: &receivers, force: false };
         let Ok(epoch) = self.store.take_epoch("capture", Epoch(0)) else { return Ok(()) };
         let looks = self.options.mistake != Mistake::ResendWithoutLooking;
@@ -75,12 +81,13 @@ impl World {
         let Some(id) = journal.id() else { return Ok(false) };
         let spoils = self.options.mistake == Mistake::TrimWhatIsNeeded;
         let of_tasks = if spoils { u64::MAX } else { self.low_water(id)? };
-        if journal.trimmable(of_tasks).is_none() {
+        let before = |letter: Option<u64>| letter.filter(|_| !spoils).map_or(of_tasks, |letter| letter.min(of_tasks));
+        if journal.trimmable(before(self.waits)).is_none() {
             return Ok(false);
         }
         let found = letters::find(&*journal).map_err(Error::from)?;
-        let of_letters = found.first_waiting().filter(|_| !spoils);
-        let low_water = of_letters.map_or(of_tasks, |letter| letter.min(of_tasks));
+        self.waits = found.first_waiting();
+        let low_water = before(self.waits);
         let Some(trim) = journal.trimmable(low_water) else { return Ok(false) };
         self.archive.add(found);
         // Older ones would be a destination that went back too far, a stop.
@@ -105,8 +112,8 @@ impl World {
             }
             Some(_) | None => checkpoint.clone(),
         };
-        let place = |binding: Binding| Place { journal, binding: binding.state_key };
-        let places: Vec<Place> = self.bindings().into_iter().map(place).collect();
+        let place = |binding: &Binding| Place { journal, binding: binding.state_key.clone() };
+        let places: Vec<Place> = self.bindings.iter().map(place).collect();
         let positions = places.iter().map(|place| checkpoint.position(place).min(theirs.position(place)).offset);
         let skips = self.skips();
         let waiting = skips.iter().filter(|skip| refused::mark(skip, &checkpoint).is_none()).map(|skip| skip.at.offset);
