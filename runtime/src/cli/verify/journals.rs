@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use longshore_proto::Error;
-use longshore_proto::key::KeyPointers;
 use longshore_proto::verify::{Checksums, Hasher, RANGES};
 
 use super::super::look::damaged;
@@ -45,13 +44,12 @@ impl Journals<'_> {
 
     /// Keys that were on their way; `None`: any may have been.
     pub(super) fn touched(self, subject: &Subject, since: &JournalEnds) -> Result<Option<BTreeSet<Vec<u8>>>, Failure> {
-        let key = KeyPointers::compile(&subject.destination.collection.key)?;
         let mut touched = BTreeSet::new();
         for (capture, _) in &subject.sources {
             let Some(journal) = self.of(capture)? else { continue };
             let Some(behind) = since.get(capture) else { return Ok(None) };
             let mut reader = journal.reader(Filter::All);
-            match history::touched(&mut *reader, *behind, subject.collection(), &key)? {
+            match history::touched(&mut *reader, *behind, subject)? {
                 Some(keys) => touched.extend(keys),
                 None => return Ok(None),
             }
@@ -115,7 +113,6 @@ impl Journals<'_> {
         if keys.is_empty() {
             return Ok(());
         }
-        let key = KeyPointers::compile(&subject.destination.collection.key)?;
         let skips = self.0.skips(&subject.task)?;
         let mut said = BTreeMap::new();
         let mut begins_at = 0;
@@ -123,7 +120,7 @@ impl Journals<'_> {
             let Some(journal) = self.of(capture)? else { continue };
             let mut reader = journal.reader(Filter::All);
             begins_at = begins_at.max(journal.begins_at());
-            let last = history::last_of(&mut *reader, subject.collection(), &key, &keys)?;
+            let last = history::last_of(&mut *reader, subject, &keys)?;
             said.extend(last.into_iter().map(|(key, last)| (key, (journal.id(), last))));
         }
         for (key, (difference, because)) in differences.iter_mut().take(limit) {
@@ -145,9 +142,8 @@ fn rows<T>(
     wants: impl Fn(usize) -> bool,
     make: impl FnMut(&str) -> Result<T, Error>,
 ) -> Result<Option<Vec<T>>, Failure> {
-    let key = KeyPointers::compile(&subject.destination.collection.key)?;
     let mut reader = journal.reader(Filter::All);
-    let rows = history::rows(&mut *reader, subject.collection(), &key, wants, make)?;
+    let rows = history::rows(&mut *reader, subject, wants, make)?;
     Ok(rows.map(|rows| rows.into_values().collect()))
 }
 
