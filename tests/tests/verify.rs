@@ -2,6 +2,8 @@
 //! its key, and explained.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use longshore_postgres::testing::Server;
 use longshore_tests::busy::{self, Tireless};
@@ -115,6 +117,43 @@ fn what_is_on_its_way_is_no_difference_and_hides_none() {
     assert!(looked_again > 0, "rows were on their way when they were read");
     shop::open(&scene.join("out.db")).execute_batch("DELETE FROM orders WHERE id = -1").expect("a repair");
     scene.longshore(["verify"]).expect_code(0);
+}
+
+/// More rows differ than are looked at one by one: of those that were on their way none is told as a difference, of the others all are counted.
+#[test]
+fn many_rows_on_their_way_are_no_difference_and_many_differences_are_told_as_such() {
+    let scene = shop::scene(60_000);
+    scene.longshore(["run", "--until", "caught-up"]).expect_code(0);
+    // Ten rows at a time, and all of them again and again.
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let shop = shop::open(&scene.join("shop.db"));
+            for n in 0_u64.. {
+                if stop.load(Ordering::Relaxed) {
+                    break;
+                }
+                let change =
+                    format!("UPDATE orders SET total = {n} WHERE id BETWEEN {0} AND {0} + 9", n * 7919 % 60_000);
+                shop.execute_batch(&change).expect("a change");
+                std::thread::park_timeout(Duration::from_millis(1));
+            }
+        });
+        let verified = scene.longshore(["verify", "out/shop/orders", "--json"]);
+        stop.store(true, Ordering::Relaxed);
+        assert_eq!(differences(&verified), BTreeSet::new(), "{}", verified.stdout);
+        let one = &verified.objects("verified")[0];
+        assert!(one["result"] == "same" || one["result"] == "changing", "{one}");
+        assert!(one["rounds"].as_u64() > Some(1), "it was looked at again: {one}");
+    });
+    scene.longshore(["verify", "out/shop/orders"]).expect_code(0);
+
+    shop::open(&scene.join("out.db")).execute_batch("UPDATE orders SET note = 'x' WHERE id % 2 = 0").expect("changes");
+    let verified = scene.longshore(["verify", "out/shop/orders", "--json", "--limit", "3"]).expect_code(1);
+    let one = &verified.objects("verified")[0];
+    let (differ, ranges) = (one["differences"].as_u64(), one["ranges_not_looked_at"].as_u64());
+    assert!(differ > Some(4_000) && ranges > Some(3_000), "{one}");
+    assert_eq!(verified.objects("difference").len(), 3);
 }
 
 /// Real coordinates, some with more digits than a double holds.

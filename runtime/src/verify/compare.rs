@@ -9,6 +9,9 @@ use longshore_proto::verify::{Hasher, range_of};
 /// Rows as they were told, by their keys in key encoding version 1.
 pub type Rows = BTreeMap<Vec<u8>, Bytes>;
 
+/// Keys in key encoding version 1.
+pub type Keys = BTreeSet<Vec<u8>>;
+
 /// Rows by their keys. Of two with one key, the last stays.
 ///
 /// # Errors
@@ -47,12 +50,7 @@ pub struct Compared {
 ///
 /// # Errors
 /// A row is none of this binding.
-pub fn compare(
-    hasher: &Hasher,
-    source: &Rows,
-    destination: &Rows,
-    touched: Option<&BTreeSet<Vec<u8>>>,
-) -> Result<Compared, Error> {
+pub fn compare(hasher: &Hasher, source: &Rows, destination: &Rows, touched: Option<&Keys>) -> Result<Compared, Error> {
     let mut compared = Compared::default();
     let keys: BTreeSet<&Vec<u8>> = source.keys().chain(destination.keys()).collect();
     for key in keys {

@@ -17,6 +17,11 @@ use crate::verify::subject::Subject;
 pub(super) struct Sums(Vec<Verified>);
 
 impl Sums {
+    /// Of one place.
+    pub(super) fn of_checksums(checksums: Checksums) -> Self {
+        Self(vec![Verified::Checksums(Box::new(checksums))])
+    }
+
     /// Rows of one place.
     pub(super) fn of_rows(rows: Vec<Bytes>) -> Self {
         Self(vec![Verified::Rows(rows)])

@@ -1,6 +1,6 @@
 //! `longshore verify`: brings a flow up to date, compares its destinations with their sources, and looks again at what was on its way. What is
-//! compared, and what a difference means, is in [`crate::verify`]; both ends are asked in [`ends`], the journals
-//! in [`journals`], and the outcome is told in [`tell`].
+//! compared, and what a difference means, is in [`crate::verify`]; both ends are asked in [`ends`], the journals in [`journals`], and the outcome
+//! is told in [`tell`].
 
 mod ends;
 mod journals;
@@ -12,24 +12,24 @@ use std::path::PathBuf;
 use indicatif::MultiProgress;
 use longshore_proto::Error;
 use longshore_proto::session::Binding;
-use longshore_proto::verify::{Checksums, Hasher};
+use longshore_proto::verify::{Checksums, Hasher, range_of};
 
-use super::args::{Global, RunArgs, Until, VerifyArgs, split_word};
+use super::args::{Global, RunArgs, VerifyArgs, split_word};
 use super::output::{Failure, Output};
 use super::run::{self, Left, state_directory};
 use super::{catalogs, logs};
 use crate::catalog::Catalog;
 use crate::store::{StateDirectory, StateLook};
 use crate::supervise::{Problem, spec};
-use crate::verify::compare::{self, Difference, Rows};
+use crate::verify::compare::{self, Difference, Keys};
 use crate::verify::explain::Because;
 use crate::verify::subject::{Subject, is_named};
 
 use ends::{Ends, Sums};
 use journals::{JournalEnds, Journals};
 
-/// Times that rows which were on their way are looked at again.
-const ROUNDS: usize = 5;
+/// Times that what differs is looked at again, as it may have been on its way.
+const ROUNDS: usize = 6;
 /// Rows of the ranges that are looked at one by one, of a binding in one round, about.
 const ROWS_MAX: u64 = 10_000;
 
@@ -42,16 +42,17 @@ pub(super) async fn verify(global: &Global, args: VerifyArgs, output: &Output) -
     let (mut compared, not_compared) = state.subjects(name.as_deref())?;
     state.sums(&flow, &mut compared).await?;
     for _ in 0..ROUNDS {
-        let mut open: Vec<&mut Comparison> = compared.iter_mut().filter(|one| !one.open.is_empty()).collect();
+        let mut open: Vec<&mut Comparison> = compared.iter_mut().filter(|one| one.is_open()).collect();
         if open.is_empty() {
             break;
         }
-        let sources = state.rows_of_sources(&flow, &mut open).await?;
+        open.iter_mut().for_each(|one| one.begin_round());
+        let sources = state.sources(&flow, &mut open).await?;
         let ends = state.journals().ends(&open)?;
         drop(state);
         let Some(now) = flow.caught_up().await? else { return stopped(output) };
         state = now;
-        let destinations = state.rows_of_destinations(&flow, &open).await?;
+        let destinations = state.destinations(&flow, &open).await?;
         for ((comparison, source), destination) in open.iter_mut().zip(sources).zip(destinations) {
             state.compare(comparison, (source, destination), &ends)?;
         }
@@ -80,11 +81,7 @@ struct Flow<'a> {
 impl Flow<'_> {
     /// Runs it until it is caught up, and holds its state from then on; `None`: somebody stopped it.
     async fn caught_up(&self) -> Result<Option<State>, Failure> {
-        let args = RunArgs {
-            until: Some(Until::CaughtUp),
-            values: self.args.values.clone(),
-            ..RunArgs::until_caught_up(&self.path)
-        };
+        let args = RunArgs { values: self.args.values.clone(), ..RunArgs::until_caught_up(&self.path) };
         // The future of a run is large.
         match Box::pin(run::untold(self.global, args, self.output, self.view.clone())).await? {
             Left::Done => {}
@@ -108,11 +105,15 @@ struct Comparison {
     hasher: Hasher,
     source: Checksums,
     destination: Checksums,
-    /// Key ranges that are to be looked at row by row.
+    /// Key ranges that may differ: their rows may have been on their way.
     open: BTreeSet<usize>,
+    /// Key ranges that differ, and whose rows are still to be looked at.
+    differing: BTreeSet<usize>,
     /// Key ranges that differ and are too many to be looked at.
     passed_over: BTreeSet<usize>,
-    /// Times that rows were looked at.
+    /// Those whose rows are looked at in this round; none: the checksums of all are.
+    looked_at: BTreeSet<usize>,
+    /// So many there were.
     rounds: usize,
     differences: BTreeMap<Vec<u8>, (Difference, Option<Because>)>,
     /// Why the source cannot tell what it has, so that the journal stands for it.
@@ -190,7 +191,6 @@ impl State {
                 (Ok(source), Ok(destination)) => {
                     comparison.open = source.differing(&destination).collect();
                     (comparison.source, comparison.destination) = (source, destination);
-                    comparison.pass_over();
                 }
                 (Err(why), _) | (_, Err(why)) => comparison.fault = Some(why),
             }
@@ -198,59 +198,53 @@ impl State {
         Ok(())
     }
 
-    async fn rows_of_sources(
+    /// What the sources, or the journals in their place, have of what is looked at in this round.
+    async fn sources(
         &self,
         flow: &Flow<'_>,
         open: &mut [&mut Comparison],
     ) -> Result<Vec<Result<Sums, String>>, Failure> {
-        let told = |one: &&mut Comparison| one.instead.is_none();
-        let asked: Vec<_> = open.iter().filter(|one| told(one)).map(|one| (&one.subject, one.ranges())).collect();
+        let tell = open.iter().filter(|one| one.instead.is_none());
+        let asked: Vec<_> = tell.map(|one| (&one.subject, one.asked_ranges())).collect();
         let told = Ends::new(self, flow).sources(&asked).await.map_err(|problem| flow.failure(problem))?;
         let mut told = told.into_iter();
         let mut all = Vec::with_capacity(open.len());
-        for Comparison { subject, hasher, open, instead, .. } in open.iter_mut().map(|one| &mut **one) {
+        for Comparison { subject, hasher, looked_at, instead, .. } in open.iter_mut().map(|one| &mut **one) {
+            let journals = self.journals();
             all.push(match instead {
-                Some(_) => self.journals().rows(subject, hasher, open)?.map(Sums::of_rows),
                 None => told.next().unwrap_or_else(|| Err("its source told nothing".to_owned())),
+                Some(_) if looked_at.is_empty() => journals.checksums(subject, hasher)?.map(Sums::of_checksums),
+                Some(_) => journals.rows(subject, hasher, looked_at)?.map(Sums::of_rows),
             });
         }
         Ok(all)
     }
 
-    async fn rows_of_destinations(
+    /// The same of the destinations.
+    async fn destinations(
         &self,
         flow: &Flow<'_>,
         open: &[&mut Comparison],
     ) -> Result<Vec<Result<Sums, String>>, Failure> {
-        let all: Vec<_> = open.iter().map(|one| (&one.subject, one.ranges())).collect();
+        let all: Vec<_> = open.iter().map(|one| (&one.subject, one.asked_ranges())).collect();
         Ends::new(self, flow).destinations(&all).await.map_err(|problem| flow.failure(problem))
     }
 
-    /// Compares the rows of a binding's open ranges, of which those of the source were read where journals ended at `since`.
+    /// Compares what was told in a round, by the source where journals ended at `since`.
     fn compare(
         &self,
         comparison: &mut Comparison,
-        rows: (Result<Sums, String>, Result<Sums, String>),
+        told: (Result<Sums, String>, Result<Sums, String>),
         since: &JournalEnds,
     ) -> Result<(), Failure> {
-        comparison.open.clear();
-        comparison.rounds += 1;
-        let hasher = &comparison.hasher;
-        let keyed = |rows: Result<Sums, String>| {
-            let rows = compare::by_key(hasher, rows?.rows()?);
-            rows.map_err(|error| error.message.clone())
-        };
-        let (source, destination): (Rows, Rows) = match (keyed(rows.0), keyed(rows.1)) {
-            (Ok(source), Ok(destination)) => (source, destination),
-            (Err(why), _) | (_, Err(why)) => {
-                comparison.fault = Some(why);
-                return Ok(());
-            }
-        };
         let touched = self.journals().touched(&comparison.subject, since)?;
-        let found = compare::compare(hasher, &source, &destination, touched.as_ref())?;
-        comparison.open = found.undecided;
-        comparison.differences.extend(found.differences.into_iter().map(|one| (one.key.clone(), (one, None))));
+        let is_of_rows = !comparison.looked_at.is_empty();
+        let compared = match (told, is_of_rows) {
+            ((Ok(source), Ok(destination)), true) => comparison.compare_rows(source, destination, touched.as_ref()),
+            ((Ok(source), Ok(destination)), false) => comparison.compare_sums(source, destination, touched.as_ref()),
+            ((Err(why), _) | (_, Err(why)), _) => Err(why),
+        };
+        comparison.fault = compared.err();
         Ok(())
     }
 }
@@ -264,7 +258,9 @@ impl Comparison {
             source: Checksums::default(),
             destination: Checksums::default(),
             open: BTreeSet::new(),
+            differing: BTreeSet::new(),
             passed_over: BTreeSet::new(),
+            looked_at: BTreeSet::new(),
             rounds: 0,
             differences: BTreeMap::new(),
             instead: None,
@@ -281,21 +277,55 @@ impl Comparison {
         Ok(sums)
     }
 
-    /// So many ranges stay open that their rows can be looked at.
-    fn pass_over(&mut self) {
-        let mut rows = 0;
-        for range in std::mem::take(&mut self.open) {
-            if rows < ROWS_MAX {
-                rows += self.source.rows_in(range).max(self.destination.rows_in(range));
-                self.open.insert(range);
-            } else {
-                self.passed_over.insert(range);
-            }
-        }
+    /// There is something to be looked at.
+    fn is_open(&self) -> bool {
+        self.fault.is_none() && !(self.open.is_empty() && self.differing.is_empty())
     }
 
-    /// The open ranges, as they are asked for.
-    fn ranges(&self) -> Vec<u32> {
-        self.open.iter().filter_map(|range| u32::try_from(*range).ok()).collect()
+    /// Rows are looked at where they are few enough, of what differs for sure first; else the checksums once more.
+    fn begin_round(&mut self) {
+        self.rounds += 1;
+        let rows = |of: &BTreeSet<usize>| -> u64 { of.iter().map(|range| self.rows_in(*range)).sum() };
+        let few = |of: &BTreeSet<usize>| rows(of) <= ROWS_MAX || of.len() == 1;
+        let looked_at = if few(&self.open) { self.open.clone() } else { BTreeSet::new() };
+        self.looked_at = if self.differing.is_empty() { looked_at } else { std::mem::take(&mut self.differing) };
+    }
+
+    fn rows_in(&self, range: usize) -> u64 {
+        self.source.rows_in(range).max(self.destination.rows_in(range))
+    }
+
+    /// The ranges of this round, as they are asked for.
+    fn asked_ranges(&self) -> Vec<u32> {
+        self.looked_at.iter().filter_map(|range| u32::try_from(*range).ok()).collect()
+    }
+
+    /// Where nothing was on its way, a range differs for good.
+    fn compare_sums(&mut self, source: Sums, destination: Sums, touched: Option<&Keys>) -> Result<(), String> {
+        let (source, destination) = (source.checksums()?, destination.checksums()?);
+        let touched: Option<BTreeSet<usize>> = touched.map(|keys| keys.iter().map(|key| range_of(key)).collect());
+        let (open, sure): (BTreeSet<usize>, BTreeSet<usize>) = source
+            .differing(&destination)
+            .filter(|range| !self.passed_over.contains(range))
+            .partition(|range| touched.as_ref().is_none_or(|touched| touched.contains(range)));
+        (self.source, self.destination, self.open) = (source, destination, open);
+        let mut rows = 0;
+        for range in sure {
+            if rows < ROWS_MAX { &mut self.differing } else { &mut self.passed_over }.insert(range);
+            rows += self.rows_in(range);
+        }
+        Ok(())
+    }
+
+    fn compare_rows(&mut self, source: Sums, destination: Sums, touched: Option<&Keys>) -> Result<(), String> {
+        let said = |error: Error| error.message.clone();
+        let source = compare::by_key(&self.hasher, source.rows()?).map_err(said)?;
+        let destination = compare::by_key(&self.hasher, destination.rows()?).map_err(said)?;
+        let found = compare::compare(&self.hasher, &source, &destination, touched).map_err(said)?;
+        let looked_at = std::mem::take(&mut self.looked_at);
+        self.open.retain(|range| !looked_at.contains(range));
+        self.open.extend(found.undecided);
+        self.differences.extend(found.differences.into_iter().map(|one| (one.key.clone(), (one, None))));
+        Ok(())
     }
 }

@@ -24,13 +24,18 @@ enum Outcome {
     NotCompared,
 }
 
+impl Comparison {
+    /// Key ranges that differ for sure, and whose rows were not looked at.
+    fn not_looked_at(&self) -> u64 {
+        (self.passed_over.len() + self.differing.len()) as u64
+    }
+}
+
 impl Outcome {
     fn of(comparison: &Comparison) -> Self {
         match comparison {
             Comparison { fault: Some(_), .. } => Self::NotCompared,
-            Comparison { differences, passed_over, .. } if !differences.is_empty() || !passed_over.is_empty() => {
-                Self::Differs
-            }
+            _ if !comparison.differences.is_empty() || comparison.not_looked_at() > 0 => Self::Differs,
             Comparison { open, .. } if !open.is_empty() => Self::Changing,
             Comparison { .. } => Self::Same,
         }
@@ -80,14 +85,15 @@ pub(super) fn tell(
 }
 
 fn tell_one(comparison: &Comparison, result: Outcome, limit: usize, output: &Output) {
-    let Comparison { subject, source, destination, differences, open, passed_over, instead, fault, .. } = comparison;
+    let Comparison { subject, source, destination, differences, open, instead, fault, .. } = comparison;
+    let not_looked_at = comparison.not_looked_at();
     let whole = if instead.is_some() { "journal" } else { "source" };
     let (task, collection) = (&subject.task, subject.collection());
     output.object(
         "verified",
         json!({
             "task": task, "collection": collection, "result": result.word(), "source_rows": source.rows(),
-            "destination_rows": destination.rows(), "differences": differences.len(), "ranges_not_looked_at": passed_over.len(),
+            "destination_rows": destination.rows(), "differences": differences.len(), "ranges_not_looked_at": not_looked_at,
             "ranges_changing": open.len(), "rounds": comparison.rounds, "compared_with": if instead.is_some() { "journal" } else { "source" },
             "reason": fault.as_ref().or(instead.as_ref()),
         }),
@@ -121,10 +127,16 @@ fn tell_one(comparison: &Comparison, result: Outcome, limit: usize, output: &Out
     if differences.len() > limit {
         output.line(format_args!("  and {} more (--limit N shows them)", rows((differences.len() - limit) as u64)));
     }
-    if !passed_over.is_empty() {
+    if not_looked_at > 0 {
         output.line(format_args!(
             "  and at least one in each of {} more key ranges, which were not looked at row by row",
-            rows(passed_over.len() as u64)
+            rows(not_looked_at)
+        ));
+    }
+    if result == Outcome::Differs && !open.is_empty() {
+        output.line(format_args!(
+            "  rows in {} more of 4,096 key ranges changed each time they were looked at",
+            rows(open.len() as u64)
         ));
     }
 }
