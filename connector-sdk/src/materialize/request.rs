@@ -34,7 +34,7 @@ pub struct MaterializeSpec {
     pub identifier_forbidden_characters: &'static str,
     /// Its delta bindings keep `_meta` where nobody chose fields: a delete is a row there, which `_meta` tells.
     pub keeps_meta: bool,
-    /// It can read all rows of a standard binding ([`Materialize::verify`](super::Materialize::verify)).
+    /// It can read all rows of a standard binding ([`Materialize::verify`]).
     pub verifies: bool,
 }
 
