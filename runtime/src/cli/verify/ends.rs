@@ -8,8 +8,8 @@ use longshore_proto::{Error, ErrorKind};
 use super::super::view::grouped;
 use super::super::visit::Visited;
 use super::{Flow, State};
-use crate::catalog::{CaptureTask, MaterializationTask};
-use crate::connector::{CaptureClient, Launched, MaterializeClient, Verified};
+use crate::catalog::{CaptureTask, MaterializationTask, Node};
+use crate::connector::{Launched, Verified};
 use crate::supervise::Problem;
 use crate::verify::subject::Subject;
 
@@ -85,23 +85,15 @@ impl<'a> Ends<'a> {
         asked: &[Asked<'_>],
         told: &mut [Result<Sums, String>],
     ) -> Result<(), Problem> {
-        let client: CaptureClient = connector.capture();
+        let client = connector.capture();
         let spec = client.spec().await?;
-        let config = self.state.catalog.typed(
-            &task.config,
-            &spec.config_schema_json,
-            &format!("the config of {}", task.name),
-        )?;
+        let config = self.config(&task.name, &task.config, &spec.config_schema_json)?;
+        let cannot = (!spec.verifies).then(|| format!("{} cannot tell what is in its source", spec.name));
         for ((subject, ranges), told) in asked.iter().zip(told) {
-            let ours = subject.sources.iter().filter(|(capture, _)| *capture == task.name);
-            for (_, binding) in ours {
-                if !spec.verifies {
-                    *told = Err(format!("{} cannot tell what is in its source", spec.name));
-                    continue;
-                }
-                let question = self.question(&task.name, &config.json, binding, subject, ranges);
-                let answer = client.verify(question, |progress| self.tell(&task.name, subject, progress)).await;
-                add(told, answer)?;
+            for (_, binding) in subject.sources.iter().filter(|(capture, _)| *capture == task.name) {
+                let question = self.question(&task.name, &config, binding, subject, ranges);
+                let tell = |progress: &Progress| self.tell(&task.name, subject, progress);
+                add(told, cannot.as_ref(), client.verify(question, tell)).await?;
             }
         }
         Ok(())
@@ -127,23 +119,21 @@ impl<'a> Ends<'a> {
         asked: &[Asked<'_>],
         told: &mut [Result<Sums, String>],
     ) -> Result<(), Problem> {
-        let client: MaterializeClient = connector.materialize();
+        let client = connector.materialize();
         let spec = client.spec().await?;
-        let config = self.state.catalog.typed(
-            &task.config,
-            &spec.config_schema_json,
-            &format!("the config of {}", task.name),
-        )?;
+        let config = self.config(&task.name, &task.config, &spec.config_schema_json)?;
+        let cannot = (!spec.verifies).then(|| format!("{} cannot tell what is in its destination", spec.name));
         for ((subject, ranges), told) in asked.iter().zip(told).filter(|((subject, _), _)| subject.task == task.name) {
-            if !spec.verifies {
-                *told = Err(format!("{} cannot tell what is in its destination", spec.name));
-                continue;
-            }
-            let question = self.question(&task.name, &config.json, &subject.destination, subject, ranges);
-            let answer = client.verify(question, |progress| self.tell(&task.name, subject, progress)).await;
-            add(told, answer)?;
+            let question = self.question(&task.name, &config, &subject.destination, subject, ranges);
+            let tell = |progress: &Progress| self.tell(&task.name, subject, progress);
+            add(told, cannot.as_ref(), client.verify(question, tell)).await?;
         }
         Ok(())
+    }
+
+    /// As the connector gets it.
+    fn config(&self, task: &str, config: &Node, schema: &[u8]) -> Result<Bytes, Problem> {
+        Ok(self.state.catalog.typed(config, schema, &format!("the config of {task}"))?.json)
     }
 
     fn question(&self, task: &str, config: &Bytes, binding: &Binding, subject: &Subject, ranges: &[u32]) -> Verify {
@@ -170,18 +160,26 @@ impl<'a> Ends<'a> {
     }
 }
 
-/// What the connector finds wrong with one binding says nothing of the others.
-fn add(told: &mut Result<Sums, String>, answer: Result<Verified, Error>) -> Result<(), Problem> {
-    match (told, answer) {
-        (Ok(Sums(all)), Ok(answer)) => all.push(answer),
-        (Err(_), _) => {}
-        (told, Err(error)) if matches!(error.kind, ErrorKind::Config | ErrorKind::Data) => {
+/// Asks, unless the connector `cannot` answer. What it finds wrong with one binding says nothing of the others.
+async fn add(
+    told: &mut Result<Sums, String>,
+    cannot: Option<&String>,
+    answer: impl Future<Output = Result<Verified, Error>>,
+) -> Result<(), Problem> {
+    let Ok(Sums(all)) = told else { return Ok(()) };
+    if let Some(why) = cannot {
+        *told = Err(why.clone());
+        return Ok(());
+    }
+    match answer.await {
+        Ok(answer) => all.push(answer),
+        Err(error) if matches!(error.kind, ErrorKind::Config | ErrorKind::Data) => {
             *told = Err(match error.suggestion.as_str() {
                 "" => error.message.clone(),
                 suggestion => format!("{} ({suggestion})", error.message),
             });
         }
-        (_, Err(error)) => return Err(error.into()),
+        Err(error) => return Err(error.into()),
     }
     Ok(())
 }

@@ -300,13 +300,13 @@ impl Comparison {
         self.looked_at.iter().filter_map(|range| u32::try_from(*range).ok()).collect()
     }
 
-    /// Where nothing was on its way, a range differs for good.
+    /// Where nothing was on its way, an open range differs for good. What was found out about the others stays.
     fn compare_sums(&mut self, source: Sums, destination: Sums, touched: Option<&Keys>) -> Result<(), String> {
         let (source, destination) = (source.checksums()?, destination.checksums()?);
         let touched: Option<BTreeSet<usize>> = touched.map(|keys| keys.iter().map(|key| range_of(key)).collect());
         let (open, sure): (BTreeSet<usize>, BTreeSet<usize>) = source
             .differing(&destination)
-            .filter(|range| !self.passed_over.contains(range))
+            .filter(|range| self.open.contains(range))
             .partition(|range| touched.as_ref().is_none_or(|touched| touched.contains(range)));
         (self.source, self.destination, self.open) = (source, destination, open);
         let mut rows = 0;

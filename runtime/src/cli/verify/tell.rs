@@ -94,13 +94,12 @@ fn tell_one(comparison: &Comparison, result: Outcome, limit: usize, output: &Out
         json!({
             "task": task, "collection": collection, "result": result.word(), "source_rows": source.rows(),
             "destination_rows": destination.rows(), "differences": differences.len(), "ranges_not_looked_at": not_looked_at,
-            "ranges_changing": open.len(), "rounds": comparison.rounds, "compared_with": if instead.is_some() { "journal" } else { "source" },
+            "ranges_changing": open.len(), "rounds": comparison.rounds, "compared_with": whole,
             "reason": fault.as_ref().or(instead.as_ref()),
         }),
     );
-    let rows = |rows: u64| grouped(rows);
     match result {
-        Outcome::Same => output.line(format_args!("{task}/{collection}  same: {} rows", rows(source.rows()))),
+        Outcome::Same => output.line(format_args!("{task}/{collection}  same: {} rows", grouped(source.rows()))),
         Outcome::NotCompared => {
             let why = fault.as_deref().unwrap_or_default();
             output.line(format_args!("{task}/{collection}  not compared: {why}"));
@@ -109,13 +108,13 @@ fn tell_one(comparison: &Comparison, result: Outcome, limit: usize, output: &Out
             "{task}/{collection}  not compared to its end: rows in {} of 4,096 key ranges changed each time they were looked at; all \
              others are the same ({} rows)",
             open.len(),
-            rows(source.rows()),
+            grouped(source.rows()),
         )),
         Outcome::Differs => output.line(format_args!(
             "{task}/{collection}  DIFFERS: {} rows ({} in the {whole}, {} in the destination)",
-            rows(differences.len() as u64),
-            rows(source.rows()),
-            rows(destination.rows()),
+            grouped(differences.len() as u64),
+            grouped(source.rows()),
+            grouped(destination.rows()),
         )),
     }
     if let (Some(why), None) = (instead, fault) {
@@ -125,18 +124,18 @@ fn tell_one(comparison: &Comparison, result: Outcome, limit: usize, output: &Out
         tell_difference(comparison, difference, *because, output);
     }
     if differences.len() > limit {
-        output.line(format_args!("  and {} more (--limit N shows them)", rows((differences.len() - limit) as u64)));
+        output.line(format_args!("  and {} more (--limit N shows them)", grouped((differences.len() - limit) as u64)));
     }
     if not_looked_at > 0 {
         output.line(format_args!(
             "  and at least one in each of {} more key ranges, which were not looked at row by row",
-            rows(not_looked_at)
+            grouped(not_looked_at)
         ));
     }
     if result == Outcome::Differs && !open.is_empty() {
         output.line(format_args!(
             "  rows in {} more of 4,096 key ranges changed each time they were looked at",
-            rows(open.len() as u64)
+            grouped(open.len() as u64)
         ));
     }
 }
