@@ -1,5 +1,6 @@
-//! Reads rows by COPY in text format, with all values as the types' output functions write them, as the log does, where a cast to text would
-//! not (`inet`, `character(n)`). Whoever reads says which rows, in which order, and where one row stands in it.
+//! Reads rows by COPY, with all values as the types' output functions write them, as the log does, where a cast to text would not (`inet`,
+//! `character(n)`): in binary, where we can write those texts ourselves ([`crate::binary`]), else in text format. Whoever reads says which rows,
+//! in which order, and where one row stands in it.
 //!
 //! A COPY is asked for as many rows as fill a chunk, judged by those that were read before ([`Stride`]). Should they be much larger, it is left
 //! in the middle, and its connection with it: there is no other way to end one at once that cannot hit the statement behind it.
@@ -11,6 +12,7 @@ use longshore_postgres::tokio_postgres::CopyOutStream;
 use longshore_postgres::{Client, failed};
 use longshore_sdk::{Error, Result};
 
+use crate::binary::{Got, Reader, Wire};
 use crate::layout::Layout;
 use crate::rows::{Row, Rows, Unread};
 
@@ -60,6 +62,8 @@ pub(crate) struct Reading<'a> {
     pub(crate) layout: &'a Layout,
     /// Values of a row: those of the layout, and what else is asked for behind them.
     pub(crate) width: usize,
+    /// How each of them travels; none: as a text.
+    pub(crate) wires: Option<Vec<Wire>>,
     pub(crate) rows_max: usize,
 }
 
@@ -81,7 +85,7 @@ pub(crate) async fn fill(
     select: impl Fn(Option<&[String]>, usize) -> String,
     place_of: impl Fn(Row<'_>) -> Vec<String>,
 ) -> Result<Filled> {
-    let Reading { width, rows_max, .. } = *reading;
+    let &Reading { width, rows_max, .. } = reading;
     let mut rows = Rows::new(width);
     loop {
         let (rows_before, bytes_before) = (rows.len(), rows.bytes());
@@ -105,9 +109,11 @@ pub(crate) async fn fill(
 impl<'a> Reading<'a> {
     /// Begins the COPY of a select.
     pub(crate) async fn open(&self, select: &str) -> Result<Lines<'a>> {
-        let copy = format!("COPY ({select}) TO STDOUT");
+        let form = if self.wires.is_some() { " (FORMAT binary)" } else { "" };
+        let copy = format!("COPY ({select}) TO STDOUT{form}");
         let lines = self.client.copy_out(&copy).await.map_err(|error| failed(self.doing, &error))?;
-        Ok(Lines { lines: Box::pin(lines), width: self.width, doing: self.doing })
+        let reader = self.wires.clone().map(Reader::new);
+        Ok(Lines { lines: Box::pin(lines), width: self.width, reader, doing: self.doing })
     }
 
     /// What was read, as texts.
@@ -120,25 +126,32 @@ impl<'a> Reading<'a> {
     }
 }
 
-/// The lines of a COPY.
+/// The rows of a COPY.
 pub(crate) struct Lines<'a> {
     lines: Pin<Box<CopyOutStream>>,
     width: usize,
+    /// None: they are lines.
+    reader: Option<Reader>,
     doing: &'a str,
 }
 
 impl Lines<'_> {
     /// Takes rows until there are so many more, or so many bytes in all; true: there are none behind.
     pub(crate) async fn take(&mut self, rows: &mut Unread, bytes_max: usize, rows_max: usize) -> Result<bool> {
-        for _ in 0..rows_max {
+        let mut count = 0;
+        while count < rows_max {
             if rows.bytes() >= bytes_max {
                 return Ok(false);
             }
             // The server sends each row by itself.
             let Some(line) = self.lines.next().await else { return Ok(true) };
             let line = line.map_err(|error| failed(self.doing, &error))?;
-            let row = rows.line(&line, self.width);
-            row.map_err(|fault| Error::internal("postgres.copy", format!("{}: {fault}", self.doing)))?;
+            let got = match &mut self.reader {
+                Some(reader) => reader.read(&line, rows),
+                None => rows.line(&line, self.width).map(|()| Got::Row),
+            };
+            let got = got.map_err(|fault| Error::internal("postgres.copy", format!("{}: {fault}", self.doing)))?;
+            count += usize::from(got == Got::Row);
         }
         Ok(false)
     }

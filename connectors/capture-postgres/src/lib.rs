@@ -9,6 +9,7 @@
 //! A second connector, for where the log cannot be read, is in [`query`].
 
 mod apply;
+mod binary;
 mod config;
 mod copy;
 mod covered;

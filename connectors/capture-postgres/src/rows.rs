@@ -214,14 +214,29 @@ impl Unread {
         self.bytes.push(0);
     }
 
+    /// A value, by what writes its text; if that fails, nothing of it is of use.
+    pub(crate) fn written<E>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Result<(), E> {
+        let start = self.bytes.len();
+        write(&mut self.bytes)?;
+        self.spans.push(Span::new(start, self.bytes.len()));
+        self.bytes.push(0);
+        Ok(())
+    }
+
+    /// There may be so many more bytes, in all at most as many as a [`Span`] can tell.
+    pub(crate) fn check_room(&self, bytes: usize) -> Result<(), String> {
+        match self.bytes.len() + bytes > u32::MAX as usize {
+            true => Err("expected rows of at most 4 GiB, got more".to_owned()),
+            false => Ok(()),
+        }
+    }
+
     /// A row of so many values, as a line of COPY's text format, with its end. The error is what was expected; then nothing of it is of use.
     pub(crate) fn line(&mut self, line: &[u8], width: usize) -> Result<(), String> {
         let Some((b'\n', values)) = line.split_last() else {
             return Err("expected a line with its end, got none".to_owned());
         };
-        if self.bytes.len() + line.len() > u32::MAX as usize {
-            return Err("expected rows of at most 4 GiB, got more".to_owned());
-        }
+        self.check_room(line.len())?;
         let before = self.spans.len();
         // A tab never stands inside of a value: there it is escaped.
         if memchr(b'\\', values).is_none() {

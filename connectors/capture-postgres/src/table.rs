@@ -4,6 +4,7 @@ use longshore_postgres::{Client, failed, qualified, quoted};
 use longshore_sdk::{Error, Result};
 
 use crate::NAME;
+use crate::binary::Wire;
 use crate::config::Resource;
 use crate::kinds::Kinds;
 use crate::layout::Layout;
@@ -291,10 +292,21 @@ impl Table {
         format!("{only}{}", self.sql_name())
     }
 
-    /// As they stand behind SELECT.
+    /// As they stand behind SELECT in a COPY: in binary, if there is a [`Wire`] for each of them.
     pub(crate) fn sql_columns(&self) -> String {
-        let columns: Vec<String> = self.columns.iter().map(|column| quoted(&column.name)).collect();
-        columns.join(", ")
+        let casts = self.wires().unwrap_or_default().into_iter().map(Wire::cast).chain(std::iter::repeat(""));
+        let columns = self.columns.iter().zip(casts).map(|(column, cast)| quoted(&column.name) + cast);
+        columns.collect::<Vec<_>>().join(", ")
+    }
+
+    /// How their values travel in binary; none: some do not.
+    pub(crate) fn wires(&self) -> Option<Vec<Wire>> {
+        self.columns.iter().map(|column| Wire::of(&column.sql)).collect()
+    }
+
+    /// A column of the table itself: behind ORDER BY a name alone would mean what is selected under it.
+    pub(crate) fn sql_column(&self, column: &str) -> String {
+        format!("{}.{}", quoted(&self.name), quoted(column))
     }
 
     pub(crate) fn is_full(&self) -> bool {

@@ -35,7 +35,8 @@ pub(crate) async fn verify(asked: &Verify<Config, Resource>, tally: &mut Tally) 
     let mut shape = Shape::new(&binding.collection.schema_json);
     shape.adopt(&layout);
     let width = table.columns.len();
-    let reading = Reading { client: &client, doing: &doing, layout: &layout, width, rows_max: usize::MAX };
+    let reading =
+        Reading { client: &client, doing: &doing, layout: &layout, width, wires: table.wires(), rows_max: usize::MAX };
     let mut lines = reading.open(&format!("SELECT {} FROM {}", table.sql_columns(), table.sql_from())).await?;
     let mut document = Vec::new();
     loop {

@@ -113,7 +113,8 @@ async fn in_transaction(
         return Ok(None);
     }
     let after = stand.after.filter(|_| is_same_key).map(<[String]>::to_vec);
-    let reading = Reading { client, doing, layout: &layout, width: table.columns.len(), rows_max: stand.rows_max };
+    let (width, wires) = (table.columns.len(), table.wires());
+    let reading = Reading { client, doing, layout: &layout, width, wires, rows_max: stand.rows_max };
     let condition = stand.resource.condition.as_deref();
     let select = |after: Option<&[String]>, limit: usize| select(&table, condition, after, limit);
     let Filled { rows, is_end, is_left } =
@@ -123,7 +124,7 @@ async fn in_transaction(
 
 /// Rows behind a key for which a condition is true, in the order of its index.
 fn select(table: &Table, condition: Option<&str>, after: Option<&[String]>, rows_max: usize) -> String {
-    let key: Vec<String> = table.key.iter().map(|name| quoted(name)).collect();
+    let key: Vec<String> = table.key.iter().map(|name| table.sql_column(name)).collect();
     let key = key.join(", ");
     let behind = after.map(|after| format!("({key}) > ({})", literals(table, after).join(", ")));
     let conditions: Vec<String> = behind.into_iter().chain(condition.map(whole)).collect();

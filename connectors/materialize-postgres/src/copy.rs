@@ -32,19 +32,23 @@ pub(crate) enum Form {
     Binary,
 }
 
-/// Lines of one batch.
+/// Lines of one or more batches.
 #[derive(Debug, Default)]
 pub(crate) struct Lines {
     form: Form,
+    /// Those of the last batch.
     text: Vec<u8>,
-    /// Where each begins, and the row of the batch it is of.
+    /// Those of the batches before, and their bytes together.
+    before: Vec<Bytes>,
+    before_bytes: usize,
+    /// Where each begins in all of them, and the row it is of.
     begins: Vec<(usize, usize)>,
 }
 
 impl Lines {
     /// None yet; room for so many bytes.
     pub(crate) fn new(form: Form, bytes: usize) -> Self {
-        Self { form, text: Vec::with_capacity(bytes), begins: Vec::new() }
+        Self { form, text: Vec::with_capacity(bytes), ..Self::default() }
     }
 
     /// Adds a line, with its end, if it can be written at all.
@@ -57,14 +61,14 @@ impl Lines {
         if self.form == Form::Text {
             self.text.push(b'\n');
         }
-        self.begins.push((begin, row));
+        self.begins.push((self.before_bytes + begin, row));
         Ok(())
     }
 
     /// Takes the last one out again.
     pub(crate) fn pop(&mut self) {
         if let Some((begin, _)) = self.begins.pop() {
-            self.text.truncate(begin);
+            self.text.truncate(begin - self.before_bytes);
         }
     }
 
@@ -72,9 +76,33 @@ impl Lines {
         self.begins.is_empty()
     }
 
-    fn text(&self, lines: &Range<usize>, whole: &Bytes) -> Bytes {
-        let begin = |line: usize| self.begins.get(line).map_or(whole.len(), |(begin, _)| *begin);
-        whole.slice(begin(lines.start)..begin(lines.end))
+    /// Adds those of another batch, whose rows are counted on from here. All have one form.
+    pub(crate) fn join(&mut self, rows_before: usize, other: Self) {
+        self.end_batch();
+        self.form = other.form;
+        let begins = other.begins.into_iter().map(|(begin, row)| (self.before_bytes + begin, rows_before + row));
+        self.begins.extend(begins);
+        self.text = other.text;
+    }
+
+    fn end_batch(&mut self) {
+        let text = std::mem::take(&mut self.text);
+        self.before_bytes += text.len();
+        self.before.extend((!text.is_empty()).then(|| Bytes::from(text)));
+    }
+
+    /// The text of some of them, in its pieces, when the last batch has ended.
+    fn texts(&self, lines: &Range<usize>) -> Vec<Bytes> {
+        let begin = |line: usize| self.begins.get(line).map_or(self.before_bytes, |(begin, _)| *begin);
+        let (from, to) = (begin(lines.start), begin(lines.end));
+        let mut at = 0;
+        let part = |piece: &Bytes| {
+            let start = at;
+            at += piece.len();
+            let within = |place: usize| place.clamp(start, start + piece.len()) - start;
+            piece.slice(within(from)..within(to))
+        };
+        self.before.iter().map(part).filter(|part| !part.is_empty()).collect()
     }
 }
 
@@ -110,7 +138,6 @@ pub(crate) struct Copy {
 pub(crate) struct Sending {
     copy: Copy,
     lines: Lines,
-    whole: Bytes,
     task: Task,
 }
 
@@ -146,19 +173,18 @@ impl Copy {
 
     /// Begins to send the lines.
     pub(crate) fn begin(&self, client: &Arc<Client>, mut lines: Lines) -> Sending {
-        let whole = Bytes::from(std::mem::take(&mut lines.text));
-        let (copy, client, form, text) = (self.clone(), Arc::clone(client), lines.form, whole.clone());
-        let task = tokio::spawn(async move { copy.copy(&client, form, text).await });
-        Sending { copy: self.clone(), lines, whole, task: Task(task) }
+        lines.end_batch();
+        let all = 0..lines.begins.len();
+        let (copy, client, form, texts) = (self.clone(), Arc::clone(client), lines.form, lines.texts(&all));
+        let task = tokio::spawn(async move { copy.copy(&client, form, texts).await });
+        Sending { copy: self.clone(), lines, task: Task(task) }
     }
 
     /// With a savepoint before it, which is kept after an error only.
-    async fn copy(&self, client: &Client, form: Form, text: Bytes) -> Result<(), tokio_postgres::Error> {
-        let (statement, pieces) = match (form, &self.binary) {
-            (Form::Binary, Some(binary)) => {
-                (binary, vec![Bytes::from_static(binary::BEGIN), text, Bytes::from_static(binary::END)])
-            }
-            (Form::Text | Form::Binary, _) => (&self.text, vec![text]),
+    async fn copy(&self, client: &Client, form: Form, texts: Vec<Bytes>) -> Result<(), tokio_postgres::Error> {
+        let (statement, begin, end) = match (form, &self.binary) {
+            (Form::Binary, Some(binary)) => (binary, binary::BEGIN, binary::END),
+            (Form::Text | Form::Binary, _) => (&self.text, &[][..], &[][..]),
         };
         // The server answers them in order; nobody waits for one answer to ask for the next.
         let (saved, sink) =
@@ -166,9 +192,10 @@ impl Copy {
         saved?;
         let mut sink = pin!(sink?);
         let mut sent = Ok(());
-        for piece in pieces {
+        let texts = std::iter::once(Bytes::from_static(begin)).chain(texts).chain([Bytes::from_static(end)]);
+        for text in texts.filter(|text| !text.is_empty()) {
             if sent.is_ok() {
-                sent = sink.feed(piece).await;
+                sent = sink.feed(text).await;
             }
         }
         // What the server says comes with the end, also where it has stopped listening before.
@@ -182,6 +209,11 @@ impl Copy {
 }
 
 impl Sending {
+    /// The server has answered, or never will.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.task.0.is_finished()
+    }
+
     /// Waits until the server has taken the lines; each that it refuses is told with its row, and then all of them are for nothing: the
     /// transaction must not be committed. Where their keys are only thought to be new, one that is there is no matter of its document.
     pub(crate) async fn settle(
@@ -190,7 +222,7 @@ impl Sending {
         (doing, keys): (&str, Keys),
         mut refused: impl FnMut(usize, Error) -> Result<()>,
     ) -> Result<Sent> {
-        let Self { copy, lines, whole, task } = &mut self;
+        let Self { copy, lines, task } = &mut self;
         let ended = (&mut task.0).await;
         let ended = ended.map_err(|error| Error::internal("postgres.copy", format!("{doing}: {error}")))?;
         let mut first = Some(ended);
@@ -202,7 +234,7 @@ impl Sending {
             }
             let copied = match first.take() {
                 Some(copied) => copied,
-                None => copy.copy(client, lines.form, lines.text(&range, whole)).await,
+                None => copy.copy(client, lines.form, lines.texts(&range)).await,
             };
             let Err(error) = copied else { continue };
             let why = failed(doing, &error);

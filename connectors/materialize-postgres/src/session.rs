@@ -5,6 +5,7 @@
 //! a table that is empty when the transaction first writes to it, they are copied like the others, since each key comes once. So they are where
 //! all rows of the table lie before a batch's first key, as in a walk over a table, or where keys only grow.
 
+mod lot;
 mod rows;
 
 use std::sync::Arc;
@@ -15,11 +16,12 @@ use longshore_sdk::materialize::{
 };
 use longshore_sdk::{Error, Result};
 
+use self::lot::{Batches, InTransit, Lot};
 use crate::aside;
 use crate::behind::Behind;
 use crate::config::{Deletes, Resource};
 use crate::convert::{Converter, Misfit, field};
-use crate::copy::{Copy, Keys, Lines, Sending, Sent, printed_otherwise};
+use crate::copy::{Copy, Keys, Lines, Sent, printed_otherwise};
 use crate::deleted;
 use crate::load::Lookup;
 use crate::merge::{self, Merge};
@@ -37,14 +39,8 @@ pub(crate) struct Session {
     writing: bool,
     /// What the server has not taken yet.
     sent: Option<InTransit>,
-}
-
-/// A batch whose lines are on their way.
-#[derive(Debug)]
-struct InTransit {
-    batch: StoreBatch,
-    sending: Sending,
-    keys: Keys,
+    /// What goes when it has.
+    gathered: Option<Lot>,
 }
 
 /// The table of a binding.
@@ -101,7 +97,7 @@ impl Session {
         for (index, binding) in bindings.iter().enumerate() {
             tables.push(Table::new(&client, index, binding).await.map_err(|error| error.at_binding(index))?);
         }
-        Ok(Self { client: Arc::new(client), fence, tables, writing: false, sent: None })
+        Ok(Self { client: Arc::new(client), fence, tables, writing: false, sent: None, gathered: None })
     }
 
     async fn begin(&mut self) -> Result<()> {
@@ -113,27 +109,63 @@ impl Session {
         meta::hold(&self.client, &self.fence).await
     }
 
-    /// The lines of a batch are made while the server takes those before.
+    /// The lines of a batch are made while the server takes those before. What comes meanwhile goes together.
     async fn write(&mut self, batch: StoreBatch, stores: &mut Stores<'_>) -> Result<()> {
         self.begin().await?;
         let binding = batch.binding();
-        let at_binding = |error: Error| error.at_binding(binding);
-        let way = self.tables[binding].way;
-        let made = (way != Way::Unused).then(|| self.tables[binding].plain_lines(&batch));
+        if self.gathered.as_ref().is_some_and(|lot| lot.batches.binding() != binding) {
+            self.send(stores).await?;
+        }
+        let table = &mut self.tables[binding];
+        let way = table.way;
+        let made = (way != Way::Unused).then(|| table.plain_lines(&batch));
+        let lines = match made {
+            Some(Some(lines)) if !stores.rejects() => lines,
+            made => {
+                self.send(stores).await?;
+                return self.put(Batches::of(batch), (made, way), stores).await;
+            }
+        };
+        match &mut self.gathered {
+            Some(lot) => lot.join(batch, lines),
+            None => self.gathered = Some(Lot::new(batch, lines, way)),
+        }
+        let is_busy = self.sent.as_ref().is_some_and(|sent| !sent.sending.has_ended());
+        let waits = is_busy && self.gathered.as_ref().is_some_and(|lot| !lot.is_enough());
+        if waits { Ok(()) } else { self.send(stores).await }
+    }
+
+    /// Sends what was gathered.
+    async fn send(&mut self, stores: &mut Stores<'_>) -> Result<()> {
+        match self.gathered.take() {
+            Some(Lot { batches, lines, way }) => self.put(batches, (Some(Some(lines)), way), stores).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Sends batches, with what is known of their lines and the way they were made for.
+    async fn put(
+        &mut self,
+        batches: Batches,
+        (made, way): (Option<Option<Lines>>, Way),
+        stores: &mut Stores<'_>,
+    ) -> Result<()> {
         self.settle(stores).await?;
+        let binding = batches.binding();
+        let at_binding = |error: Error| error.at_binding(binding);
         let table = &mut self.tables[binding];
         if !stores.rejects() {
-            table.pass_the_last(&self.client, &batch).await.map_err(at_binding)?;
+            table.pass_the_last(&self.client, &batches).await.map_err(at_binding)?;
         }
         let made = made.filter(|_| table.way.is_like(way));
-        self.sent = table.write(&self.client, batch, made, stores).await.map_err(at_binding)?;
+        self.sent = table.write(&self.client, batches, made, stores).await.map_err(at_binding)?;
         Ok(())
     }
 
     /// Waits until the server has taken what was sent.
     async fn settle(&mut self, stores: &mut Stores<'_>) -> Result<()> {
         while let Some(sent) = self.sent.take() {
-            let binding = sent.batch.binding();
+            let binding = sent.batches.binding();
             let table = &mut self.tables[binding];
             let again = table.settle(&self.client, sent, stores).await;
             self.sent = again.map_err(|error| error.at_binding(binding))?;
@@ -179,12 +211,14 @@ impl TransactionalSession for Session {
         loop {
             let next = stores.next().await;
             if next.is_err() && stores.rejects() {
-                // What the server refuses of the last batch is told with the rest.
+                // What the server refuses of the last batches is told with the rest.
+                self.send(stores).await?;
                 self.settle(stores).await?;
             }
             match next? {
                 Next::Batch(batch) => self.write(batch, stores).await?,
                 Next::End(stored) => {
+                    self.send(stores).await?;
                     self.settle(stores).await?;
                     if stores.rejects() {
                         // It fails, and says why.
@@ -302,27 +336,27 @@ impl Table {
         self.move_to(client, self.name.clone()).await
     }
 
-    /// What a column cannot hold is rejected, and the rest of the transaction is only looked at: it will be rolled back. `made`: its lines
+    /// What a column cannot hold is rejected, and the rest of the transaction is only looked at: it will be rolled back. `made`: the lines
     /// in binary, or that there are none, if that is known already.
     async fn write(
         &mut self,
         client: &Arc<Client>,
-        batch: StoreBatch,
+        batches: Batches,
         made: Option<Option<Lines>>,
         stores: &mut Stores<'_>,
     ) -> Result<Option<InTransit>> {
         let plain = match made {
             Some(plain) => plain,
             None => {
-                self.choose_way(client, batch.rows().next()).await?;
-                self.plain_lines(&batch)
+                self.choose_way(client, batches.first_key()).await?;
+                batches.lines(|batch| self.plain_lines(batch))
             }
         };
         let lines = match plain {
             Some(lines) => lines,
             None => {
-                let rows: Vec<Row<'_>> = batch.rows().collect();
-                self.lines(client, (batch.binding(), &rows), stores).await?
+                let rows: Vec<Row<'_>> = batches.rows().collect();
+                self.lines(client, (batches.binding(), &rows), stores).await?
             }
         };
         if lines.is_empty() {
@@ -330,22 +364,22 @@ impl Table {
         }
         let keys = if self.way == Way::Behind { Keys::ThoughtNew } else { Keys::Any };
         let sending = self.copy(client).await?.begin(client, lines);
-        Ok(Some(InTransit { batch, sending, keys }))
+        Ok(Some(InTransit { batches, sending, keys }))
     }
 
-    /// Waits for the server. If the batch is to be written once more, it is on its way again.
+    /// Waits for the server. If the batches are to be written once more, they are on their way again.
     async fn settle(
         &mut self,
         client: &Arc<Client>,
         sent: InTransit,
         stores: &mut Stores<'_>,
     ) -> Result<Option<InTransit>> {
-        let InTransit { batch, sending, keys } = sent;
+        let InTransit { batches, sending, keys } = sent;
         let doing = format!("writing to table {}", self.name);
-        let refused = |at: usize, why: Error| match batch.rows().nth(at) {
+        let refused = |at: usize, why: Error| match batches.rows().nth(at) {
             Some(row) => {
                 let why = Error::data("postgres.value", format!("{}{}", why.message, of_key(&row)));
-                stores.reject(batch.binding(), &row, suggest(why))
+                stores.reject(batches.binding(), &row, suggest(why))
             }
             None => Err(why),
         };
@@ -354,7 +388,7 @@ impl Table {
             Sent::KeysTaken => {
                 // Somebody else was quicker; then it is theirs that is written over, as anywhere else.
                 self.way = Way::Staged { has_deletes: false, has_parts: false };
-                self.write(client, batch, None, stores).await
+                self.write(client, batches, None, stores).await
             }
         }
     }
@@ -420,11 +454,10 @@ impl Table {
     }
 
     /// At the first rows of a transaction.
-    async fn choose_way(&mut self, client: &Client, first: Option<Row<'_>>) -> Result<()> {
+    async fn choose_way(&mut self, client: &Client, first: Option<&[u8]>) -> Result<()> {
         if self.way != Way::Unused {
             return Ok(());
         }
-        let first = first.and_then(|row| row.key);
         self.way = if self.shape.delta || self.is_empty(client).await? {
             Way::Direct
         } else if let (Some(behind), Some(first)) = (&self.is_behind, first)
@@ -439,9 +472,9 @@ impl Table {
 
     /// Keys ascend: what comes behind all rows there are need not be staged. What is staged is merged first, so that rows go before those come
     /// that may take what was theirs alone.
-    async fn pass_the_last(&mut self, client: &Client, batch: &StoreBatch) -> Result<()> {
+    async fn pass_the_last(&mut self, client: &Client, batches: &Batches) -> Result<()> {
         let (Way::Staged { .. }, Some(behind)) = (self.way, &self.is_behind) else { return Ok(()) };
-        let Some(first) = batch.rows().next().and_then(|row| row.key) else { return Ok(()) };
+        let Some(first) = batches.first_key() else { return Ok(()) };
         if behind.is_so(client, &self.converter, first).await? {
             self.merge(client).await?;
             // If somebody else takes one of the keys behind, rows are staged again.

@@ -16,6 +16,7 @@ mod faults;
 mod fields;
 mod foreign;
 mod load;
+mod lots;
 mod partial;
 mod random;
 mod soft;

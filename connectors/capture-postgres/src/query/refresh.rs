@@ -24,7 +24,8 @@ impl Session {
         let layout = Arc::new(table.layout()?);
         let Session { client, stop, out, pace, .. } = self;
         let width = table.columns.len();
-        let reading = Reading { client, doing: &doing, layout: &layout, width, rows_max: pace.chunk_rows };
+        let (wires, rows_max) = (table.wires(), pace.chunk_rows);
+        let reading = Reading { client, doing: &doing, layout: &layout, width, wires, rows_max };
         let select = format!("SELECT {} FROM {}", table.sql_columns(), table.sql_from());
         let Some(mut lines) = unless_stopped(stop, reading.open(&select)).await? else { return Ok(false) };
         let mut count = 0;

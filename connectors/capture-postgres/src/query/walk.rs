@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use longshore_postgres::{failed, quoted};
+use longshore_postgres::failed;
 use longshore_sdk::capture::Checkpoint;
 use longshore_sdk::{Error, Result};
 
@@ -13,6 +13,7 @@ use super::seen::{Print, Seen};
 use super::session::{Followed, Session, changed, unless_stopped};
 use super::source::Source;
 use super::state::{Part, Walk};
+use crate::binary::Wire;
 use crate::copy::{self, BY_INDEX, Filled, Reading};
 use crate::layout::{Found, Layout, Op};
 use crate::open;
@@ -176,8 +177,9 @@ impl Session {
         let doing = followed.doing();
         // One value more: whether the next walk reads the row again.
         let width = table.columns.len() + 1;
-        let reading =
-            Reading { client: &self.client, doing: &doing, layout: &layout, width, rows_max: self.pace.chunk_rows };
+        let wires = table.wires().map(|wires| [wires, vec![Wire::Boolean]].concat());
+        let (client, rows_max) = (&self.client, self.pace.chunk_rows);
+        let reading = Reading { client, doing: &doing, layout: &layout, width, wires, rows_max };
         let select = |after: Option<&[String]>, limit| select(&source, cursor, part, walk, after, limit);
         let place_of = |row: Row<'_>| place_of(&layout, cursor, row);
         let Filled { rows, is_end, is_left } =
@@ -244,8 +246,8 @@ fn select(
 ) -> String {
     let Source { table, .. } = source;
     let column = cursor.sql();
-    let order: Vec<String> = [column.clone()].into_iter().chain(table.key.iter().map(|name| quoted(name))).collect();
-    let order = order.join(", ");
+    let order = [&cursor.column].into_iter().chain(&table.key).map(|name| table.sql_column(name));
+    let order = order.collect::<Vec<_>>().join(", ");
     let behind = match (after, &part.mark) {
         (Some(after), _) => format!("({order}) > ({}) AND ", place(source, cursor, after).join(", ")),
         (None, Some(mark)) => format!("{column} >= {} AND ", cursor.floor(mark)),

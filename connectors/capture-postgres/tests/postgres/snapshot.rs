@@ -63,13 +63,14 @@ async fn keys_of_any_type_are_walked_in_the_order_of_the_server() {
          CREATE TABLE chars (id character(4), n numeric, PRIMARY KEY (id, n)); INSERT INTO chars SELECT i % 3, i / 7.0 FROM generate_series(1, 9) i;
          CREATE TABLE addresses (id inet PRIMARY KEY); INSERT INTO addresses SELECT '10.0.0.0'::inet + i FROM generate_series(1, 7) i;
          CREATE TABLE moments (id timestamptz PRIMARY KEY, v int); INSERT INTO moments SELECT '2024-01-01'::timestamptz + i * '1 day'::interval FROM generate_series(1, 7) i;
+         CREATE TABLE doubles (id double precision PRIMARY KEY); INSERT INTO doubles SELECT i * 1.5 FROM generate_series(-100, 100) i;
          CREATE TABLE \"Odd \"\"name\" (\"the id\" int PRIMARY KEY, \"a/b~\" text); INSERT INTO \"Odd \"\"name\" SELECT i, i FROM generate_series(1, 7) i;
          CREATE TABLE indexed (id int NOT NULL, v text); CREATE UNIQUE INDEX by_id ON indexed (id); ALTER TABLE indexed REPLICA IDENTITY USING INDEX by_id;
          INSERT INTO indexed SELECT i, i FROM generate_series(1, 7) i;
          CREATE TABLE parts (id int PRIMARY KEY, v text) PARTITION BY RANGE (id); CREATE TABLE parts_1 PARTITION OF parts FOR VALUES FROM (0) TO (5);
          CREATE TABLE parts_2 PARTITION OF parts FOR VALUES FROM (5) TO (50); INSERT INTO parts SELECT i, i FROM generate_series(1, 11) i;",
     );
-    let tables: [Table<'_>; 11] = [
+    let tables: [Table<'_>; 12] = [
         ("negative", &["/id"]),
         ("uuids", &["/id"]),
         ("texts", &["/id"]),
@@ -78,6 +79,7 @@ async fn keys_of_any_type_are_walked_in_the_order_of_the_server() {
         ("chars", &["/id", "/n"]),
         ("addresses", &["/id"]),
         ("moments", &["/id"]),
+        ("doubles", &["/id"]),
         ("Odd \"name", &["/the id"]),
         ("indexed", &["/id"]),
         ("parts", &["/id"]),

@@ -64,7 +64,7 @@ async fn from_where_all_rows_lie_before_they_are_copied_behind_what_was_merged()
 }
 
 /// Ours waits for a row that somebody else has written, and who commits then.
-async fn until_others_commit(
+pub(super) async fn until_others_commit(
     lake: &Lake,
     other: &longshore_postgres::Client,
     ours: impl Future<Output = Result<(), Error>>,
