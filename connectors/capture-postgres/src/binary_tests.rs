@@ -124,8 +124,8 @@ proptest! {
         let mut reader = Reader::new(vec![wire]);
         let mut rows = Rows::new(1).unread();
         let length = i32::try_from(rest.len()).unwrap().to_be_bytes();
-        let _ = reader.read(&[BEGIN, &[0, 1], &length, &rest].concat(), &mut rows);
-        let _ = reader.read(&rest, &mut rows);
+        prop_assert_ne!(reader.read(&[BEGIN, &[0, 1], &length, &rest].concat(), &mut rows), Ok(Got::End));
+        prop_assert!(rest.len() >= 2 || reader.read(&rest, &mut rows).is_err());
     }
 }
 
