@@ -253,10 +253,7 @@ impl Unread {
                     self.null();
                     continue;
                 }
-                let start = self.bytes.len();
-                unescape(value, &mut self.bytes)?;
-                self.spans.push(Span::new(start, self.bytes.len()));
-                self.bytes.push(0);
+                self.written(|bytes| unescape(value, bytes))?;
             }
         }
         match self.spans.len() - before {

@@ -18,9 +18,13 @@ pub(super) struct Lot {
     pub(super) way: Way,
 }
 
-/// Batches of one binding.
+/// Batches of one binding, one at least; how many rows they have, and bytes of documents.
 #[derive(Debug)]
-pub(super) struct Batches(Vec<StoreBatch>);
+pub(super) struct Batches {
+    each: Vec<StoreBatch>,
+    rows: usize,
+    bytes: usize,
+}
 
 /// A lot whose lines are on their way.
 #[derive(Debug)]
@@ -36,37 +40,34 @@ impl Lot {
     }
 
     pub(super) fn join(&mut self, batch: StoreBatch, lines: Lines) {
-        self.lines.join(self.batches.len(), lines);
-        self.batches.0.push(batch);
+        self.lines.join(self.batches.rows, lines);
+        self.batches.rows += batch.len();
+        self.batches.bytes += batch.byte_len();
+        self.batches.each.push(batch);
     }
 
     pub(super) fn is_enough(&self) -> bool {
-        self.batches.0.iter().map(StoreBatch::byte_len).sum::<usize>() >= ENOUGH_BYTES
+        self.batches.bytes >= ENOUGH_BYTES
     }
 }
 
 impl Batches {
     pub(super) fn of(batch: StoreBatch) -> Batches {
-        Batches(vec![batch])
+        Batches { rows: batch.len(), bytes: batch.byte_len(), each: vec![batch] }
     }
 
     pub(super) fn binding(&self) -> usize {
-        self.0[0].binding()
-    }
-
-    /// Number of rows.
-    fn len(&self) -> usize {
-        self.0.iter().map(StoreBatch::len).sum()
+        self.each[0].binding()
     }
 
     pub(super) fn rows(&self) -> impl Iterator<Item = Row<'_>> {
-        self.0.iter().flat_map(StoreBatch::rows)
+        self.each.iter().flat_map(StoreBatch::rows)
     }
 
     /// The lines of all of them, if `make` can make those of each.
     pub(super) fn lines(&self, mut make: impl FnMut(&StoreBatch) -> Option<Lines>) -> Option<Lines> {
         let mut rows = 0;
-        self.0.iter().try_fold(Lines::default(), |mut all, batch| {
+        self.each.iter().try_fold(Lines::default(), |mut all, batch| {
             all.join(rows, make(batch)?);
             rows += batch.len();
             Some(all)
