@@ -65,24 +65,30 @@ impl Server {
     /// # Panics
     /// As [`Server::shared`].
     pub fn start(settings: &str) -> Self {
+        Self::start_at(free_port(), settings)
+    }
+
+    /// One that gets this port, if nobody has taken it by then.
+    pub(crate) fn start_at(port: u16, settings: &str) -> Self {
         let directory = tempfile::Builder::new().prefix("longshore-pg-").tempdir().expect("a temporary directory");
         let is_root = rustix::process::geteuid().is_root();
         if is_root {
             let owned = Command::new("chown").arg(SUPERUSER).arg(directory.path()).status();
             assert!(owned.is_ok_and(|status| status.success()), "no user {SUPERUSER}: apt-get install -y postgresql");
         }
-        let mut server = Self { directory, port: free_port(), watcher: None };
+        let mut server = Self { directory, port, watcher: None };
         let data = server.data();
         let mut init = server.as_user(&program("initdb"));
         init.args(["-U", SUPERUSER, "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync", "-D"]).arg(&data);
         let output = init.output().expect("initdb is there");
         assert!(output.status.success(), "initdb: {}", String::from_utf8_lossy(&output.stderr));
-        server.configure(&format!(
-            "{SETTINGS}port = {}\nunix_socket_directories = '{}'\n{settings}\n",
-            server.port,
-            server.directory.path().display()
-        ));
-        server.up();
+        let sockets = server.directory.path().display();
+        server.configure(&format!("{SETTINGS}unix_socket_directories = '{sockets}'\n{settings}\nport = {port}\n"));
+        while !server.comes_up() {
+            server.down();
+            server.port = free_port();
+            server.configure(&format!("port = {}\n", server.port));
+        }
         server
     }
 
@@ -99,10 +105,16 @@ impl Server {
     /// Starts it again after [`Server::down`].
     ///
     /// # Panics
-    /// When it does not answer in time; with its log.
+    /// When it does not answer in time, or its port is somebody else's now; with its log.
     pub fn up(&mut self) {
+        assert!(self.comes_up(), "port {} is taken; the server's log:\n{}", self.port, self.log());
+    }
+
+    /// False when its port is taken: between the look for a free one and the bind, another server's look can have found the same.
+    fn comes_up(&mut self) -> bool {
         assert!(self.watcher.is_none(), "it runs already");
         let postgres = program("postgres");
+        let before = self.refusals();
         // Ends the server, fast, when nobody holds the other end of its standard input any more.
         let watch =
             "\"$0\" -D \"$1\" >>\"$2\" 2>&1 </dev/null & server=$!; cat >/dev/null; kill -INT $server; wait $server";
@@ -112,9 +124,13 @@ impl Server {
         self.watcher = Some(command.spawn().expect("bash is there"));
         let since = Instant::now();
         while !self.answers() {
+            if self.refusals() > before {
+                return false;
+            }
             assert!(since.elapsed() < UP_WITHIN, "the server does not answer; its log:\n{}", self.log());
             std::thread::park_timeout(LOOK_INTERVAL);
         }
+        true
     }
 
     /// Ends it as an operator would who is in a hurry (`fast`), and if it waits for who reads its log, as one who has none left; what was
@@ -185,12 +201,16 @@ impl Server {
         text.lines().next()?.trim().parse().ok()
     }
 
+    /// It itself: at its port somebody else could answer, in its directory nobody.
     fn answers(&self) -> bool {
-        let ready = Command::new(program("pg_isready"))
-            .args(["-q", "-h", "127.0.0.1", "-p"])
-            .arg(self.port.to_string())
-            .status();
-        ready.is_ok_and(|status| status.success())
+        let mut ready = Command::new(program("pg_isready"));
+        ready.arg("-q").arg("-h").arg(self.socket_directory()).args(["-p", &self.port.to_string()]);
+        ready.status().is_ok_and(|status| status.success())
+    }
+
+    /// How often it ended at once because it got no port.
+    fn refusals(&self) -> usize {
+        self.log().matches("could not create any TCP/IP sockets").count()
     }
 
     fn log_file(&self) -> PathBuf {

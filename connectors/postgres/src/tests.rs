@@ -179,3 +179,16 @@ async fn what_is_wrong_with_an_address_is_told_apart_from_what_is_away() {
     server.up();
     assert!(Client::connect(&endpoint).await.is_ok(), "it is the same server again");
 }
+
+/// Two tests that look for a free port at one time can find the same: whoever came second must not take the other's server for its own.
+#[test]
+fn a_server_whose_port_was_taken_meanwhile_gets_another() {
+    let first = Server::start("");
+    let second = Server::start_at(first.port(), "");
+    assert_ne!(first.port(), second.port());
+    for server in [&first, &second] {
+        assert_eq!(server.run("postgres", "SHOW data_directory"), server.data().display().to_string());
+    }
+    drop(first);
+    assert_eq!(second.run("postgres", "SELECT 1"), "1");
+}

@@ -119,7 +119,9 @@ impl Server {
         let ready = || {
             let port = self.port.to_string();
             let mut command = Command::new(program("pg_isready"));
-            command.args(["-q", "-h", "127.0.0.1", "-p", &port]).status().is_ok_and(|status| status.success())
+            // In its directory: at its port somebody else could answer.
+            command.arg("-q").arg("-h").arg(&self.directory).args(["-p", &port]);
+            command.status().is_ok_and(|status| status.success())
         };
         while !ready() {
             if begun.elapsed() > UP_WITHIN {
