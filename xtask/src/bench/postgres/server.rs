@@ -26,7 +26,6 @@ shared_buffers = 512MB
 max_wal_size = 8GB
 checkpoint_timeout = 1h
 autovacuum = off
-wal_sender_timeout = 0
 fsync = on
 synchronous_commit = on
 log_min_messages = warning
