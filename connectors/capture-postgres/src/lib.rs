@@ -1,7 +1,7 @@
 //! Captures tables of a PostgreSQL database: the rows that are there, then every change, in the order of the commits.
 //!
 //! Apply ([`apply`]) makes a publication and a replication slot ([`server`]). A session ([`session`]) is opened where the last one was covered
-//! ([`open`]), reads the stream of the log ([`source`], whose messages are read by [`pgoutput`]) and walks over each table once ([`walk`]),
+//! ([`open`]), reads the log ([`source`], by a stream, or as a [`backlog`]; its messages are read by [`pgoutput`]) and walks over each table once ([`walk`]),
 //! both at the same time: what keeps them in order is [`window`], what neither would see [`writers`]. What a table is made of is in
 //! [`table`], how rows are read in [`copy`] and held in [`rows`], how one becomes a document in [`layout`] and [`value`] and goes out by [`outlet`].
 //! All rows at once are read for a comparison with a destination ([`mod@verify`]). What it promises is in README.md.
@@ -9,6 +9,7 @@
 //! A second connector, for where the log cannot be read, is in [`query`].
 
 mod apply;
+mod backlog;
 mod binary;
 mod config;
 mod copy;
@@ -70,6 +71,10 @@ pub(crate) struct Pace {
     idle: Duration,
     /// A transaction of more than so many bytes of documents has checkpoints inside.
     split_bytes: usize,
+    /// So far behind the end of the log, what is there is read by SQL before the stream begins.
+    backlog_bytes: u64,
+    /// In slices of so many changes.
+    slice_changes: usize,
 }
 
 impl Pace {
@@ -82,7 +87,15 @@ impl Pace {
 
 impl Default for Postgres {
     fn default() -> Postgres {
-        Postgres { pace: Pace { chunk_rows: 100_000, idle: Duration::from_secs(10), split_bytes: 8 << 20 } }
+        Postgres {
+            pace: Pace {
+                chunk_rows: 100_000,
+                idle: Duration::from_secs(10),
+                split_bytes: 8 << 20,
+                backlog_bytes: 64 << 20,
+                slice_changes: 250_000,
+            },
+        }
     }
 }
 
@@ -90,7 +103,14 @@ impl Postgres {
     /// For tests: many chunks without many rows, a slot that follows at once, checkpoints inside of small transactions.
     #[must_use]
     pub fn in_steps(chunk_rows: usize, split_bytes: usize) -> Postgres {
-        Postgres { pace: Pace { chunk_rows, idle: Duration::from_millis(20), split_bytes } }
+        let pace = Postgres::default().pace;
+        Postgres { pace: Pace { chunk_rows, idle: Duration::from_millis(20), split_bytes, ..pace } }
+    }
+
+    /// For tests: whatever is behind is a backlog, read in slices of so many changes.
+    #[must_use]
+    pub fn with_backlogs(self, slice_changes: usize) -> Postgres {
+        Postgres { pace: Pace { backlog_bytes: 0, slice_changes, ..self.pace } }
     }
 }
 

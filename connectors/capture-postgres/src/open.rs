@@ -8,7 +8,9 @@ use longshore_postgres::{Client, Endpoint};
 use longshore_sdk::capture::PullOpen;
 use longshore_sdk::{Error, Result};
 
+use crate::Pace;
 use crate::apply::{lost, missing};
+use crate::backlog::Backlog;
 use crate::config::{Config, Resource, Settings};
 use crate::faults;
 use crate::lsn::Lsn;
@@ -46,8 +48,8 @@ pub(crate) async fn connect(endpoint: &Endpoint) -> Result<Client> {
     Ok(client)
 }
 
-/// Looks at everything and begins the stream.
-pub(crate) async fn open(open: &PullOpen<Config, Resource>) -> Result<Opened> {
+/// Looks at everything and begins to read the log.
+pub(crate) async fn open(open: &PullOpen<Config, Resource>, pace: Pace) -> Result<Opened> {
     let task = open.owner.task.clone();
     let settings = Settings::new(&open.config, &task)?;
     let client = connect(&settings.endpoint).await?;
@@ -70,7 +72,17 @@ pub(crate) async fn open(open: &PullOpen<Config, Resource>) -> Result<Opened> {
         check_identity(&task, remembered, &identity)?;
     }
     wait_for_slot(&client, &settings).await?;
-    let source = waiting.start(&settings, position).await?;
+    // While tables are walked, positions of the log are waited for, one by one.
+    let is_walked = watched.iter().all(|watched| watched.part.walked);
+    let is_far_behind = server::inserted(&client).await?.0.saturating_sub(position.0) >= pace.backlog_bytes;
+    let backlog = match is_walked && is_far_behind {
+        true => Backlog::begin(&settings, &identity, position, pace.slice_changes).await?,
+        false => None,
+    };
+    let source = match backlog {
+        Some(backlog) => Source::Backlog(backlog),
+        None => Source::Stream(waiting.start(&settings, position, position).await?),
+    };
     for watched in watched.iter_mut().filter(|watched| !watched.part.walked) {
         watched.writers = Some(Writers::of(&client, watched.table.oid).await?);
     }
@@ -135,7 +147,7 @@ fn check_identity(task: &str, remembered: &TaskState, identity: &Identity) -> Re
     Ok(())
 }
 
-async fn wait_for_slot(client: &Client, settings: &Settings) -> Result<()> {
+pub(crate) async fn wait_for_slot(client: &Client, settings: &Settings) -> Result<()> {
     let name = &settings.slot;
     let free = async {
         loop {

@@ -55,7 +55,7 @@ const EPOCH_MICROS: i64 = 946_684_800_000_000;
 
 /// Captures until a stop is asked for.
 pub(crate) async fn pull(open: PullOpen<Config, Resource>, pace: Pace, emitter: Emitter) -> Result<()> {
-    let opened = open::open(&open).await?;
+    let opened = open::open(&open, pace).await?;
     let mut session = Session::new(opened, pace, emitter);
     session.run().await?;
     session.farewell().await
@@ -189,13 +189,8 @@ impl Session {
             let reached = tokio::time::timeout(FAREWELL, acknowledgements.reached(last)).await;
             tracing::debug!(?reached, "heard the last acknowledgements");
         }
-        match self.covered.hear(self.emitter.acknowledged()) {
-            Some(position) => {
-                self.opened.source.acknowledge(position);
-                self.opened.source.farewell(position).await;
-            }
-            None => tracing::debug!("nothing to tell the server"),
-        }
+        self.hear();
+        self.opened.source.farewell().await;
         Ok(())
     }
 

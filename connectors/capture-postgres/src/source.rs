@@ -1,8 +1,10 @@
-//! The stream of the log: the only file that knows the connection for replication. Messages come out, and what may be forgotten goes in.
+//! What comes of the log: messages out, and what may be forgotten in. They come by a stream, in the protocol of replication, which no other file
+//! knows; before it, where there is much to read, as a backlog ([`crate::backlog`]).
 
 use longshore_postgres::{Changes, Replication, SETTINGS, quoted};
 use longshore_sdk::{Error, Result};
 
+use crate::backlog::{Backlog, Next};
 use crate::config::Settings;
 use crate::lsn::Lsn;
 use crate::pgoutput::{self, Fault, Message};
@@ -12,9 +14,10 @@ pub(crate) struct Waiting {
     replication: Replication,
 }
 
-/// The stream.
-pub(crate) struct Source {
-    changes: Changes,
+/// Where it comes from.
+pub(crate) enum Source {
+    Backlog(Backlog),
+    Stream(Changes),
 }
 
 /// What comes out of it.
@@ -51,34 +54,60 @@ impl Waiting {
         Ok((Waiting { replication }, identity))
     }
 
-    /// Lets the stream begin at `from`; all before is durable elsewhere.
-    pub(crate) async fn start(self, settings: &Settings, from: Lsn) -> Result<Source> {
-        let publication = quoted(&settings.publication);
-        let options = [("proto_version", "1"), ("publication_names", publication.as_str()), ("messages", "true")];
-        Ok(Source { changes: self.replication.start(&settings.slot, from.0, &options).await? })
+    /// Lets the stream begin at `from`; all before `durable` is durable elsewhere.
+    pub(crate) async fn start(self, settings: &Settings, from: Lsn, durable: Lsn) -> Result<Changes> {
+        let options = options(settings);
+        let options = options.each_ref().map(|(name, value)| (*name, value.as_str()));
+        self.replication.start(&settings.slot, (from.0, durable.0), &options).await
     }
+}
+
+/// What the plugin is to write.
+pub(crate) fn options(settings: &Settings) -> [(&'static str, String); 3] {
+    [
+        ("proto_version", "1".to_owned()),
+        ("publication_names", quoted(&settings.publication)),
+        ("messages", "true".to_owned()),
+    ]
 }
 
 impl Source {
     /// The next event. Dropped while it waits, it has taken none.
     pub(crate) async fn next(&mut self) -> Result<Event> {
-        match self.changes.next().await? {
-            longshore_postgres::Event::Alive(end) => Ok(Event::Alive(Lsn(end))),
-            longshore_postgres::Event::Data(data) => {
-                pgoutput::parse(&data).map(Event::Message).map_err(|fault| fault_of(&fault))
+        loop {
+            match self {
+                Source::Backlog(backlog) => match backlog.next().await? {
+                    Next::Message(row) => return message(row.get(0)),
+                    Next::Reached(position) => return Ok(Event::Alive(position)),
+                    Next::Stream(changes) => *self = Source::Stream(changes),
+                },
+                Source::Stream(changes) => match changes.next().await? {
+                    longshore_postgres::Event::Alive(end) => return Ok(Event::Alive(Lsn(end))),
+                    longshore_postgres::Event::Data(data) => return message(&data),
+                },
             }
         }
     }
 
     /// All before this position may be forgotten.
     pub(crate) fn acknowledge(&self, position: Lsn) {
-        self.changes.acknowledge(position.0);
+        match self {
+            Source::Backlog(backlog) => backlog.acknowledge(position),
+            Source::Stream(changes) => changes.acknowledge(position.0),
+        }
     }
 
     /// Waits a moment for the server to be told what was acknowledged, and to let go of the slot.
-    pub(crate) async fn farewell(self, position: Lsn) {
-        self.changes.farewell(position.0).await;
+    pub(crate) async fn farewell(self) {
+        match self {
+            Source::Backlog(backlog) => backlog.farewell().await,
+            Source::Stream(changes) => changes.farewell().await,
+        }
     }
+}
+
+fn message(bytes: &[u8]) -> Result<Event> {
+    pgoutput::parse(bytes).map(Event::Message).map_err(|fault| fault_of(&fault))
 }
 
 fn fault_of(fault: &Fault) -> Error {

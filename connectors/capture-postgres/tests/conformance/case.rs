@@ -11,9 +11,13 @@ use longshore_sdk::ErrorKind;
 pub(crate) enum Moment {
     /// While no session is open.
     Between,
+    /// The same, and the next session reads it as a backlog, in slices of a few changes.
+    Backlog,
     /// One after each transaction of the session that walks, row by row.
     Walking,
 }
+
+const NEVER_WALKING: &[Moment] = &[Moment::Between, Moment::Backlog];
 
 /// Schema, table, key of its collection.
 pub(crate) type Bound = (&'static str, &'static str, &'static [&'static str]);
@@ -73,7 +77,7 @@ pub(crate) const fn case(name: &'static str, before: &'static str, during: &'sta
         tables: T,
         later: None,
         by_steps: false,
-        moments: &[Moment::Between, Moment::Walking],
+        moments: &[Moment::Between, Moment::Backlog, Moment::Walking],
         truncate: "propagate",
         split: false,
         role: None,
@@ -85,7 +89,7 @@ pub(crate) const fn case(name: &'static str, before: &'static str, during: &'sta
 pub(crate) const fn values(name: &'static str, ty: &'static str, literals: &'static [&'static str]) -> Case {
     let mut case = case(name, "", &[]);
     case.values = Some((ty, literals));
-    case.moments = &[Moment::Between];
+    case.moments = NEVER_WALKING;
     case
 }
 
@@ -97,7 +101,7 @@ impl Case {
 
     pub(crate) const fn later(mut self, tables: &'static [Bound]) -> Case {
         self.later = Some(tables);
-        self.moments = &[Moment::Between];
+        self.moments = NEVER_WALKING;
         self
     }
 
@@ -107,7 +111,7 @@ impl Case {
     }
 
     pub(crate) const fn never_walking(mut self) -> Case {
-        self.moments = &[Moment::Between];
+        self.moments = NEVER_WALKING;
         self
     }
 
@@ -143,7 +147,7 @@ impl Case {
 
     pub(crate) const fn stops(mut self, kind: ErrorKind, code: &'static str) -> Case {
         self.expect = Expect::Stops(kind, code);
-        self.moments = &[Moment::Between];
+        self.moments = NEVER_WALKING;
         self
     }
 
@@ -153,7 +157,7 @@ impl Case {
 
     pub(crate) const fn documents(mut self, documents: &'static [&'static str]) -> Case {
         self.expect = Expect::Documents(documents);
-        self.moments = &[Moment::Between];
+        self.moments = NEVER_WALKING;
         self
     }
 }

@@ -1,4 +1,5 @@
-//! Runs a case on a database of its own: between two sessions, and while the table is walked row by row.
+//! Runs a case on a database of its own: between two sessions, of which the second streams it or reads it as a backlog, and while the table is
+//! walked row by row.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -146,7 +147,11 @@ impl Scene<'_> {
         }
         let rows = if moment == Moment::Walking { 1 } else { 3 };
         let split = if self.case.split { 200 } else { WHOLE };
-        let task = CaptureTask::new(Postgres::in_steps(rows, split), config);
+        let mut connector = Postgres::in_steps(rows, split);
+        if moment == Moment::Backlog {
+            connector = connector.with_backlogs(3);
+        }
+        let task = CaptureTask::new(connector, config);
         self.tables(has_later).into_iter().enumerate().fold(task, |task, (index, (schema, table, key))| {
             task.binding(json!({ "schema": schema, "table": table }), &format!("c{index}"), key)
         })

@@ -1,8 +1,9 @@
 //! Random statements while tables are walked, sessions that break at random, acknowledgements that arrive or do not: in the end every table
 //! is there row for row.
 
+use capture_postgres::Postgres;
 use longshore_sdk::Result;
-use longshore_sdk::testing::Transaction;
+use longshore_sdk::testing::{CaptureTask, Transaction};
 
 use crate::base::{Base, Fold, Table};
 
@@ -69,9 +70,13 @@ impl Dice {
 async fn run(seed: u64) -> Result<()> {
     let mut dice = Dice(seed);
     let base = Base::new(SCHEMA);
-    let rows = 1 + dice.below(6) as usize;
+    // Backlogs are read of tables that were walked, so those are to be soon.
+    let backlogs = (dice.below(2) == 0).then(|| 1 + dice.below(30) as usize);
+    let rows = if backlogs.is_some() { 30 } else { 1 + dice.below(6) as usize };
     let split = if dice.below(2) == 0 { 3_000 } else { usize::MAX };
-    let mut task = base.task_in_steps(&TABLES, rows, split);
+    let steps = Postgres::in_steps(rows, split);
+    let connector = backlogs.map_or(steps, |slice_changes| steps.with_backlogs(slice_changes));
+    let mut task = base.task_of(CaptureTask::new(connector, base.config()), &TABLES);
     task.apply().await?;
     let mut durable = Fold::default();
     for _ in 0..6 {
@@ -112,7 +117,7 @@ async fn run(seed: u64) -> Result<()> {
 async fn whatever_is_written_and_whenever_sessions_break_every_row_is_right() {
     let number =
         |name: &str, otherwise: u64| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise);
-    let (first, seeds) = (number("LONGSHORE_SEED", 1), number("LONGSHORE_POSTGRES_SEEDS", 6));
+    let (first, seeds) = (number("LONGSHORE_SEED", 1), number("LONGSHORE_POSTGRES_SEEDS", 10));
     for seed in first..first + seeds {
         if let Err(error) = run(seed).await {
             panic!("LONGSHORE_SEED={seed}: {error}");

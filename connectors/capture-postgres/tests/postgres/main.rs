@@ -6,6 +6,7 @@
 )]
 
 mod apply;
+mod backlog;
 mod base;
 mod changes;
 mod chaos;

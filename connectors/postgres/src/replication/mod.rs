@@ -87,15 +87,16 @@ impl Replication {
         }
     }
 
-    /// Lets the changes of a logical slot come, from this position on; all before it is durable elsewhere. `options` are the plugin's.
+    /// Lets the changes of a logical slot come, from a position on; all before `durable`, which is no later, is durable elsewhere. `options` are
+    /// the plugin's.
     ///
     /// # Errors
     /// As [`failed`](crate::failed) has them.
-    pub async fn start(mut self, slot: &str, position: u64, options: &[(&str, &str)]) -> Result<Changes> {
+    pub async fn start(mut self, slot: &str, (from, durable): (u64, u64), options: &[(&str, &str)]) -> Result<Changes> {
         let doing = format!("reading replication slot {slot}");
         let options = options.iter().map(|(name, value)| format!("{} '{}'", quoted(name), value.replace('\'', "''")));
         let options = options.collect::<Vec<_>>().join(", ");
-        let (high, low) = (position >> 32, position & 0xffff_ffff);
+        let (high, low) = (from >> 32, from & 0xffff_ffff);
         let mut command = format!("START_REPLICATION SLOT {} LOGICAL {high:X}/{low:X}", quoted(slot));
         // Empty brackets are a syntax error.
         if !options.is_empty() {
@@ -105,7 +106,7 @@ impl Replication {
         loop {
             let frame = self.wire.frame(&doing).await?;
             if frame.first() == Some(&frames::COPY_BOTH) {
-                return Ok(Changes::new(self.wire, position, doing));
+                return Ok(Changes::new(self.wire, durable, doing));
             }
             match frames::message(&doing, frame)? {
                 Message::ErrorResponse(body) => return Err(login::refused(&doing, &body)),

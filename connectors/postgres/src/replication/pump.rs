@@ -43,10 +43,10 @@ pub struct Changes {
 }
 
 impl Changes {
-    pub(super) fn new(wire: Wire, position: u64, doing: String) -> Self {
+    pub(super) fn new(wire: Wire, durable: u64, doing: String) -> Self {
         let (sender, batches) = mpsc::channel(QUEUE_BATCHES);
         let (close, closing) = oneshot::channel();
-        let position = Arc::new(AtomicU64::new(position));
+        let position = Arc::new(AtomicU64::new(durable));
         let pump = Pump {
             wire,
             doing: doing.clone(),
@@ -77,14 +77,12 @@ impl Changes {
         self.position.fetch_max(position, Ordering::Relaxed);
     }
 
-    /// Tells the server the last position, and waits until it has closed the connection, for a second at most.
-    pub async fn farewell(mut self, position: u64) {
-        self.acknowledge(position);
+    /// Tells the server the last position that was acknowledged, and waits until it has closed the connection, for a second at most.
+    pub async fn farewell(mut self) {
         drop(self.close.take());
         if tokio::time::timeout(FAREWELL, &mut self.pump).await.is_err() {
             tracing::debug!(
                 doing = self.doing,
-                position,
                 "the server may not have heard the farewell; the next session tells it"
             );
         }

@@ -54,12 +54,12 @@ impl Story {
     }
 
     async fn start(&self) -> Result<Changes> {
-        self.start_at(0).await
+        self.start_at(0, 0).await
     }
 
-    async fn start_at(&self, position: u64) -> Result<Changes> {
+    async fn start_at(&self, from: u64, durable: u64) -> Result<Changes> {
         let replication = Replication::connect(&self.database.endpoint(), "test").await?;
-        replication.start(&self.slot(), position, &[("include-xids", "0")]).await
+        replication.start(&self.slot(), (from, durable), &[("include-xids", "0")]).await
     }
 
     fn number(&self, ask: &str) -> u64 {
@@ -167,11 +167,28 @@ async fn what_is_committed_comes_in_order_and_what_is_acknowledged_is_let_go() {
     story.insert(1, 10);
     expect(&mut changes, 1_004..1_005).await;
     let end = story.end_of_log();
-    changes.farewell(end).await;
+    changes.acknowledge(end);
+    changes.farewell().await;
     assert_eq!(story.confirmed(), end);
-    let mut changes = story.start_at(end).await.unwrap();
+    let mut changes = story.start_at(end, end).await.unwrap();
     story.insert(1, 10);
     expect(&mut changes, 1_005..1_006).await;
+}
+
+/// Who has read further by another way begins there, and the server keeps what is not durable yet.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_begins_behind_what_is_durable_lets_nothing_go() {
+    let mut story = Story::new();
+    let durable = story.end_of_log();
+    story.insert(5, 10);
+    let from = story.end_of_log();
+    story.insert(1, 10);
+    let mut changes = story.start_at(from, durable).await.unwrap();
+    expect(&mut changes, 5..6).await;
+    changes.farewell().await;
+    assert_eq!(story.confirmed(), durable, "nobody said more");
+    let mut changes = story.start().await.unwrap();
+    expect(&mut changes, 0..6).await;
 }
 
 /// The server waits for a second to hear from a consumer that takes nothing for longer; meanwhile no more than a little is read ahead of it.
@@ -237,7 +254,7 @@ async fn a_server_that_goes_away_is_waited_for() {
     let mut server = Server::start("");
     let endpoint = Endpoint { url: server.url("postgres"), password: None, sslrootcert: None };
     server.run("postgres", "SELECT FROM pg_create_logical_replication_slot('s', 'test_decoding')");
-    let start = async || Replication::connect(&endpoint, "test").await?.start("s", 0, &[]).await;
+    let start = async || Replication::connect(&endpoint, "test").await?.start("s", (0, 0), &[]).await;
     let changes = start().await.unwrap();
     let (server, error) = tokio::join!(
         async {
@@ -263,7 +280,7 @@ async fn a_server_that_goes_away_is_waited_for() {
     let error = failure(changes).await;
     assert_eq!((error.kind, error.code.as_str()), (ErrorKind::Unavailable, "postgres.server"), "{error}");
     let replication = Replication::connect(&endpoint, "test").await.unwrap();
-    let error = replication.start("missing", 0, &[]).await.unwrap_err();
+    let error = replication.start("missing", (0, 0), &[]).await.unwrap_err();
     assert_eq!((error.kind, error.code.as_str()), (ErrorKind::Config, "postgres.refused"), "{error}");
 }
 
