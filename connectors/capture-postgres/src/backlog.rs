@@ -79,7 +79,14 @@ impl Backlog {
         slice_changes: usize,
     ) -> Result<Option<Backlog>> {
         let client = open::connect(&settings.endpoint).await?;
-        let Some(copy) = copy_slot(&client, &settings.slot).await? else { return Ok(None) };
+        let copy = match copy_slot(&client, &settings.slot, from).await {
+            Ok(copy) => copy,
+            Err(error) if client.is_closed() => return Err(error),
+            Err(error) => {
+                tracing::info!(%error, "the backlog is streamed, which is slower");
+                return Ok(None);
+            }
+        };
         let (sender, pieces) = mpsc::channel(QUEUE_BATCHES);
         let (durable, heard) = watch::channel(from);
         let (close, closing) = oneshot::channel();
@@ -140,20 +147,16 @@ impl Drop for Backlog {
     }
 }
 
-/// A copy of a slot that goes with the connection; none: the server refuses, having no room for it, or a right is missing.
-async fn copy_slot(client: &Client, slot: &str) -> Result<Option<String>> {
+/// Name of a copy of a slot that goes with the connection. The slot is moved first, as a session that was killed did not: what is durable is
+/// passed over then, and not read once more.
+async fn copy_slot(client: &Client, slot: &str, durable: Lsn) -> Result<String> {
+    advance(client, slot, durable).await?;
+    let doing = format!("copying replication slot {slot}");
     let ask = "SELECT 'longshore_backlog_' || pg_backend_pid()";
-    let name: String = client.query_one(ask, &[]).await.map_err(|error| failed(DOING, &error))?.get(0);
+    let name: String = client.query_one(ask, &[]).await.map_err(|error| failed(&doing, &error))?.get(0);
     let copy = "SELECT pg_copy_logical_replication_slot($1, $2, true)::text";
-    match client.query_one(copy, &[&slot, &name]).await {
-        Ok(_) => Ok(Some(name)),
-        Err(error) if client.is_closed() => Err(failed(DOING, &error)),
-        Err(error) => {
-            let error = failed("copying the replication slot", &error);
-            tracing::info!(%error, "the backlog is streamed, which is slower");
-            Ok(None)
-        }
-    }
+    client.query_one(copy, &[&slot, &name]).await.map_err(|error| failed(&doing, &error))?;
+    Ok(name)
 }
 
 /// Moves the slot to a position, if it is not there yet; nobody else may be reading from it.
