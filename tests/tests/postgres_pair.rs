@@ -120,6 +120,42 @@ fn a_copy_is_equal_whoever_is_killed_while_it_is_made_and_kept() {
     println!("{}", nothing_lost_or_twice("postgres-pair-kills", &dice, killed));
 }
 
+/// So much waits that it is read as a backlog, and while the copy of the slot is there, the runtime or one of its connectors dies.
+#[test]
+fn a_backlog_is_read_whoever_is_killed_meanwhile() {
+    let kills = Size::of_environment().kills;
+    let mut dice = Dice::new(Dice::of_environment().seed + 1);
+    let mut server = start(20_000);
+    let scene = scene(server.port());
+    arrives(&server, &scene);
+    let mut killed = 0;
+    while killed < kills {
+        // The log is the whole server's.
+        server.run(
+            "postgres",
+            "CREATE TABLE large AS SELECT repeat('x', 1000) FROM generate_series(1, 80000); DROP TABLE large",
+        );
+        (0..10).for_each(|_| busy::change(&server, "shop", 2_000));
+        let mut running = scene.start(RUN);
+        let mut killed_here = 0;
+        let copies = "SELECT count(*) FROM pg_replication_slots WHERE temporary";
+        while killed_here < KILLS_A_RUN
+            && running.wait_until(|| server.run("shop", copies) != "0")
+            && wait(&mut running, dice.milliseconds(0, 700))
+        {
+            let (goes_on, died) = kill_one(dice.below(2), (&scene, &RUN), running, &mut server, &mut dice);
+            running = goes_on;
+            killed_here += died;
+        }
+        running.finish().expect_code(0);
+        assert!(killed_here > 0, "nothing was read as a backlog");
+        killed += killed_here;
+        busy::equal(&server, ("shop", "copy"), &TABLES);
+    }
+    let kept = "SELECT count(*) FROM pg_replication_slots WHERE pg_current_wal_flush_lsn() - confirmed_flush_lsn > 64 * 1048576";
+    assert_eq!(server.run("shop", kept), "0", "the slot was moved up to where all is durable");
+}
+
 #[test]
 fn a_way_that_is_cut_is_waited_for_and_everything_arrives() {
     let size = Size::of_environment();
