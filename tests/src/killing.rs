@@ -18,7 +18,7 @@ pub fn plan() -> (u64, Dice) {
 /// Lets it run until a moment; false if it ended before.
 pub fn wait(running: &mut Running, moment: Duration) -> bool {
     let until = Instant::now() + moment;
-    !running.wait_until(|| Instant::now() >= until) || running.is_running()
+    running.wait_until(|| Instant::now() >= until) && running.is_running()
 }
 
 /// Kills one of its connectors; false: it was gone by itself already, and that was no kill. None: it has none.
