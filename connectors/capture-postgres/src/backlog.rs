@@ -97,7 +97,6 @@ impl Backlog {
             copy,
             slice_changes,
             reached: from,
-            advanced: from,
             durable: heard,
         };
         let reader = tokio::spawn(reader.run(sender, closing));
@@ -127,7 +126,9 @@ impl Backlog {
     pub(crate) fn acknowledge(&self, position: Lsn) {
         self.durable.send_if_modified(|durable| {
             let is_news = position > *durable;
-            *durable = position.max(*durable);
+            if is_news {
+                *durable = position;
+            }
             is_news
         });
     }
@@ -176,8 +177,6 @@ struct Reader {
     slice_changes: usize,
     /// All before was brought.
     reached: Lsn,
-    /// Where the slot is.
-    advanced: Lsn,
     durable: watch::Receiver<Lsn>,
 }
 
@@ -198,14 +197,16 @@ impl Reader {
     }
 
     async fn read(&mut self, pieces: &mpsc::Sender<Result<Piece>>) -> Result<Changes> {
+        // Where the slot is.
+        let mut advanced = self.reached;
         while self.declare().await? {
             let messages = self.hand_on(pieces).await?;
             self.reached = Slot::find(&self.client, &self.copy).await?.map_or(self.reached, |copy| copy.confirmed);
             pieces.send(Ok(Piece::Reached(self.reached))).await.map_err(|_| unwanted())?;
-            let durable = *self.durable.borrow_and_update();
-            if durable.0.saturating_sub(self.advanced.0) >= ADVANCE_BYTES {
+            let durable = *self.durable.borrow();
+            if durable.0.saturating_sub(advanced.0) >= ADVANCE_BYTES {
                 advance(&self.client, &self.settings.slot, durable).await?;
-                self.advanced = durable;
+                advanced = durable;
             }
             // It was not cut off: it ended with the log.
             if messages < self.slice_changes {

@@ -73,9 +73,9 @@ pub(crate) async fn open(open: &PullOpen<Config, Resource>, pace: Pace) -> Resul
     }
     wait_for_slot(&client, &settings).await?;
     // While tables are walked, positions of the log are waited for, one by one.
-    let is_walked = watched.iter().all(|watched| watched.part.walked);
-    let is_far_behind = server::inserted(&client).await?.0.saturating_sub(position.0) >= pace.backlog_bytes;
-    let backlog = match is_walked && is_far_behind {
+    let is_backlog = watched.iter().all(|watched| watched.part.walked)
+        && server::inserted(&client).await?.0.saturating_sub(position.0) >= pace.backlog_bytes;
+    let backlog = match is_backlog {
         true => Backlog::begin(&settings, &identity, position, pace.slice_changes).await?,
         false => None,
     };
